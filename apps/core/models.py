@@ -1,0 +1,39 @@
+"""Abstract bases of tables. `core` itself owns no table."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class UuidModel(models.Model):
+    """A row that is named by a random UUID, with dashes on the wire."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class TimestampedModel(models.Model):
+    """Times are the database's: `created_at` by default, `updated_at` set by the services' updates."""
+
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class Reconciled(models.Model):
+    """A row whose wanted state some host or engine must be made to match.
+
+    `generation` rises with every change of what is wanted; whoever applies it reports the generation it saw.
+    """
+
+    generation = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        abstract = True

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class ImageConfig(AppConfig):
+    name = "apps.image"
+    label = "image"

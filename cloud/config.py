@@ -1,0 +1,189 @@
+"""Kumo's one configuration file: every key with its type, default and meaning.
+
+Read from the file named by `KUMO_CONFIG`, else `/etc/kumo/kumo.toml`, else `var/kumo.toml` of the checkout.
+A wrong key or value stops the start with the key's name and what is allowed. The reference page of the
+documentation is generated from this module.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text names the key and says what is allowed."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file."""
+
+
+class Public(Section, kw_only=True):
+    """How clients reach this cloud."""
+
+    url: Annotated[
+        str, msgspec.Meta(description="Base of every address handed out, without a trailing slash.")
+    ] = "http://127.0.0.1:8080"
+    region: Annotated[str, msgspec.Meta(description="Name of the one region in the catalogue.")] = "RegionOne"
+
+
+class Database(Section, kw_only=True):
+    """PostgreSQL, where the truth is kept."""
+
+    host: Annotated[str, msgspec.Meta(description="Host name, address, or directory of a Unix socket.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, msgspec.Meta(description="Port.", ge=1, le=65535)] = 5432
+    name: Annotated[str, msgspec.Meta(description="Name of the database.", min_length=1)] = "kumo"
+    user: Annotated[str, msgspec.Meta(description="Role to connect as.", min_length=1)] = "kumo"
+
+
+class Broker(Section, kw_only=True):
+    """Redis or RabbitMQ, which ring doorbells and hold no truth."""
+
+    url: Annotated[
+        str,
+        msgspec.Meta(
+            description="`redis://…`, `rediss://…`, `amqp://…` or `amqps://…`, without user and password: "
+            "these come from the secrets' directory.",
+            pattern=r"^(redis|rediss|amqp|amqps)://",
+        ),
+    ] = "redis://127.0.0.1:6379/0"
+
+
+class Ovn(Section, kw_only=True):
+    """OVN, which the network database is projected into."""
+
+    northbound: Annotated[
+        str, msgspec.Meta(description="Northbound database: `tcp:ADDRESS:PORT`, `ssl:…` or `unix:PATH`.")
+    ] = "tcp:127.0.0.1:6641"
+    physical_networks: Annotated[
+        tuple[str, ...], msgspec.Meta(description="Names that hosts map to bridges; for provider networks.")
+    ] = ("physnet1",)
+    underlay_mtu: Annotated[
+        int, msgspec.Meta(description="MTU between hosts; tenants get 58 bytes less.", ge=1280, le=65535)
+    ] = 1500
+
+
+class Paths(Section, kw_only=True):
+    """Where files are."""
+
+    state: Annotated[str, msgspec.Meta(description="State directory; absolute.")] = str(CHECKOUT / "var")
+    secrets: Annotated[
+        str,
+        msgspec.Meta(description="Directory of secrets, mode 0700. Empty: `secrets` in the state directory."),
+    ] = ""
+    images: Annotated[
+        str, msgspec.Meta(description="Where image files are kept. Empty: `images` in the state directory.")
+    ] = ""
+    policy: Annotated[
+        str, msgspec.Meta(description="A `policy.yaml` with overrides. Empty: the defaults hold.")
+    ] = ""
+
+
+class Identity(Section, kw_only=True):
+    """Tokens and passwords."""
+
+    token_hours: Annotated[int, msgspec.Meta(description="How long a token lives.", ge=1, le=720)] = 12
+    bootstrap_password_file: Annotated[
+        str, msgspec.Meta(description="File with the first administrator's password, read once.")
+    ] = ""
+
+
+class Image(Section, kw_only=True):
+    """Image service."""
+
+    max_size_gib: Annotated[
+        int, msgspec.Meta(description="Largest image that is taken.", ge=1, le=10_000)
+    ] = 100
+
+
+class Compute(Section, kw_only=True):
+    """Compute service."""
+
+    cpu_overcommit: Annotated[
+        float, msgspec.Meta(description="Virtual CPUs per CPU of a host.", ge=0.1, le=64)
+    ] = 4.0
+    ram_overcommit: Annotated[
+        float, msgspec.Meta(description="Guest memory per memory of a host.", ge=0.1, le=8)
+    ] = 1.0
+    reserved_ram_mib: Annotated[int, msgspec.Meta(description="Memory of a host kept from guests.", ge=0)] = (
+        512
+    )
+
+
+class Security(Section, kw_only=True):
+    """Sign-in and web."""
+
+    secure_cookies: Annotated[
+        bool, msgspec.Meta(description="Cookies over TLS only; true whenever the public URL is https.")
+    ] = False
+
+
+class Logging(Section, kw_only=True):
+    """Logs go to standard error, one JSON object a line."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], msgspec.Meta(description="Least level that is written.")
+    ] = "info"
+
+
+class Config(Section, kw_only=True):
+    """The whole file."""
+
+    public: Public = Public()
+    database: Database = Database()
+    broker: Broker = Broker()
+    ovn: Ovn = Ovn()
+    paths: Paths = Paths()
+    identity: Identity = Identity()
+    image: Image = Image()
+    compute: Compute = Compute()
+    security: Security = Security()
+    logging: Logging = Logging()
+    drivers: Annotated[
+        dict[str, dict[str, dict[str, Any]]],
+        msgspec.Meta(description="Drivers by family and key: `BACKEND` and `OPTIONS`; see the drivers page."),
+    ] = {}
+
+    @property
+    def state(self) -> Path:
+        return Path(self.paths.state)
+
+    @property
+    def secrets(self) -> Path:
+        return Path(self.paths.secrets) if self.paths.secrets else self.state / "secrets"
+
+    @property
+    def images(self) -> Path:
+        return Path(self.paths.images) if self.paths.images else self.state / "images"
+
+
+def config_path() -> Path | None:
+    """The file in force, or None where none exists and defaults hold."""
+    named = os.environ.get("KUMO_CONFIG")
+    if named:
+        return Path(named)
+    return next((p for p in (Path("/etc/kumo/kumo.toml"), CHECKOUT / "var/kumo.toml") if p.exists()), None)
+
+
+def load(path: Path | None = None) -> Config:
+    """Read and check the configuration. Raises ConfigError, naming file and key."""
+    path = path or config_path()
+    if path is None:
+        return Config()
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text()), Config)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}".replace("`$.", "`")) from error

@@ -1,0 +1,1 @@
+"""Django's settings; everything an operator may change comes from `cloud.config`."""

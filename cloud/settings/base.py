@@ -1,0 +1,116 @@
+"""Settings of a running cloud."""
+
+from __future__ import annotations
+
+from cloud.config import CHECKOUT, Config, load
+from cloud.secrets import secret
+
+CONFIG: Config = load()
+
+SECRET_KEY = secret(CONFIG.secrets, "django_secret_key")
+DEBUG = False
+ALLOWED_HOSTS = ["*"]  # nginx decides which names are served
+USE_X_FORWARDED_HOST = True
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+INSTALLED_APPS = [
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "apps.operations",
+    "apps.hosts",
+    "apps.identity",
+    "apps.image",
+    "apps.network",
+    "apps.compute",
+    "apps.dashboard",
+]
+
+MIDDLEWARE = [
+    "apps.core.api.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "apps.core.web.middleware.WebOnlyMiddleware",
+]
+# Sessions, language and CSRF belong to pages; the API prefixes never see a cookie.
+KUMO_WEB_MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+]
+
+ROOT_URLCONF = "cloud.urls"
+WSGI_APPLICATION = "cloud.wsgi.application"
+ASGI_APPLICATION = "cloud.asgi.application"
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [CHECKOUT / "templates"],
+        "OPTIONS": {
+            "context_processors": ["django.template.context_processors.request"],
+            "builtins": ["django.templatetags.i18n", "django.templatetags.static"],
+        },
+    }
+]
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": CONFIG.database.host,
+        "PORT": CONFIG.database.port,
+        "NAME": CONFIG.database.name,
+        "USER": CONFIG.database.user,
+        "PASSWORD": secret(CONFIG.secrets, "database_password"),
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 3,
+            "options": "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s",
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.identity.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["apps.core.api.rendering.JsonRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["apps.core.api.rendering.JsonParser"],
+    "EXCEPTION_HANDLER": "apps.core.api.faults.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("ja", "日本語")]
+LOCALE_PATHS = [CHECKOUT / "locale"]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = CONFIG.state / "static"
+STATICFILES_DIRS = [CHECKOUT / "static"]
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_NAME = "kumo_session"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIG.security.secure_cookies or CONFIG.public.url.startswith(
+    "https://"
+)
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "apps.core.logs.JsonFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": CONFIG.logging.level.upper()},
+}
+
+# Drivers by family and key; the operator's table of kumo.toml replaces entries of these.
+KUMO_DRIVERS = {
+    "hypervisor": {"default": {"BACKEND": "libvirt", "OPTIONS": {}}},
+    "network": {"default": {"BACKEND": "ovn", "OPTIONS": {}}},
+    "image_store": {"default": {"BACKEND": "filesystem", "OPTIONS": {}}},
+} | CONFIG.drivers

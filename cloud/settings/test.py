@@ -1,0 +1,21 @@
+"""Settings of the unit and API tests: a throw-away state directory and the test run's own PostgreSQL.
+
+`KUMO_TEST_PG` names that server as `host:port`; `KUMO_TEST_DB` lets several runs share it.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+_state = Path(os.environ.get("KUMO_TEST_STATE") or tempfile.mkdtemp(prefix="kumo-test-"))
+_config = _state / "kumo.toml"
+if not _config.exists():
+    _host, _, _port = os.environ.get("KUMO_TEST_PG", "127.0.0.1:5432").rpartition(":")
+    _config.write_text(
+        f'[public]\nurl = "http://testserver"\n[paths]\nstate = "{_state}"\n'
+        f'[database]\nhost = "{_host}"\nport = {_port}\nuser = "kumo"\nname = "{os.environ.get("KUMO_TEST_DB", "kumo")}"\n'
+    )
+os.environ["KUMO_CONFIG"] = str(_config)
+os.environ["KUMO_TEST_STATE"] = str(_state)
+
+from cloud.settings.base import *  # noqa: E402, F403
