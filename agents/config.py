@@ -22,9 +22,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     name: Annotated[
         str,
-        msgspec.Meta(
-            description="The host's name in the cloud.", pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
-        ),
+        msgspec.Meta(description="The host's name in the cloud.", pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"),
     ]
     state: Annotated[str, msgspec.Meta(description="State directory; absolute.")] = "/var/lib/kumo-agent"
     control_url: Annotated[

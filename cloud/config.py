@@ -28,18 +28,16 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Public(Section, kw_only=True):
     """How clients reach this cloud."""
 
-    url: Annotated[
-        str, msgspec.Meta(description="Base of every address handed out, without a trailing slash.")
-    ] = "http://127.0.0.1:8080"
+    url: Annotated[str, msgspec.Meta(description="Base of every address handed out, without a trailing slash.")] = (
+        "http://127.0.0.1:8080"
+    )
     region: Annotated[str, msgspec.Meta(description="Name of the one region in the catalogue.")] = "RegionOne"
 
 
 class Database(Section, kw_only=True):
     """PostgreSQL, where the truth is kept."""
 
-    host: Annotated[str, msgspec.Meta(description="Host name, address, or directory of a Unix socket.")] = (
-        "127.0.0.1"
-    )
+    host: Annotated[str, msgspec.Meta(description="Host name, address, or directory of a Unix socket.")] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(description="Port.", ge=1, le=65535)] = 5432
     name: Annotated[str, msgspec.Meta(description="Name of the database.", min_length=1)] = "kumo"
     user: Annotated[str, msgspec.Meta(description="Role to connect as.", min_length=1)] = "kumo"
@@ -83,9 +81,7 @@ class Paths(Section, kw_only=True):
     images: Annotated[
         str, msgspec.Meta(description="Where image files are kept. Empty: `images` in the state directory.")
     ] = ""
-    policy: Annotated[
-        str, msgspec.Meta(description="A `policy.yaml` with overrides. Empty: the defaults hold.")
-    ] = ""
+    policy: Annotated[str, msgspec.Meta(description="A `policy.yaml` with overrides. Empty: the defaults hold.")] = ""
 
 
 class Identity(Section, kw_only=True):
@@ -100,23 +96,15 @@ class Identity(Section, kw_only=True):
 class Image(Section, kw_only=True):
     """Image service."""
 
-    max_size_gib: Annotated[
-        int, msgspec.Meta(description="Largest image that is taken.", ge=1, le=10_000)
-    ] = 100
+    max_size_gib: Annotated[int, msgspec.Meta(description="Largest image that is taken.", ge=1, le=10_000)] = 100
 
 
 class Compute(Section, kw_only=True):
     """Compute service."""
 
-    cpu_overcommit: Annotated[
-        float, msgspec.Meta(description="Virtual CPUs per CPU of a host.", ge=0.1, le=64)
-    ] = 4.0
-    ram_overcommit: Annotated[
-        float, msgspec.Meta(description="Guest memory per memory of a host.", ge=0.1, le=8)
-    ] = 1.0
-    reserved_ram_mib: Annotated[int, msgspec.Meta(description="Memory of a host kept from guests.", ge=0)] = (
-        512
-    )
+    cpu_overcommit: Annotated[float, msgspec.Meta(description="Virtual CPUs per CPU of a host.", ge=0.1, le=64)] = 4.0
+    ram_overcommit: Annotated[float, msgspec.Meta(description="Guest memory per memory of a host.", ge=0.1, le=8)] = 1.0
+    reserved_ram_mib: Annotated[int, msgspec.Meta(description="Memory of a host kept from guests.", ge=0)] = 512
 
 
 class Security(Section, kw_only=True):

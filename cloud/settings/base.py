@@ -94,9 +94,7 @@ STATIC_ROOT = CONFIG.state / "static"
 STATICFILES_DIRS = [CHECKOUT / "static"]
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_NAME = "kumo_session"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIG.security.secure_cookies or CONFIG.public.url.startswith(
-    "https://"
-)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIG.security.secure_cookies or CONFIG.public.url.startswith("https://")
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 

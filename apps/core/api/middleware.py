@@ -1,0 +1,51 @@
+"""The request's id: minted here for every request, answered in headers, put in every log line."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from apps.core import logs
+from apps.core.context import new_request_id
+
+logger = logging.getLogger("kumo.access")
+_INBOUND = re.compile(r"^req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+
+
+class RequestIdMiddleware:
+    """An inbound `X-Openstack-Request-Id` of the right form is kept as the global request id."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request_id = new_request_id()
+        inbound = request.headers.get("X-Openstack-Request-Id", "")
+        request.request_id = request_id  # type: ignore[attr-defined]
+        request.global_request_id = inbound if _INBOUND.match(inbound) else ""  # type: ignore[attr-defined]
+        token = logs.request_id.set(request_id)
+        started = time.monotonic()
+        try:
+            response = self.get_response(request)
+        finally:
+            logs.request_id.reset(token)
+        response.headers.setdefault("X-Openstack-Request-Id", request_id)
+        if request.path.startswith("/compute"):
+            response.headers.setdefault("X-Compute-Request-Id", request_id)
+        logger.info(
+            "%s %s %s",
+            request.method,
+            request.path,
+            response.status_code,
+            extra={
+                "request_id": request_id,
+                "status": response.status_code,
+                "ms": round((time.monotonic() - started) * 1000, 1),
+            },
+        )
+        return response
