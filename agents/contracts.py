@@ -27,7 +27,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of all bodies: immutable, keyword-only, closed."""
 
 
-class Nothing(Message, kw_only=True):
+class Nothing(Message, frozen=True, kw_only=True):
     """A reply that has nothing to say beyond "done"."""
 
 
@@ -45,7 +45,7 @@ class Power(StrEnum):
     MISSING = "missing"  # observed only: no such domain here
 
 
-class ImageSource(Message, kw_only=True):
+class ImageSource(Message, frozen=True, kw_only=True):
     """An image a host may fetch from the control plane, and what it must turn out to be."""
 
     image_id: Uuid
@@ -55,7 +55,7 @@ class ImageSource(Message, kw_only=True):
     virtual_size_bytes: Positive
 
 
-class EnsureDisks(Message, kw_only=True):
+class EnsureDisks(Message, frozen=True, kw_only=True):
     """`compute.ensure_disks`: the image cached read-only, and the guest's own disks over it."""
 
     server_id: Uuid
@@ -67,20 +67,20 @@ class EnsureDisks(Message, kw_only=True):
     config_drive: bool = False
 
 
-class DisksReady(Message, kw_only=True):
+class DisksReady(Message, frozen=True, kw_only=True):
     """Reply of `compute.ensure_disks`."""
 
     root_bytes: NotNegative
     image_was_cached: bool
 
 
-class RemoveDisks(Message, kw_only=True):
+class RemoveDisks(Message, frozen=True, kw_only=True):
     """`compute.remove_disks`; absent is success."""
 
     server_id: Uuid
 
 
-class MetadataEndpoint(Message, kw_only=True):
+class MetadataEndpoint(Message, frozen=True, kw_only=True):
     """Where guests of one network find 169.254.169.254 on this host (an OVN localport)."""
 
     port_id: Uuid
@@ -88,7 +88,7 @@ class MetadataEndpoint(Message, kw_only=True):
     cidrs: tuple[str, ...]  # the localport's own addresses, with prefix length
 
 
-class Nic(Message, kw_only=True):
+class Nic(Message, frozen=True, kw_only=True):
     """One network interface of a guest."""
 
     port_id: Uuid  # libvirt's interfaceid and OVN's logical port name
@@ -98,7 +98,7 @@ class Nic(Message, kw_only=True):
     metadata: MetadataEndpoint | None = None
 
 
-class Domain(Message, kw_only=True):
+class Domain(Message, frozen=True, kw_only=True):
     """`compute.ensure_domain`: the whole wanted guest. The host makes libvirt match it.
 
     Disks are not listed: they follow from `EnsureDisks` of the same server.
@@ -122,7 +122,7 @@ class Domain(Message, kw_only=True):
     hard_stop_after_s: NotNegative = 60  # how long an ACPI shutdown may take before power is cut
 
 
-class DomainReady(Message, kw_only=True):
+class DomainReady(Message, frozen=True, kw_only=True):
     """Reply of verbs on domains: what libvirt shows now."""
 
     server_id: Uuid
@@ -131,13 +131,13 @@ class DomainReady(Message, kw_only=True):
     needs_restart: bool = False  # something wanted takes effect at the next start only
 
 
-class RemoveDomain(Message, kw_only=True):
+class RemoveDomain(Message, frozen=True, kw_only=True):
     """`compute.remove_domain`; absent is success."""
 
     server_id: Uuid
 
 
-class RebootDomain(Message, kw_only=True):
+class RebootDomain(Message, frozen=True, kw_only=True):
     """`compute.reboot_domain`: one-shot, answered from the journal when repeated."""
 
     server_id: Uuid
@@ -145,7 +145,7 @@ class RebootDomain(Message, kw_only=True):
     hard_stop_after_s: NotNegative = 60
 
 
-class ReadConsoleLog(Message, kw_only=True):
+class ReadConsoleLog(Message, frozen=True, kw_only=True):
     """`compute.read_console_log`: the end of the serial console's log."""
 
     server_id: Uuid
@@ -153,13 +153,13 @@ class ReadConsoleLog(Message, kw_only=True):
     max_bytes: Positive = 100_000
 
 
-class ConsoleLog(Message, kw_only=True):
+class ConsoleLog(Message, frozen=True, kw_only=True):
     """Reply of `compute.read_console_log`."""
 
     text: str
 
 
-class OpenConsole(Message, kw_only=True):
+class OpenConsole(Message, frozen=True, kw_only=True):
     """`compute.open_console`: dial out one WebSocket and join it to the guest's screen or serial line."""
 
     server_id: Uuid
@@ -170,7 +170,7 @@ class OpenConsole(Message, kw_only=True):
 # --- the host itself -------------------------------------------------------------------------------
 
 
-class ObservedDomain(Message, kw_only=True):
+class ObservedDomain(Message, frozen=True, kw_only=True):
     """One guest that carries our mark."""
 
     server_id: Uuid
@@ -179,7 +179,7 @@ class ObservedDomain(Message, kw_only=True):
     power: Power
 
 
-class Capacity(Message, kw_only=True):
+class Capacity(Message, frozen=True, kw_only=True):
     """What a host has, not what is used of it."""
 
     vcpus: NotNegative
@@ -188,7 +188,7 @@ class Capacity(Message, kw_only=True):
     disk_free_gib: NotNegative
 
 
-class HostFacts(Message, kw_only=True):
+class HostFacts(Message, frozen=True, kw_only=True):
     """What a host is."""
 
     hostname: str
@@ -202,7 +202,7 @@ class HostFacts(Message, kw_only=True):
     kernel: str
 
 
-class Inventory(Message, kw_only=True):
+class Inventory(Message, frozen=True, kw_only=True):
     """`inventory.report`, and the heartbeat: everything on the host that carries our mark."""
 
     asked_at: str  # the control plane's own database time, echoed
@@ -214,13 +214,13 @@ class Inventory(Message, kw_only=True):
     metadata_networks: tuple[Uuid, ...] = ()
 
 
-class ReportInventory(Message, kw_only=True):
+class ReportInventory(Message, frozen=True, kw_only=True):
     """`inventory.report` request."""
 
     asked_at: str
 
 
-class DomainEvent(Message, kw_only=True):
+class DomainEvent(Message, frozen=True, kw_only=True):
     """Sent by a host on its own when libvirt says that a guest changed."""
 
     observed: ObservedDomain

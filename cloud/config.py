@@ -25,7 +25,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A table of the file."""
 
 
-class Public(Section, kw_only=True):
+class Public(Section, frozen=True, kw_only=True):
     """How clients reach this cloud."""
 
     url: Annotated[str, msgspec.Meta(description="Base of every address handed out, without a trailing slash.")] = (
@@ -34,7 +34,7 @@ class Public(Section, kw_only=True):
     region: Annotated[str, msgspec.Meta(description="Name of the one region in the catalogue.")] = "RegionOne"
 
 
-class Database(Section, kw_only=True):
+class Database(Section, frozen=True, kw_only=True):
     """PostgreSQL, where the truth is kept."""
 
     host: Annotated[str, msgspec.Meta(description="Host name, address, or directory of a Unix socket.")] = "127.0.0.1"
@@ -43,7 +43,7 @@ class Database(Section, kw_only=True):
     user: Annotated[str, msgspec.Meta(description="Role to connect as.", min_length=1)] = "kumo"
 
 
-class Broker(Section, kw_only=True):
+class Broker(Section, frozen=True, kw_only=True):
     """Redis or RabbitMQ, which ring doorbells and hold no truth."""
 
     url: Annotated[
@@ -56,7 +56,7 @@ class Broker(Section, kw_only=True):
     ] = "redis://127.0.0.1:6379/0"
 
 
-class Ovn(Section, kw_only=True):
+class Ovn(Section, frozen=True, kw_only=True):
     """OVN, which the network database is projected into."""
 
     northbound: Annotated[
@@ -70,7 +70,7 @@ class Ovn(Section, kw_only=True):
     ] = 1500
 
 
-class Paths(Section, kw_only=True):
+class Paths(Section, frozen=True, kw_only=True):
     """Where files are."""
 
     state: Annotated[str, msgspec.Meta(description="State directory; absolute.")] = str(CHECKOUT / "var")
@@ -84,7 +84,7 @@ class Paths(Section, kw_only=True):
     policy: Annotated[str, msgspec.Meta(description="A `policy.yaml` with overrides. Empty: the defaults hold.")] = ""
 
 
-class Identity(Section, kw_only=True):
+class Identity(Section, frozen=True, kw_only=True):
     """Tokens and passwords."""
 
     token_hours: Annotated[int, msgspec.Meta(description="How long a token lives.", ge=1, le=720)] = 12
@@ -93,13 +93,13 @@ class Identity(Section, kw_only=True):
     ] = ""
 
 
-class Image(Section, kw_only=True):
+class Image(Section, frozen=True, kw_only=True):
     """Image service."""
 
     max_size_gib: Annotated[int, msgspec.Meta(description="Largest image that is taken.", ge=1, le=10_000)] = 100
 
 
-class Compute(Section, kw_only=True):
+class Compute(Section, frozen=True, kw_only=True):
     """Compute service."""
 
     cpu_overcommit: Annotated[float, msgspec.Meta(description="Virtual CPUs per CPU of a host.", ge=0.1, le=64)] = 4.0
@@ -107,7 +107,7 @@ class Compute(Section, kw_only=True):
     reserved_ram_mib: Annotated[int, msgspec.Meta(description="Memory of a host kept from guests.", ge=0)] = 512
 
 
-class Security(Section, kw_only=True):
+class Security(Section, frozen=True, kw_only=True):
     """Sign-in and web."""
 
     secure_cookies: Annotated[
@@ -115,7 +115,7 @@ class Security(Section, kw_only=True):
     ] = False
 
 
-class Logging(Section, kw_only=True):
+class Logging(Section, frozen=True, kw_only=True):
     """Logs go to standard error, one JSON object a line."""
 
     level: Annotated[
@@ -123,7 +123,7 @@ class Logging(Section, kw_only=True):
     ] = "info"
 
 
-class Config(Section, kw_only=True):
+class Config(Section, frozen=True, kw_only=True):
     """The whole file."""
 
     public: Public = Public()

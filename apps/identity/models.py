@@ -47,9 +47,7 @@ class Project(Named):
             models.UniqueConstraint(
                 fields=["domain", "name"], condition=Q(is_domain=False), name="identity_project_name"
             ),
-            models.UniqueConstraint(
-                fields=["name"], condition=Q(is_domain=True), name="identity_domain_name"
-            ),
+            models.UniqueConstraint(fields=["name"], condition=Q(is_domain=True), name="identity_domain_name"),
             models.CheckConstraint(
                 condition=Q(is_domain=True, domain=None, parent=None)
                 | Q(is_domain=False, domain__isnull=False, parent__isnull=False),
@@ -140,15 +138,11 @@ class Role(Named):
     """A name that rules ask for. A role of a domain only implies others and never shows in a token."""
 
     domain = models.ForeignKey(Project, on_delete=models.RESTRICT, null=True, related_name="+")
-    implies = models.ManyToManyField(
-        "self", through="ImpliedRole", symmetrical=False, related_name="implied_by"
-    )
+    implies = models.ManyToManyField("self", through="ImpliedRole", symmetrical=False, related_name="implied_by")
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["domain", "name"], nulls_distinct=False, name="identity_role_name"
-            )
+            models.UniqueConstraint(fields=["domain", "name"], nulls_distinct=False, name="identity_role_name")
         ]
 
     def __str__(self) -> str:

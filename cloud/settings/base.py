@@ -73,7 +73,7 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.identity.api.authentication.TokenAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["apps.core.api.rendering.JsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["apps.core.api.rendering.JsonParser"],
@@ -81,6 +81,8 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
     "UNAUTHENTICATED_TOKEN": None,
 }
+# Identity's authenticator, loaded by the API kernel, which must not import an app.
+KUMO_AUTHENTICATION = "apps.identity.api.authentication.TokenAuthentication"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 
 USE_TZ = True

@@ -11,9 +11,10 @@ _state = Path(os.environ.get("KUMO_TEST_STATE") or tempfile.mkdtemp(prefix="kumo
 _config = _state / "kumo.toml"
 if not _config.exists():
     _host, _, _port = os.environ.get("KUMO_TEST_PG", "127.0.0.1:5432").rpartition(":")
+    _name = os.environ.get("KUMO_TEST_DB", "kumo")
     _config.write_text(
         f'[public]\nurl = "http://testserver"\n[paths]\nstate = "{_state}"\n'
-        f'[database]\nhost = "{_host}"\nport = {_port}\nuser = "kumo"\nname = "{os.environ.get("KUMO_TEST_DB", "kumo")}"\n'
+        f'[database]\nhost = "{_host}"\nport = {_port}\nuser = "kumo"\nname = "{_name}"\n'
     )
 os.environ["KUMO_CONFIG"] = str(_config)
 os.environ["KUMO_TEST_STATE"] = str(_state)

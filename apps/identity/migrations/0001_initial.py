@@ -20,9 +20,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
             ],
         ),
@@ -33,9 +31,7 @@ class Migration(migrations.Migration):
                 ("expires_at", models.DateTimeField(db_index=True)),
                 (
                     "revoked_at",
-                    models.DateTimeField(
-                        db_default=django.db.models.functions.datetime.Now(), editable=False
-                    ),
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
             ],
         ),
@@ -44,9 +40,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    models.DateTimeField(
-                        db_default=django.db.models.functions.datetime.Now(), editable=False
-                    ),
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
                 ("updated_at", models.DateTimeField(editable=False, null=True)),
                 (
@@ -77,9 +71,7 @@ class Migration(migrations.Migration):
                 ("value", models.BigIntegerField(default=0)),
             ],
             options={
-                "constraints": [
-                    models.CheckConstraint(condition=models.Q(("id", 1)), name="identity_epoch_one_row")
-                ],
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="identity_epoch_one_row")],
             },
         ),
         migrations.CreateModel(
@@ -87,9 +79,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    models.DateTimeField(
-                        db_default=django.db.models.functions.datetime.Now(), editable=False
-                    ),
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
                 ("updated_at", models.DateTimeField(editable=False, null=True)),
                 (
@@ -140,9 +130,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("service", models.CharField(max_length=64)),
                 ("resource", models.CharField(max_length=255)),
@@ -163,9 +151,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    models.DateTimeField(
-                        db_default=django.db.models.functions.datetime.Now(), editable=False
-                    ),
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
                 ("updated_at", models.DateTimeField(editable=False, null=True)),
                 (
@@ -205,9 +191,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    models.DateTimeField(
-                        db_default=django.db.models.functions.datetime.Now(), editable=False
-                    ),
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
                 ("updated_at", models.DateTimeField(editable=False, null=True)),
                 ("description", models.TextField(blank=True, default="")),
@@ -242,9 +226,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    models.DateTimeField(
-                        db_default=django.db.models.functions.datetime.Now(), editable=False
-                    ),
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
                 ("updated_at", models.DateTimeField(editable=False, null=True)),
                 (
@@ -281,25 +263,19 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="impliedrole",
             name="implied",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="+", to="identity.role"
-            ),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="identity.role"),
         ),
         migrations.AddField(
             model_name="impliedrole",
             name="prior",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="+", to="identity.role"
-            ),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="identity.role"),
         ),
         migrations.CreateModel(
             name="Endpoint",
             fields=[
                 (
                     "created_at",
-                    models.DateTimeField(
-                        db_default=django.db.models.functions.datetime.Now(), editable=False
-                    ),
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
                 ("updated_at", models.DateTimeField(editable=False, null=True)),
                 (
@@ -368,9 +344,7 @@ class Migration(migrations.Migration):
                 ("is_primary", models.BooleanField(default=False)),
                 (
                     "created_at",
-                    models.DateTimeField(
-                        db_default=django.db.models.functions.datetime.Now(), editable=False
-                    ),
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
             ],
             options={
@@ -388,9 +362,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "created_at",
-                    models.DateTimeField(
-                        db_default=django.db.models.functions.datetime.Now(), editable=False
-                    ),
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
                 ),
                 ("updated_at", models.DateTimeField(editable=False, null=True)),
                 (
@@ -426,9 +398,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "group",
@@ -440,18 +410,14 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="group",
             name="users",
-            field=models.ManyToManyField(
-                related_name="groups", through="identity.Membership", to="identity.user"
-            ),
+            field=models.ManyToManyField(related_name="groups", through="identity.Membership", to="identity.user"),
         ),
         migrations.CreateModel(
             name="Assignment",
             fields=[
                 (
                     "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 (
                     "scope",
@@ -539,9 +505,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="limit",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("value__gte", -1)), name="identity_limit_value"
-            ),
+            constraint=models.CheckConstraint(condition=models.Q(("value__gte", -1)), name="identity_limit_value"),
         ),
         migrations.AddConstraint(
             model_name="role",
@@ -551,9 +515,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="impliedrole",
-            constraint=models.UniqueConstraint(
-                fields=("prior", "implied"), name="identity_implied_role_once"
-            ),
+            constraint=models.UniqueConstraint(fields=("prior", "implied"), name="identity_implied_role_once"),
         ),
         migrations.AddConstraint(
             model_name="impliedrole",

@@ -51,9 +51,7 @@ def limits_of(ctx: RequestContext, *, project_id: str | None, service: str) -> d
 
 
 @internal("the quota calls of the apps, which enforce their own rule")
-def limit_set(
-    ctx: RequestContext, *, project_id: str | None, service: str, resource: str, value: int
-) -> None:
+def limit_set(ctx: RequestContext, *, project_id: str | None, service: str, resource: str, value: int) -> None:
     """Set a project's limit, or with `project_id=None` everybody's default.
 
     Raises Invalid for an unknown resource or a value below -1, NotFound for an unknown project.
@@ -63,9 +61,7 @@ def limit_set(
         raise Invalid(f"A limit is -1 for unlimited, or from 0 to {MAX_VALUE}.", field=resource)
     if project_id is not None and not Project.objects.filter(pk=project_id).exists():
         raise NotFound("project", project_id)
-    Limit.objects.update_or_create(
-        project_id=project_id, service=service, resource=resource, defaults={"value": value}
-    )
+    Limit.objects.update_or_create(project_id=project_id, service=service, resource=resource, defaults={"value": value})
 
 
 @internal("the quota calls of the apps, which enforce their own rule")
@@ -93,9 +89,7 @@ def quota_claim(
     if limit == UNLIMITED or wanted <= 0:
         return
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{project_id}/{service}/{resource}"]
-        )
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{project_id}/{service}/{resource}"])
     count = used()
     if count + wanted > limit:
         raise OverQuota(resource, used=count, wanted=wanted, limit=limit)
