@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from apps.core.api.openapi import OpenApi
+
+handler404 = "apps.core.api.faults.not_found"
+handler500 = "apps.core.api.faults.server_error"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("openapi.json", OpenApi.as_view()),
+]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.views import defaults
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
 from apps.core import errors
 from apps.core.api.rendering import JsonRenderer
-from apps.core.api.service import Api, keystone_fault, nova_fault
+from apps.core.api.service import Api, api_of, nova_fault, unauthorized
 
 logger = logging.getLogger("kumo.api")
 
@@ -61,7 +63,7 @@ def answer(
         return 500, fault(500, "Internal Server Error", message, ""), {}
     if isinstance(known, errors.Unauthorized):
         headers = {"WWW-Authenticate": f'Keystone uri="{base}/identity"'}
-        return 401, keystone_fault(401, "Unauthorized", known.message, ""), headers
+        return 401, unauthorized(known.message), headers
     body = fault(known.status, known.title, str(known), known.code)
     if isinstance(known, errors.NotAcceptable) and isinstance(body, dict) and "errors" in body:
         body["errors"][0] |= {"min_version": known.minimum, "max_version": known.maximum}
@@ -83,12 +85,26 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     return response
 
 
-def plain(request: HttpRequest, error: Exception, api: Api | None) -> HttpResponse:
+def plain(request: HttpRequest, error: Exception) -> HttpResponse:
     """The same outside a view: unknown paths and errors of middleware."""
     status, body, headers = answer(
-        api,
+        api_of(request.path),
         error,
         request_id=getattr(request, "request_id", ""),
         base=f"{request.scheme}://{request.get_host()}",
     )
     return HttpResponse(JsonRenderer().render(body), status=status, content_type="application/json", headers=headers)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404: a fault below an API's prefix, a page elsewhere."""
+    if api_of(request.path) is None:
+        return defaults.page_not_found(request, exception)
+    return plain(request, errors.NotFound("The resource"))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500."""
+    if api_of(request.path) is None:
+        return defaults.server_error(request)
+    return plain(request, sys.exc_info()[1] or RuntimeError("no exception"))  # type: ignore[arg-type]

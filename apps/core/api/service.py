@@ -25,7 +25,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Api:
-    """One API. `public_roots` need no token."""
+    """One API; it is found by the prefix of a path."""
 
     name: str  # nova's word for itself in the catalogue: "compute"
     prefix: str  # "/compute"
@@ -35,6 +35,18 @@ class Api:
     max_page: int = 1000
     id_header: str = ""  # an extra header that repeats the request id
     strict_filters: bool = False  # unknown query parameters are refused
+
+    def __post_init__(self) -> None:
+        if self.prefix:
+            _by_prefix[self.prefix] = self
+
+
+_by_prefix: dict[str, Api] = {}
+
+
+def api_of(path: str) -> Api | None:
+    """The API whose prefix a path lies under; None for pages."""
+    return next((api for prefix, api in _by_prefix.items() if path == prefix or path.startswith(f"{prefix}/")), None)
 
 
 # --- fault bodies ----------------------------------------------------------------------------------
@@ -59,6 +71,11 @@ def neutron_fault(status: int, title: str, message: str, code: str) -> Any:
 def keystone_fault(status: int, title: str, message: str, code: str) -> Any:
     """`{"error": {"code": 404, "message": …, "title": "Not Found"}}`; Kumo's own API uses it too."""
     return {"error": {"code": status, "message": message, "title": title}}
+
+
+def unauthorized(message: str) -> Any:
+    """Every service's 401 is written by the same middleware in OpenStack, so it looks like identity's."""
+    return keystone_fault(401, "Unauthorized", message, "")
 
 
 def glance_fault(status: int, title: str, message: str, code: str) -> Any:

@@ -53,7 +53,11 @@ def users(db: None) -> list[User]:
 
 def names(query: str, default_limit: int = 1000) -> tuple[list[str], bool]:
     found = listing.fetch(
-        User.objects.filter(domain__name="Things"), parsed(query), columns=("pk", "name"), annotations={}, default_limit=default_limit
+        User.objects.filter(domain__name="Things"),
+        parsed(query),
+        columns=("pk", "name"),
+        annotations={},
+        default_limit=default_limit,
     )
     return [row["name"] for row in found.rows], found.more
 
