@@ -5,14 +5,21 @@ The paths of pages are listed, everything else is left alone: an API prefix can 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+
+from apps.core.errors import KumoError, NotFound, Unauthorized
 
 Respond = Callable[[HttpRequest], HttpResponseBase]
 
@@ -62,11 +69,53 @@ class WebOnlyMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
         """As `process_view`."""
-        return self._first("process_exception", request, error) if is_page(request.path_info) else None
+        if not is_page(request.path_info):
+            return None
+        return self._first("process_exception", request, error, inward=False)
 
-    def _first(self, hook: str, *args: Any) -> HttpResponseBase | None:
-        for layer in self.layers:
+    def _first(self, hook: str, *args: Any, inward: bool = True) -> HttpResponseBase | None:
+        for layer in self.layers if inward else reversed(self.layers):
             answer = getattr(layer, hook, lambda *_: None)(*args)
             if answer is not None:
                 return answer  # type: ignore[no-any-return]
         return None
+
+
+class ErrorsMiddleware:
+    """What a service refuses becomes a page that says why and leads on; scripts get the words in a header."""
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
+        if isinstance(error, Http404):
+            error = NotFound(_("This page"))
+        if not isinstance(error, KumoError):
+            return None  # a mistake of ours: logged by Django, answered by its 500 page
+        if isinstance(error, Unauthorized):
+            return _to_sign_in(request)
+        if request.headers.get("HX-Request") or request.headers.get("X-Kumo-Act"):
+            response = HttpResponse(status=error.status)
+            response["X-Kumo-Toasts"] = quote(json.dumps([("error", str(error))]))
+            return response
+        shown = {"error": error, "home": _home(request)}
+        return HttpResponse(render_to_string("core/error.html", shown, request), status=error.status)
+
+
+def _home(request: HttpRequest) -> str:
+    match = request.resolver_match
+    project = match.kwargs.get("project") if match and hasattr(request, "ctx") else None
+    return f"/p/{quote(project)}/" if project else "/"
+
+
+def _to_sign_in(request: HttpRequest) -> HttpResponse:
+    """To the door, and back to the same page afterwards."""
+    there = f"/sign-in?{urlencode({'next': request.get_full_path()})}"
+    if request.headers.get("HX-Request") or request.headers.get("X-Kumo-Act"):
+        response = HttpResponse(status=204)
+        response["HX-Redirect"] = response["X-Kumo-Location"] = "/sign-in"
+        return response
+    return redirect(there)
