@@ -1,0 +1,79 @@
+"""Writes the reference pages that follow from the code: configuration, rules. `--check` fails if they are out of date."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+
+def configuration() -> str:
+    """One table for each section of kumo.toml, from `cloud.config`."""
+    from cloud.config import Config, Section
+
+    lines = ["# Configuration", "", "All keys of `kumo.toml`. What is left out has the default.", ""]
+    for name, kind in get_type_hints(Config, include_extras=True).items():
+        section = get_origin(kind) or kind
+        if isinstance(section, type) and issubclass(section, Section):
+            about = (section.__doc__ or "").strip()
+            lines += [f"## `[{name}]`", "", about, "", "| key | type | default | meaning |", "|---|---|---|---|"]
+            lines += [
+                _row(field, get_type_hints(section, include_extras=True)) for field in msgspec.structs.fields(section)
+            ]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def _row(field: msgspec.structs.FieldInfo, hints: dict[str, Any]) -> str:
+    kind, *notes = get_args(hints[field.name]) or (hints[field.name],)
+    meta = next((note for note in notes if isinstance(note, msgspec.Meta)), msgspec.Meta())
+    limits = [f"{word} {value}" for word, value in (("at least", meta.ge), ("at most", meta.le)) if value is not None]
+    shown = getattr(kind, "__name__", str(kind).replace("typing.", ""))
+    default = field.default if field.default is not msgspec.NODEFAULT else ""
+    if str(default).endswith("/var"):
+        default = "`var` of the checkout"
+    about = " ".join([meta.description or "", f"({', '.join(limits)})" if limits else ""]).strip()
+    return f"| `{field.name}` | {shown} | {default!s} | {about} |".replace("\n", " ")
+
+
+def rules() -> str:
+    """Every rule with its default, from the policy book."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloud.settings.test")
+    import django
+
+    django.setup()
+    from apps.core import policy
+
+    lines = ["# Rules", "", "Names are OpenStack's. Override any of them in the file named by `paths.policy`.", ""]
+    lines += ["| rule | default | meaning |", "|---|---|---|"]
+    for rule in sorted(policy.book.rules.values(), key=lambda r: r.name):
+        calls = ", ".join(f"`{call}`" for call in rule.operations)
+        meaning = " ".join(part for part in (rule.description, calls) if part).replace("|", "\\|")
+        lines.append(f"| `{rule.name}` | `{rule.check}` | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"reference/configuration.md": configuration, "reference/rules.md": rules}
+
+
+def main() -> int:
+    stale = []
+    for name, make in PAGES.items():
+        page, text = HERE / name, make()
+        if page.exists() and page.read_text() == text:
+            continue
+        stale.append(name)
+        if "--check" not in sys.argv:
+            page.write_text(text)
+    print(f"out of date: {', '.join(stale)}" if stale else "up to date")
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
