@@ -1,0 +1,94 @@
+"""nginx, the one address of the cloud, and a second one for hosts with certificates on the underlay."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from pathlib import Path
+from string import Template
+
+from . import view
+from .run import Failure, run, write
+from .site import Site
+from .supervisor import Service, Supervisor
+
+NAME = "nginx"
+HOSTS_PORT = 8443
+TEMPLATE = Path(__file__).with_name("nginx.conf")
+
+
+def sockets(site: Site) -> Path:
+    """Where the pools listen; nginx's workers may enter."""
+    return site.path("run", "pools")
+
+
+def tls(site: Site) -> Path:
+    """The certificate that hosts see, and the authority theirs are checked against."""
+    return site.path("nginx", "tls")
+
+
+def configuration(site: Site) -> str:
+    return Template(TEMPLATE.read_text()).substitute(
+        run=site.run,
+        home=site.path("nginx"),
+        sockets=sockets(site),
+        static=site.path("static"),
+        listen=site.listen,
+        tls=tls(site),
+        hosts_address=site.underlay_address,
+        hosts_port=HOSTS_PORT,
+    )
+
+
+def service(site: Site) -> Service:
+    path = site.path("nginx", "nginx.conf")
+    return Service(
+        NAME,
+        ("nginx", "-e", "stderr", "-p", site.path("nginx"), "-c", path),
+        within=view.view(site),
+        stop_signal="QUIT",
+        memory_counts=True,
+    )
+
+
+def start(site: Site, supervisor: Supervisor) -> None:
+    """Write its configuration and start it, or have it read a changed one. Raises Failure."""
+    home = site.path("nginx")
+    home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o755)
+    if not supervisor.pid_of(NAME):
+        refuse_busy(site)
+    changed = write(home / "nginx.conf", configuration(site))
+    checked = run(
+        view.view(site).enter(["nginx", "-t", "-q", "-e", "stderr", "-p", home, "-c", home / "nginx.conf"]),
+        check=False,
+    )
+    if checked.returncode:
+        raise Failure(f"nginx refuses its configuration: {checked.stderr.strip()}")
+    was_up = supervisor.pid_of(NAME)
+    supervisor.ensure([service(site)])
+    if was_up and changed:
+        supervisor.control("hup", NAME)
+    host, _, port = site.listen.rpartition(":")
+    supervisor.wait_ready(NAME, ["bash", "-c", f"exec 3<>/dev/tcp/{host}/{port}"])
+
+
+def refuse_busy(site: Site) -> None:
+    """Say in words that somebody else has the address. Raises Failure."""
+    host, _, port = site.listen.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError as error:
+            raise Failure(
+                f"{site.listen} cannot be used: {error.strerror}",
+                "stop what listens there, or choose another: KUMO_LISTEN=127.0.0.1:8081 ./quickstart.sh",
+            ) from None
+
+
+def prepare_sockets(site: Site) -> None:
+    path = sockets(site)
+    path.mkdir(parents=True, exist_ok=True)
+    shutil.chown(path, view.USER, "www-data")
+    path.chmod(0o2750)

@@ -1,0 +1,89 @@
+"""Running programs, waiting with a bound, and failing with a reason and a next step."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+
+class Failure(Exception):
+    """Something an operator can understand: what went wrong, and what to do next."""
+
+    def __init__(self, reason: str, next_step: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.next_step = next_step
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    check: bool = True,
+    timeout_s: float = 60,
+    environment: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    cwd: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, with its output taken. Raises Failure with its last words when it fails."""
+    words = [str(word) for word in argv]
+    try:
+        done = subprocess.run(
+            words,
+            check=False,
+            timeout=timeout_s,
+            input=stdin,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env={**os.environ, **environment} if environment else None,
+        )
+    except FileNotFoundError as error:
+        raise Failure(
+            f"the program {words[0]} is missing", "run ./quickstart.sh again: it installs packages"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise Failure(f"{' '.join(words)} did not end within {timeout_s:g} s") from error
+    if check and done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise Failure(f"{' '.join(words)} ended with {done.returncode}: " + " / ".join(said[-5:]))
+    return done
+
+
+def succeeds(argv: Sequence[str | Path], timeout_s: float = 20) -> bool:
+    """Whether a program ends with 0 in time."""
+    try:
+        return run(argv, check=False, timeout_s=timeout_s).returncode == 0
+    except Failure:
+        return False
+
+
+def wait_until(
+    ready: Callable[[], bool], *, seconds: float, what: str, next_step: str = "", pause_s: float = 0.05
+) -> None:
+    """Poll until `ready` says so. Raises Failure naming what did not come."""
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            raise Failure(f"{what}: not within {seconds:g} s", next_step)
+        time.sleep(pause_s)
+
+
+def write(path: Path, text: str, mode: int = 0o644) -> bool:
+    """Write a file whole if it differs, and say whether it did."""
+    try:
+        if path.read_text() == text and path.stat().st_mode & 0o777 == mode:
+            return False
+    except OSError:
+        pass
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w") as stream:
+        os.fchmod(stream.fileno(), mode)
+        stream.write(text)
+    draft.replace(path)
+    return True
