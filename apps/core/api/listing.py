@@ -102,7 +102,7 @@ def _limit(query: QueryDict, max_page: int) -> int | None:
 
 def _order(query: QueryDict, resource: Resource, fields: Sequence[F]) -> list[tuple[str, bool]]:
     """`sort_key`/`sort_dir` pairs, or `sort=key:dir,key:dir`; the primary key always comes last."""
-    columns = {f.name: f.sort for f in fields if f.sort}
+    columns = {**resource.sorts, **{f.name: f.sort for f in fields if f.sort}}
     pairs = [tuple(item.split(":", 1)) for text in query.getlist("sort") for item in text.split(",") if item]
     keys = [(p[0], p[1] if len(p) > 1 else "") for p in pairs]
     directions = query.getlist("sort_dir")

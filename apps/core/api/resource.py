@@ -38,6 +38,9 @@ REFUSE = "refuse"
 EXTRA = "extra"
 IGNORE = "ignore"
 
+# What a computed field returns when it shall not be in the answer at all; the field says `maybe=True`.
+ABSENT: Any = object()
+
 Row = Mapping[str, Any]
 
 
@@ -68,6 +71,7 @@ class F:
     sort: str = ""  # ORM column behind sort_key=name
     arg: str = ""  # keyword of the service; default: the name in snake case
     required: bool = False  # on create
+    maybe: bool = False  # left out where `value` returns ABSENT
 
     @property
     def column(self) -> str:
@@ -106,6 +110,7 @@ class Resource:
     default_sort: tuple[str, ...] = ("-created_at", "-id")
     annotations: Mapping[str, Annotation] = field(default_factory=dict)
     siblings: Mapping[str, tuple[t.Type, str]] = field(default_factory=dict)  # beside the member: type, keyword
+    sorts: Mapping[str, str] = field(default_factory=dict)  # sort keys that are no attribute's name: key → column
     noun: str = ""  # for messages
     key: str = ""  # keyword by which services take the id
 
@@ -168,8 +173,9 @@ class Resource:
     @functools.cache  # noqa: B019
     def renderer(self, fields: tuple[F, ...]) -> Callable[[Row, Env], dict[str, Any]]:
         """A function that renders one row; compiled, since lists of a thousand rows go through it."""
-        scope: dict[str, Any] = {}
+        scope: dict[str, Any] = {"ABSENT": ABSENT}
         items = []
+        drops = [f"    if out[{f.name!r}] is ABSENT: del out[{f.name!r}]\n" for f in fields if f.maybe]
         for index, f in enumerate(fields):
             if f.value is not None:
                 scope[f"v{index}"] = f.value
@@ -179,7 +185,7 @@ class Resource:
                 items.append(f"{f.name!r}: r{index}(row[{f.column!r}])")
             else:
                 items.append(f"{f.name!r}: row[{f.column!r}]")
-        source = f"def render(row, env):\n    return {{{', '.join(items)}}}\n"
+        source = f"def render(row, env):\n    out = {{{', '.join(items)}}}\n{''.join(drops)}    return out\n"
         exec(compile(source, f"<renderer of {self.member}>", "exec"), scope)  # noqa: S102 - from our own table
         render: Callable[[Row, Env], dict[str, Any]] = scope["render"]
         return render
