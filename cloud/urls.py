@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from apps.core.api.openapi import OpenApi
 
@@ -11,4 +11,5 @@ handler500 = "apps.core.api.faults.server_error"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("openapi.json", OpenApi.as_view()),
+    path("identity", include("apps.identity.api.urls")),
 ]

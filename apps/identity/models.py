@@ -7,7 +7,7 @@ project has one parent chain; `Domain` is a proxy that sees those rows only.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
@@ -66,17 +66,18 @@ class DomainManager(models.Manager["Domain"]):
     def get_queryset(self) -> models.QuerySet[Domain]:
         return super().get_queryset().filter(is_domain=True)
 
-    def create(self, **fields: Any) -> Domain:
-        return super().create(**(fields | {"is_domain": True}))
-
 
 class Domain(Project):
     """The rows of `Project` that are name spaces for projects, users and groups."""
 
-    objects = DomainManager()
+    objects: ClassVar[DomainManager] = DomainManager()
 
     class Meta:
         proxy = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.is_domain = True
+        super().save(*args, **kwargs)
 
 
 class ProjectOwned(models.Model):
@@ -201,9 +202,10 @@ class Assignment(models.Model):
 
 
 class Epoch(models.Model):
-    """One row that rises, in the same transaction, with every change that may alter what a token allows.
+    """One row that changes, in the same transaction, with every change that may alter what a token allows.
 
-    A process keeps what it worked out about a token for as long as this value stands still.
+    A process keeps what it worked out about a token for as long as this value stands still. Values are random, so
+    that one which was rolled back never comes again with another meaning.
     """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
@@ -228,18 +230,19 @@ class RevokedToken(models.Model):
 
 
 class TokenKey(models.Model):
-    """A Fernet key of tokens, encrypted with the master key. The newest `is_primary` one makes tokens."""
+    """A Fernet key of tokens, encrypted with the master key.
+
+    The one that is not retired makes tokens; a retired one opens them until the last has expired.
+    """
 
     id = models.BigAutoField(primary_key=True)
     wrapped = models.BinaryField()
-    is_primary = models.BooleanField(default=False)
+    retired_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["is_primary"], condition=Q(is_primary=True), name="identity_token_key_one_primary"
-            )
+            models.UniqueConstraint(fields=["retired_at"], nulls_distinct=False, name="identity_token_key_one_in_use")
         ]
 
     def __str__(self) -> str:

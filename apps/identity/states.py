@@ -21,8 +21,9 @@ class Scope(enum.StrEnum):
 class Method(enum.StrEnum):
     """How somebody proved who they are; a token carries the set of them."""
 
-    PASSWORD = "password"  # noqa: S105 - the name of a method
-    TOKEN = "token"  # noqa: S105 - the name of a method
+    PASSWORD = "password"
+    TOKEN = "token"
+    APPLICATION_CREDENTIAL = "application_credential"
 
 
 class Interface(enum.StrEnum):
@@ -36,3 +37,24 @@ class Interface(enum.StrEnum):
 def new_id() -> str:
     """32 hexadecimal characters, the form of identity's ids."""
     return uuid.uuid4().hex
+
+
+DEFAULT_ROLES = (
+    ADMIN_ROLE,
+    "manager",
+    "member",
+    "reader",
+    "service",
+    "ResellerAdmin",  # of object storage
+    "heat_stack_owner",
+    "creator",  # of secrets
+)
+IMPLIED_ROLES = ((ADMIN_ROLE, "manager"), ("manager", "member"), ("member", "reader"))  # prior, implied
+
+# The services of this cloud: type, name and path below the public address.
+CATALOGUE = (
+    ("identity", "keystone", "/identity"),
+    ("image", "glance", "/image"),
+    ("network", "neutron", "/networking"),
+    ("compute", "nova", "/compute/v2.1"),
+)

@@ -8,6 +8,7 @@ from cloud.secrets import secret
 CONFIG: Config = load()
 
 SECRET_KEY = secret(CONFIG.secrets, "django_secret_key")
+KUMO_MASTER_KEY = secret(CONFIG.secrets, "master_key")  # wraps the keys that are kept in the database
 DEBUG = False
 ALLOWED_HOSTS = ["*"]  # nginx decides which names are served
 USE_X_FORWARDED_HOST = True

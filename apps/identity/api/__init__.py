@@ -1,0 +1,1 @@
+"""Keystone's v3 API over identity's services."""

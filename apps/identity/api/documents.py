@@ -1,0 +1,67 @@
+"""The document of a token, rendered once per session."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import orjson
+
+from apps.identity.models import Project
+from apps.identity.selectors.catalog import catalog
+from apps.identity.selectors.sessions import Session
+from apps.identity.states import Scope
+
+
+def token_document(session: Session, *, with_catalog: bool) -> bytes:
+    """`{"token": …}` as Keystone answers it; kept with the session."""
+    key = "catalog" if with_catalog else "nocatalog"
+    held: bytes | None = session.documents.get(key)
+    if held is None:
+        held = session.documents[key] = orjson.dumps({"token": token_body(session, with_catalog=with_catalog)})
+    return held
+
+
+def token_body(session: Session, *, with_catalog: bool) -> dict[str, Any]:
+    """What a token says: who, by which methods, until when, where, and with which roles."""
+    claims, user = session.claims, session.user
+    body: dict[str, Any] = {
+        "methods": [str(method) for method in claims.methods],
+        "user": {
+            "domain": _ref(user.domain),
+            "id": user.pk,
+            "name": user.name,
+            "password_expires_at": moment(user.password_expires_at),
+        },
+        "audit_ids": list(claims.audit_ids),
+        "expires_at": _instant(claims.expires_at),
+        "issued_at": _instant(claims.issued_at),
+    }
+    if claims.scope == Scope.UNSCOPED:
+        return body
+    if claims.scope == Scope.SYSTEM:
+        body["system"] = {"all": True}
+    elif claims.scope == Scope.DOMAIN:
+        body["domain"] = _ref(session.target)
+    else:
+        assert session.target is not None
+        body["project"] = {"domain": _ref(session.target.domain), **_ref(session.target)}
+        body["is_domain"] = session.target.is_domain
+    body["roles"] = [{"id": role.id, "name": role.name} for role in session.roles]
+    if with_catalog:
+        body["catalog"] = catalog(session.epoch, project_id=session.context.project_id, user_id=user.pk)
+    return body
+
+
+def _ref(row: Project | None) -> dict[str, str]:
+    assert row is not None
+    return {"id": row.pk, "name": row.name}
+
+
+def _instant(seconds: float) -> str | None:
+    return moment(datetime.datetime.fromtimestamp(seconds, datetime.UTC))
+
+
+def moment(value: datetime.datetime | None) -> str | None:
+    """Keystone's form of a time: UTC, microseconds, `Z`."""
+    return value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if value else None

@@ -1,0 +1,25 @@
+"""`manage.py token-keys rotate`: a new key for tokens."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from apps.core.context import system
+from apps.identity import services
+
+
+class Command(BaseCommand):
+    help = "Rotate the keys that seal tokens. Tokens in use go on working, except with --discard."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("action", choices=["rotate"])
+        parser.add_argument(
+            "--discard", action="store_true", help="drop old keys at once: all tokens end, everybody signs in again"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        kept = services.token_keys_rotate(system(), discard=options["discard"])
+        self.stdout.write(f"New tokens use a new key; {kept} older keys still open the tokens made with them.")

@@ -1,0 +1,226 @@
+"""Rules of identity, with the names and defaults of OpenStack's Keystone (its personas: admin, domain manager,
+readers of system and domain, the user themself).
+
+A check compares the caller's scope with `target.<noun>.…`, which the services fill from the row. Where Keystone
+writes `token.domain.id` it means the caller's domain scope, `domain_id` here; a role without a domain counts as
+being in the domain "None", as there.
+"""
+
+from __future__ import annotations
+
+from apps.core.policy import Rule
+
+ADMIN = "rule:admin_required"
+SYSTEM_READER = "(role:reader and system_scope:all)"
+ADMIN_OR_SYSTEM_READER = f"{ADMIN} or {SYSTEM_READER}"
+
+
+def _reader(of: str) -> str:
+    """Readers of the system or of the domain that `of` names."""
+    return f"{ADMIN_OR_SYSTEM_READER} or (role:reader and domain_id:%({of})s)"
+
+
+def _manager(*of: str) -> str:
+    """Managers of the domain that each of `of` names."""
+    return f"{ADMIN} or (role:manager and {' and '.join(f'domain_id:%({one})s' for one in of)})"
+
+
+_USER = "target.user.domain_id"
+_GROUP = "target.group.domain_id"
+_PROJECT = "target.project.domain_id"
+_PROJECT_SEEN = f"{_reader(_PROJECT)} or project_id:%(target.project.id)s"
+_PROJECT_MANAGED = _manager(_PROJECT)
+_SAME_ROLE_DOMAIN = "(domain_id:%(target.role.domain_id)s or 'None':%(target.role.domain_id)s)"
+
+
+def _grant(role: str) -> str:
+    """Somebody with this role on the domain that holds both the user or group and the target."""
+    pairs = [(actor, target) for actor in (_USER, _GROUP) for target in (_PROJECT, "target.domain.id")]
+    return " or ".join(f"(role:{role} and domain_id:%({a})s and domain_id:%({t})s)" for a, t in pairs)
+
+
+_GRANT_CHANGE = (
+    f"{ADMIN} or (({_grant('admin')}) and {_SAME_ROLE_DOMAIN})"
+    f" or (({_grant('manager')}) and rule:domain_managed_target_role)"
+)
+
+
+def _crud(noun: str, plural: str, *, get: str, list_: str, write: str, path: str = "") -> tuple[Rule, ...]:
+    """The five rules that nearly every noun has."""
+    path = path or f"/v3/{plural}"
+    member = f"{path}/{{{noun}_id}}"
+    return (
+        Rule(f"identity:get_{noun}", get, f"Show a {noun}.", (f"GET {member}",)),
+        Rule(f"identity:list_{plural}", list_, f"List {plural}.", (f"GET {path}",)),
+        Rule(f"identity:create_{noun}", write, f"Create a {noun}.", (f"POST {path}",)),
+        Rule(f"identity:update_{noun}", write, f"Update a {noun}.", (f"PATCH {member}",)),
+        Rule(f"identity:delete_{noun}", write, f"Delete a {noun}.", (f"DELETE {member}",)),
+    )
+
+
+RULES = (
+    Rule("admin_required", "rule:admin", "Keystone's name for the cloud's administrators."),
+    Rule("service_role", "role:service", "Services that check the tokens of others."),
+    Rule("token_subject", "user_id:%(target.token.user_id)s", "The user whom a token belongs to."),
+    Rule(
+        "domain_managed_target_role",
+        "'manager':%(target.role.name)s or 'member':%(target.role.name)s or 'reader':%(target.role.name)s",
+        "Roles that the manager of a domain may give.",
+    ),
+    *_crud(
+        "domain",
+        "domains",
+        get=f"{ADMIN_OR_SYSTEM_READER} or domain_id:%(target.domain.id)s or project_domain_id:%(target.domain.id)s",
+        list_=_reader("target.domain.id"),
+        write=ADMIN,
+    ),
+    *_crud("project", "projects", get=_PROJECT_SEEN, list_=_reader("target.domain_id"), write=_PROJECT_MANAGED),
+    Rule(
+        "identity:list_user_projects",
+        f"{_reader(_USER)} or user_id:%(target.user.id)s",
+        "List the projects of a user.",
+        ("GET /v3/users/{user_id}/projects",),
+    ),
+    Rule("identity:list_project_tags", _PROJECT_SEEN, "List tags.", ("GET /v3/projects/{project_id}/tags",)),
+    Rule("identity:get_project_tag", _PROJECT_SEEN, "Check a tag.", ("GET /v3/projects/{project_id}/tags/{value}",)),
+    Rule("identity:update_project_tags", _PROJECT_MANAGED, "Set tags.", ("PUT /v3/projects/{project_id}/tags",)),
+    Rule(
+        "identity:create_project_tag", _PROJECT_MANAGED, "Add a tag.", ("PUT /v3/projects/{project_id}/tags/{value}",)
+    ),
+    Rule("identity:delete_project_tags", _PROJECT_MANAGED, "Drop tags.", ("DELETE /v3/projects/{project_id}/tags",)),
+    Rule(
+        "identity:delete_project_tag",
+        _PROJECT_MANAGED,
+        "Drop a tag.",
+        ("DELETE /v3/projects/{project_id}/tags/{value}",),
+    ),
+    *_crud(
+        "user",
+        "users",
+        get=f"{_reader(_USER)} or user_id:%(target.user.id)s",
+        list_=_reader("target.domain_id"),
+        write=_manager(_USER),
+    ),
+    *_crud("group", "groups", get=_reader(_GROUP), list_=_reader(_GROUP), write=_manager(_GROUP)),
+    Rule(
+        "identity:list_groups_for_user",
+        f"{_reader(_USER)} or user_id:%(user_id)s",
+        "List the groups of a user.",
+        ("GET /v3/users/{user_id}/groups",),
+    ),
+    Rule("identity:list_users_in_group", _reader(_GROUP), "List members.", ("GET /v3/groups/{group_id}/users",)),
+    Rule(
+        "identity:check_user_in_group",
+        f"{ADMIN_OR_SYSTEM_READER} or (role:reader and domain_id:%({_GROUP})s and domain_id:%({_USER})s)",
+        "Check a member.",
+        ("HEAD /v3/groups/{group_id}/users/{user_id}",),
+    ),
+    Rule(
+        "identity:add_user_to_group",
+        _manager(_GROUP, _USER),
+        "Add a member.",
+        ("PUT /v3/groups/{group_id}/users/{user_id}",),
+    ),
+    Rule(
+        "identity:remove_user_from_group",
+        _manager(_GROUP, _USER),
+        "Remove a member.",
+        ("DELETE /v3/groups/{group_id}/users/{user_id}",),
+    ),
+    *_crud(
+        "role",
+        "roles",
+        get=f"{ADMIN_OR_SYSTEM_READER} or (role:manager and rule:domain_managed_target_role)",
+        list_=f"{ADMIN_OR_SYSTEM_READER} or (role:manager and domain_id:%(domain_id)s)",
+        write=ADMIN,
+    ),
+    *_crud(
+        "domain_role",
+        "domain_roles",
+        get=ADMIN_OR_SYSTEM_READER,
+        list_=ADMIN_OR_SYSTEM_READER,
+        write=ADMIN,
+        path="/v3/roles",
+    ),
+    *(
+        Rule(
+            f"identity:{verb}_implied_role{'s' if verb == 'list' else ''}", check, "Roles that come with a role.", paths
+        )
+        for verb, check, paths in (
+            ("get", ADMIN_OR_SYSTEM_READER, ("GET /v3/roles/{prior_role_id}/implies/{implied_role_id}",)),
+            ("check", ADMIN_OR_SYSTEM_READER, ("HEAD /v3/roles/{prior_role_id}/implies/{implied_role_id}",)),
+            ("list", ADMIN_OR_SYSTEM_READER, ("GET /v3/roles/{prior_role_id}/implies",)),
+            ("create", ADMIN, ("PUT /v3/roles/{prior_role_id}/implies/{implied_role_id}",)),
+            ("delete", ADMIN, ("DELETE /v3/roles/{prior_role_id}/implies/{implied_role_id}",)),
+        )
+    ),
+    Rule(
+        "identity:list_role_inference_rules", ADMIN_OR_SYSTEM_READER, "All implied roles.", ("GET /v3/role_inferences",)
+    ),
+    Rule(
+        "identity:check_grant",
+        f"{ADMIN_OR_SYSTEM_READER} or (({_grant('reader')}) and {_SAME_ROLE_DOMAIN})",
+        "Check an assignment.",
+        ("HEAD /v3/projects/{project_id}/users/{user_id}/roles/{role_id}",),
+    ),
+    Rule(
+        "identity:list_grants",
+        f"{ADMIN_OR_SYSTEM_READER} or {_grant('reader')}",
+        "List the roles of a user or group somewhere.",
+        ("GET /v3/projects/{project_id}/users/{user_id}/roles",),
+    ),
+    Rule(
+        "identity:create_grant",
+        _GRANT_CHANGE,
+        "Give a role.",
+        ("PUT /v3/projects/{project_id}/users/{user_id}/roles/{role_id}",),
+    ),
+    Rule(
+        "identity:revoke_grant",
+        _GRANT_CHANGE,
+        "Take a role away.",
+        ("DELETE /v3/projects/{project_id}/users/{user_id}/roles/{role_id}",),
+    ),
+    *(
+        Rule(
+            f"identity:{verb}_system_grant{'s' if verb == 'list' else ''}_for_{actor}",
+            ADMIN if verb in {"create", "revoke"} else ADMIN_OR_SYSTEM_READER,
+            "Roles on the system.",
+            (f"{method} /v3/system/{actor}s/{{{actor}_id}}/roles{'' if verb == 'list' else '/{role_id}'}",),
+        )
+        for actor in ("user", "group")
+        for verb, method in (("list", "GET"), ("check", "HEAD"), ("create", "PUT"), ("revoke", "DELETE"))
+    ),
+    Rule(
+        "identity:list_role_assignments",
+        _reader("target.domain_id"),
+        "List assignments.",
+        ("GET /v3/role_assignments",),
+    ),
+    Rule(
+        "identity:list_role_assignments_for_tree",
+        _reader("target.domain_id"),
+        "List assignments of a project and those below it.",
+        ("GET /v3/role_assignments?include_subtree",),
+    ),
+    *_crud("region", "regions", get="@", list_="@", write=ADMIN),
+    *_crud("service", "services", get=ADMIN_OR_SYSTEM_READER, list_=ADMIN_OR_SYSTEM_READER, write=ADMIN),
+    *_crud("endpoint", "endpoints", get=ADMIN_OR_SYSTEM_READER, list_=ADMIN_OR_SYSTEM_READER, write=ADMIN),
+    Rule("identity:get_auth_catalog", "@", "The caller's catalogue.", ("GET /v3/auth/catalog",)),
+    Rule("identity:get_auth_projects", "@", "Projects the caller may choose.", ("GET /v3/auth/projects",)),
+    Rule("identity:get_auth_domains", "@", "Domains the caller may choose.", ("GET /v3/auth/domains",)),
+    Rule("identity:get_auth_system", "@", "May the caller choose the system?", ("GET /v3/auth/system",)),
+    Rule(
+        "identity:check_token",
+        f"{ADMIN_OR_SYSTEM_READER} or rule:token_subject",
+        "Check a token.",
+        ("HEAD /v3/auth/tokens",),
+    ),
+    Rule(
+        "identity:validate_token",
+        f"{ADMIN_OR_SYSTEM_READER} or rule:service_role or rule:token_subject",
+        "Show what a token says.",
+        ("GET /v3/auth/tokens",),
+    ),
+    Rule("identity:revoke_token", f"{ADMIN} or rule:token_subject", "End a token.", ("DELETE /v3/auth/tokens",)),
+)
