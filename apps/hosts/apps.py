@@ -1,6 +1,12 @@
 from django.apps import AppConfig
 
+from apps.core.policy import book
+from apps.hosts.policies import RULES
+
 
 class HostsConfig(AppConfig):
     name = "apps.hosts"
     label = "hosts"
+
+    def ready(self) -> None:
+        book.register(RULES)

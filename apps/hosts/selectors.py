@@ -1,0 +1,100 @@
+"""Reads of hosts."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, QuerySet, Sum
+from django.http import HttpRequest
+
+from apps.core.context import RequestContext
+from apps.core.errors import Forbidden, NotFound
+from apps.core.transactions import selector
+from apps.hosts.models import Claim, Host
+from apps.hosts.states import HostMode, HostState
+
+NAME_HEADER = "X-Kumo-Host"
+SERIAL_HEADER = "X-Kumo-Host-Serial"
+
+
+@selector("hosts:list")
+def host_list(ctx: RequestContext) -> QuerySet[Host]:
+    """All hosts."""
+    return Host.objects.order_by("name")
+
+
+@selector("hosts:list")
+def host_get(ctx: RequestContext, *, host_id: UUID | str) -> Host:
+    """One host by id or name. Raises NotFound."""
+    text = str(host_id)
+    try:
+        found = Host.objects.filter(pk=UUID(text)).first()
+    except ValueError:
+        found = Host.objects.filter(name=text).first()
+    if found is None:
+        raise NotFound("host", host_id)
+    return found
+
+
+@selector("hosts:zones")
+def zone_list(ctx: RequestContext) -> list[dict[str, Any]]:
+    """Zones as `{"name", "available", "hosts": […]}`; available means that a host in it could take servers."""
+    zones: dict[str, dict[str, Any]] = {}
+    for host in Host.objects.order_by("zone", "name"):
+        zone = zones.setdefault(host.zone, {"name": host.zone, "available": False, "hosts": []})
+        zone["hosts"].append(host)
+        zone["available"] |= host.enabled and host.is_up
+    return list(zones.values())
+
+
+@selector("hosts:zones")
+def host_fit(ctx: RequestContext, *, vcpus: int, ram_mib: int, disk_gib: int, zone: str = "") -> tuple[int, int]:
+    """On how many of how many hosts that take servers one of this size would find room now."""
+    taking = Host.objects.filter(state=HostState.UP, mode=HostMode.ENABLED)
+    if zone:
+        taking = taking.filter(zone=zone)
+    fits = taking.filter(
+        used_vcpus__lte=F("capacity_vcpus") - vcpus,
+        used_ram_mib__lte=F("capacity_ram_mib") - ram_mib,
+        used_disk_gib__lte=F("capacity_disk_gib") - disk_gib,
+    )
+    return fits.count(), taking.count()
+
+
+@selector("hosts:list")
+def claim_list(ctx: RequestContext, *, host_id: UUID | str | None = None) -> QuerySet[Claim]:
+    """What is claimed, of one host or of all."""
+    claims = Claim.objects.order_by("created_at", "consumer_id")
+    return claims if host_id is None else claims.filter(host_id=host_id)
+
+
+@selector("hosts:list")
+def disagreements(ctx: RequestContext) -> list[dict[str, Any]]:
+    """Hosts whose used figures are not the sum of their claims; always empty unless somebody edited rows."""
+    found = []
+    for host in Host.objects.order_by("name"):
+        sums = host.claims.aggregate(vcpus=Sum("vcpus"), ram_mib=Sum("ram_mib"), disk_gib=Sum("disk_gib"))
+        claimed = {name: value or 0 for name, value in sums.items()}
+        if claimed != host.used:
+            found.append({"host": host.name, "used": host.used, "claimed": claimed})
+    return found
+
+
+def host_of_request(request: HttpRequest) -> Host:
+    """The host that sent this request, by the client certificate that nginx verified.
+
+    nginx alone reaches the application, and sets (or clears) both headers on every request. Raises Forbidden for
+    no certificate, a removed host, or a certificate older than the host's latest enrolment.
+    """
+    name = request.headers.get(NAME_HEADER, "")
+    serial = request.headers.get(SERIAL_HEADER, "").lower().lstrip("0")
+    if not name:
+        raise Forbidden("This address answers enrolled hosts only.")
+    host = Host.objects.filter(name=name).first()
+    if host is None or host.certificate_serial != serial:
+        raise Forbidden(
+            f"The certificate of host {name} no longer holds.",
+            hint="Enrol the host again with a new token.",
+        )
+    return host
