@@ -84,6 +84,8 @@ REST_FRAMEWORK = {
 }
 # Identity's authenticator, loaded by the API kernel, which must not import an app.
 KUMO_AUTHENTICATION = "apps.identity.api.authentication.TokenAuthentication"
+# Who a host is, by its client certificate; likewise.
+KUMO_HOST_OF_REQUEST = "apps.hosts.selectors.host_of_request"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 
 USE_TZ = True
