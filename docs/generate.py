@@ -1,4 +1,4 @@
-"""Writes the reference pages that follow from the code: configuration, rules. `--check` fails if they are out of date."""
+"""Writes the reference pages that follow from the code: configuration, rules. `--check` fails on an old page."""
 
 from __future__ import annotations
 

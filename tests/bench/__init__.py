@@ -1,0 +1,1 @@
+"""Benchmarks against a running cloud: each figure beside a baseline taken in the same run."""
