@@ -80,7 +80,9 @@ def detail(cloud: Cloud) -> Iterator[Row]:
             times.append(time.perf_counter() - started)
             started = time.perf_counter()
             with cloud.database.cursor() as cursor:
-                cursor.execute("SELECT row_to_json(s) FROM compute_server s WHERE project_id = %s LIMIT 1000", [project])
+                cursor.execute(
+                    "SELECT row_to_json(s) FROM compute_server s WHERE project_id = %s LIMIT 1000", [project]
+                )
                 cursor.fetchall()
             bare.append(time.perf_counter() - started)
     finally:
@@ -88,7 +90,11 @@ def detail(cloud: Cloud) -> Iterator[Row]:
             cursor.execute("DELETE FROM compute_server WHERE id = ANY(%s::uuid[])", [made])
     measured, base = statistics.median(times[2:]) * 1000, statistics.median(bare[2:]) * 1000
     yield Row(
-        f"servers/detail with {len(found)} servers", f"{measured:.0f} ms", f"SELECT {base:.0f} ms", f"{measured / base:.1f}", "< 100 ms"
+        f"servers/detail with {len(found)} servers",
+        f"{measured:.0f} ms",
+        f"SELECT {base:.0f} ms",
+        f"{measured / base:.1f}",
+        "< 100 ms",
     )
 
 
@@ -192,7 +198,9 @@ def create(cloud: Cloud) -> Iterator[Row]:
             bare.append(guests.start(1))
         delete_all(demo, [ident])
     ours, base = statistics.median(times), statistics.median(bare)
-    yield Row("server create to ACTIVE", f"{ours:.2f} s", f"virsh {base:.2f} s", f"{ours / base:.1f}", f"≤ {base + 1:.2f} s")
+    yield Row(
+        "server create to ACTIVE", f"{ours:.2f} s", f"virsh {base:.2f} s", f"{ours / base:.1f}", f"≤ {base + 1:.2f} s"
+    )
 
 
 def _post(client: Api, body: object, count: int) -> list[str]:
@@ -224,7 +232,11 @@ def burst(cloud: Cloud, count: int = 50) -> Iterator[Row]:
         delete_all(demo, made)
         admin.call("DELETE", f"/compute/v2.1/os-quota-sets/{project}")
     yield Row(
-        f"{count} servers to ACTIVE (accepted in {accepted:.1f} s)", f"{ours:.1f} s", f"virsh {base:.1f} s", f"{ours / base:.2f}", "≤ 1.3"
+        f"{count} servers to ACTIVE (accepted in {accepted:.1f} s)",
+        f"{ours:.1f} s",
+        f"virsh {base:.1f} s",
+        f"{ours / base:.2f}",
+        "≤ 1.3",
     )
 
 

@@ -77,7 +77,9 @@ class Cloud:
             "domain": {"name": auth.get("user_domain_name", "Default")},
         }
         project = {"name": auth["project_name"], "domain": {"name": auth.get("project_domain_name", "Default")}}
-        body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": {"project": project}}}
+        body = {
+            "auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": {"project": project}}
+        }
         api = Api(self.base)
         status, answer, headers = api.call("POST", "/identity/v3/auth/tokens", body)
         if status != 201:

@@ -83,7 +83,9 @@ class Bare:
             root.find("devices").remove(disk)  # type: ignore[union-attr]
             return
         info = self.host.exec("qemu-img", "info", "-U", source.get("file", ""))
-        base = next(line.split(": ")[1].split(" (")[0] for line in info.splitlines() if line.startswith("backing file:"))
+        base = next(
+            line.split(": ")[1].split(" (")[0] for line in info.splitlines() if line.startswith("backing file:")
+        )
         path = self._file(ident, f"{index}.qcow2")
         self.host.exec("qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", path)
         self.host.exec("chown", "libvirt-qemu:kvm", path)
