@@ -114,7 +114,7 @@ def network(demo: Run, name: str) -> Iterator[str]:
     demo("subnet", "create", "--network", name, "--subnet-range", "10.77.0.0/24", name)
     yield name
     for port in demo("port", "list", "--network", name):
-        if not port.get("Status") == "N/A":
+        if port.get("Status") != "N/A":
             try:
                 quiet(demo, "port", "delete", port["ID"])
             except CommandFailed:
