@@ -1,6 +1,7 @@
 """The host's own TOML file, the only configuration a host has; the only module that reads it.
 
-Named by `KUMO_AGENT_CONFIG`, else `/etc/kumo/agent.toml`. Enrolment writes the keys and certificates it names.
+Named by `KUMO_AGENT_CONFIG`, else `/etc/kumo/agent.toml`. Enrolment writes the keys and certificates
+it names.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     drivers: Annotated[
         dict[str, dict[str, dict[str, Any]]],
         msgspec.Meta(description="Host drivers by family and key, with `BACKEND` and `OPTIONS`."),
-    ] = {"hypervisor": {"default": {"BACKEND": "libvirt", "OPTIONS": {}}}}
+    ] = msgspec.field(default_factory=lambda: {"hypervisor": {"default": {"BACKEND": "libvirt", "OPTIONS": {}}}})
     log_level: Annotated[str, msgspec.Meta(description="debug, info, warning or error.")] = "info"
 
     # Files that enrolment writes below `state/identity`, mode 0600.
