@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 
-from django.db import connection
-
 CHANNEL = "kumo_live"
 
 
@@ -18,6 +16,8 @@ def notify(project_id: str, kind: str, ident: object) -> None:
 
     PostgreSQL drops repeats within one transaction.
     """
+    from django.db import connection  # the live process reads CHANNEL without Django
+
     payload = json.dumps({"project": project_id, "kind": kind, "id": str(ident)}, separators=(",", ":"))
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))

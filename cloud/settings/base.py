@@ -16,6 +16,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 INSTALLED_APPS = [
     "django.contrib.sessions",
+    "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
     "apps.operations",
@@ -37,6 +38,9 @@ KUMO_WEB_MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "apps.core.web.middleware.ErrorsMiddleware",
+    "apps.dashboard.web.middleware.PersonMiddleware",
 ]
 
 ROOT_URLCONF = "cloud.urls"
@@ -49,8 +53,11 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [CHECKOUT / "templates"],
         "OPTIONS": {
-            "context_processors": ["django.template.context_processors.request"],
-            "builtins": ["django.templatetags.i18n", "django.templatetags.static"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.messages.context_processors.messages",
+            ],
+            "builtins": ["django.templatetags.i18n", "django.templatetags.static", "apps.core.web.tags"],
         },
     }
 ]
@@ -97,11 +104,20 @@ LOCALE_PATHS = [CHECKOUT / "locale"]
 STATIC_URL = "/static/"
 STATIC_ROOT = CONFIG.state / "static"
 STATICFILES_DIRS = [CHECKOUT / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # Hashed names, so that nginx may let browsers keep them; `collectstatic` makes them.
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
+}
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_NAME = "kumo_session"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIG.security.secure_cookies or CONFIG.public.url.startswith("https://")
-SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = LANGUAGE_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600
+CSRF_COOKIE_NAME = "kumo_csrf"
+LANGUAGE_COOKIE_NAME = "kumo_language"
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 
 LOGGING = {
     "version": 1,

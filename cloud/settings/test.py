@@ -20,3 +20,5 @@ os.environ["KUMO_CONFIG"] = str(_config)
 os.environ["KUMO_TEST_STATE"] = str(_state)
 
 from cloud.settings.base import *  # noqa: E402, F403
+
+STORAGES = STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}  # noqa: F405

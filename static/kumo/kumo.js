@@ -53,6 +53,7 @@
       const source = new EventSource((await answer.json()).url);
       source.addEventListener("ready", () => { offline(false); refresh(["*"]); });
       source.addEventListener("changed", (event) => refresh(event.data.split(" ")));
+      source.addEventListener("renew", () => { source.close(); listen(); });
       source.onerror = () => { source.close(); offline(true); setTimeout(listen, 5000 + Math.random() * 3000); };
       addEventListener("pagehide", () => source.close(), { once: true });
     } catch { offline(true); setTimeout(listen, 10000); }
@@ -115,6 +116,8 @@
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-modal]");
     if (opener) { event.preventDefault(); ask(opener.getAttribute("href") || opener.dataset.modal); }
+    const help = event.target.closest("[data-help]");
+    if (help) { closeMenus(); $("#" + help.dataset.help).showModal(); }
     if (event.target.closest("[data-close]")) event.target.closest("dialog")?.close();
     if (event.target.nodeName === "DIALOG") event.target.close();
   });

@@ -40,9 +40,7 @@ def link(url_name: str, path: str = "name", ident: str = "id") -> Cell:
 
     def cell(row: Any, page: Any) -> SafeString:
         label = pick(row, path) or str(pick(row, ident))[:8]
-        return format_html(
-            '<a class="name" href="{}">{}</a>', page.url(url_name, pick(row, ident)), label
-        )
+        return format_html('<a class="name" href="{}">{}</a>', page.url(url_name, pick(row, ident)), label)
 
     return cell
 

@@ -65,7 +65,12 @@ class WebOnlyMiddleware:
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
         """Django asks only the outermost layers, so this one hands the question on."""
-        return self._first("process_view", request, view, args, kwargs) if is_page(request.path_info) else None
+        if not is_page(request.path_info):
+            return None
+        try:
+            return self._first("process_view", request, view, args, kwargs)
+        except KumoError as error:
+            return self.process_exception(request, error)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
         """As `process_view`."""
@@ -88,9 +93,12 @@ class ErrorsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
+        response = self.get_response(request)
+        unknown = response.status_code == 404 and response.get("Content-Type", "").startswith("application/json")
+        return (self.process_exception(request, Http404()) if unknown else None) or response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
+        """Words for whoever looks at the page."""
         if isinstance(error, Http404):
             error = NotFound(_("This page"))
         if not isinstance(error, KumoError):

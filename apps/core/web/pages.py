@@ -233,8 +233,12 @@ class ActPage(Page):
             except KumoError as error:
                 said.append(("error", f"{_name(row)}: {error}"))
         if done and chosen.done:
-            said.insert(0, ("success", f"{chosen.done} · {_name(rows[0])}" if len(rows) == 1 else f"{chosen.done} · {done}"))
-        return self.answer(self._return_to(), *said, follow=bool(request.POST.get("next")) and not (len(said) > bool(done)))
+            said.insert(
+                0, ("success", f"{chosen.done} · {_name(rows[0])}" if len(rows) == 1 else f"{chosen.done} · {done}")
+            )
+        return self.answer(
+            self._return_to(), *said, follow=bool(request.POST.get("next")) and not (len(said) > bool(done))
+        )
 
     def _return_to(self) -> str:
         wanted = self.request.POST.get("next", "")
@@ -294,13 +298,18 @@ class DetailPage(Page):
     def state(self, row: Any) -> Any:
         return ""
 
-    def extra(self, row: Any) -> dict[str, Any]:
+    def more(self, row: Any) -> dict[str, Any]:
         return {}
 
     def get(self, request: HttpRequest, ident: Any) -> HttpResponse:
         row = self.row(ident)
         return self.render(
-            title=_name(row), row=row, ident=ident, facts=list(self.facts(row)), **self.head(row, ident), **self.extra(row)
+            title=_name(row),
+            row=row,
+            ident=ident,
+            facts=list(self.facts(row)),
+            **self.head(row, ident),
+            **self.more(row),
         )
 
     def head(self, row: Any, ident: Any) -> dict[str, Any]:
@@ -340,7 +349,9 @@ class FormPage(Page):
         return self.show(self.make())
 
     def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
-        return self.render(form=form, submit=self.submit, back_url=self.url(self.back) if self.back else "", status=status)
+        return self.render(
+            form=form, submit=self.submit, back_url=self.url(self.back) if self.back else "", status=status
+        )
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         form = self.make(request.POST, request.FILES)

@@ -1,0 +1,57 @@
+"""Browser sessions: who is signed in, the context a page runs with, and the projects one may switch to.
+
+Roles are resolved at every request, as for a token, so what is taken away is gone at the next click. A session ends
+when the user's tokens end: it carries the generation it was opened at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+from django.db.models import Q
+from django.http import HttpRequest
+from django.middleware.csrf import rotate_token
+
+from apps.core.context import RequestContext
+from apps.identity import selectors as identity
+from apps.identity.models import Project, User
+
+_PLAIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+MOST_NAMESAKES = 50
+
+
+def open_session(request: HttpRequest, user: User) -> None:
+    """Begin a session under a new id; the one that existed before is thrown away."""
+    last = request.session.get("project")
+    request.session.flush()
+    request.session.update({"user_id": user.pk, "generation": user.token_generation, "project": last})
+    rotate_token(request)
+
+
+def person(request: HttpRequest) -> User | None:
+    """The signed-in user, while the session holds."""
+    ident = request.session.get("user_id")
+    user = User.objects.filter(pk=ident, enabled=True).first() if ident else None
+    return user if user and user.token_generation == request.session.get("generation") else None
+
+
+def context_in(user: User, slug: str, request_id: str) -> RequestContext | None:
+    """The user's context in the project of that id or, among those they have a role in, that name."""
+    named = Project.objects.filter(Q(pk=slug) | Q(name=slug), is_domain=False).values_list("pk", flat=True)
+    for ident in sorted(named[:MOST_NAMESAKES], key=lambda pk: pk != slug):
+        ctx = identity.web_context(user.pk, ident, request_id)
+        if ctx is not None:
+            return ctx
+    return None
+
+
+def projects_of(user: User) -> list[dict[str, Any]]:
+    """Projects the user has a role in, by name, each with how it stands in addresses: its name where that is clear."""
+    found = sorted(identity.projects_of(user.pk), key=lambda p: p.name)
+    names = Counter(p.name for p in found)
+    return [
+        {"id": p.pk, "name": p.name, "slug": p.name if names[p.name] == 1 and _PLAIN.match(p.name) else p.pk}
+        for p in found
+    ]
