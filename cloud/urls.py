@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from apps.core.api.openapi import OpenApi
+from apps.dashboard.web.urls import site
 
 handler404 = "apps.core.api.faults.not_found"
 handler500 = "apps.core.api.faults.server_error"
@@ -12,4 +13,14 @@ handler500 = "apps.core.api.faults.server_error"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("openapi.json", OpenApi.as_view()),
     path("identity", include("apps.identity.api.urls")),
+    *site,
+    path(
+        "p/<str:project>/",
+        include(
+            [
+                path("", include("apps.dashboard.web.urls")),
+                # path("", include("apps.operations.web.urls")),
+            ]
+        ),
+    ),
 ]

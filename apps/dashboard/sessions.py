@@ -16,7 +16,8 @@ from django.middleware.csrf import rotate_token
 
 from apps.core.context import RequestContext
 from apps.identity import selectors as identity
-from apps.identity.models import Project, User
+from apps.identity.models import Assignment, Project, User
+from apps.identity.states import Scope
 
 _PLAIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 MOST_NAMESAKES = 50
@@ -49,9 +50,19 @@ def context_in(user: User, slug: str, request_id: str) -> RequestContext | None:
 
 def projects_of(user: User) -> list[dict[str, Any]]:
     """Projects the user has a role in, by name, each with how it stands in addresses: its name where that is clear."""
-    found = sorted(identity.projects_of(user.pk), key=lambda p: p.name)
+    found = sorted(_with_role(user), key=lambda p: p.name)
     names = Counter(p.name for p in found)
     return [
         {"id": p.pk, "name": p.name, "slug": p.name if names[p.name] == 1 and _PLAIN.match(p.name) else p.pk}
         for p in found
     ]
+
+
+def _with_role(user: User) -> list[Project]:
+    """Projects with an assignment of the user or their groups, on themselves or inherited from above."""
+    own = Q(user=user) | Q(group__users=user)
+    direct = Assignment.objects.filter(own, scope=Scope.PROJECT, inherited=False).values("target_id")
+    above = Project.objects.filter(pk__in=Assignment.objects.filter(own, inherited=True).values("target_id"))
+    domains = {p.domain_id or p.pk for p in above}
+    near = Project.objects.filter(Q(pk__in=direct) | Q(domain_id__in=domains), is_domain=False, enabled=True)
+    return [p for p in near if identity.web_context(user.pk, p.pk, "") is not None]

@@ -1,0 +1,93 @@
+"""Operations in words: titles of kinds, names of steps, states, and how far a running one is."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.web import cells
+from apps.operations.models import Operation, Step
+from apps.operations.registry import SAGAS
+from apps.operations.states import UNFINISHED, Status, StepStatus, WaitsFor
+
+STATES: dict[str, tuple[str, Any]] = {
+    Status.PENDING: ("idle", _("Waiting")),
+    Status.RUNNING: ("busy", _("Running")),
+    Status.UNDOING: ("busy", _("Undoing")),
+    Status.DONE: ("ok", _("Done")),
+    Status.FAILED: ("bad", _("Failed")),
+    Status.STUCK: ("warn", _("Stuck")),
+    Status.ABANDONED: ("off", _("Given up")),
+}
+
+STEP_STATES: dict[str, tuple[str, str, Any]] = {
+    StepStatus.STARTED: ("busy", "loader", _("Running")),
+    StepStatus.DONE: ("done", "circle-check", _("Done")),
+    StepStatus.UNDONE: ("", "rotate-cw", _("Undone")),
+}
+
+WAITING: dict[str, Any] = {
+    WaitsFor.LOCKS: _("waits for another operation"),
+    WaitsFor.CHILDREN: _("waits for its parts"),
+    WaitsFor.ROWS: _("waits for the network"),
+    WaitsFor.BACKOFF: _("tries again soon"),
+}
+
+SUBJECT_PAGES = {
+    "server": "compute:server",
+    "network": "network:network",
+    "router": "network:router",
+    "image": "image:image",
+}
+
+
+def title(operation: Operation) -> str:
+    """What it does, as its kind's saga says."""
+    saga = SAGAS.get(operation.kind)
+    return gettext(saga.title) if saga and saga.title else operation.kind
+
+
+def step_title(name: str) -> str:
+    """A step's name as words: `ensure-disks` → "Ensure disks"; catalogues may know better ones."""
+    plain = name.replace("_", " ").replace("-", " ").capitalize()
+    return gettext(plain)
+
+
+def badge(operation: Operation) -> Any:
+    """State with its percentage while it runs."""
+    tone, word = STATES.get(operation.status, ("idle", operation.status))
+    running = operation.status == Status.RUNNING and operation.percent
+    return cells.badge(tone, word, operation.percent if running else None)
+
+
+def doing(operation: Operation) -> Any:
+    """What it is doing now, or how it ended."""
+    if operation.status in {Status.FAILED, Status.STUCK} and operation.error:
+        return format_html('<span class="why">{}</span>', reason(operation.error))
+    if operation.status not in UNFINISHED:
+        return STATES[Status(operation.status)][1]
+    if operation.waits_for == WaitsFor.HOST and operation.due_at is None:
+        return gettext("waits for the host %s to come back") % operation.host
+    words = operation.progress or WAITING.get(operation.waits_for) or step_title(operation.cursor)
+    return words
+
+
+def reason(error: Any) -> str:
+    """An error in words, whatever shape it was kept in."""
+    if isinstance(error, dict):
+        return str(error.get("message") or error.get("reason") or error.get("type") or "")
+    return str(error or "")
+
+
+def took(operation: Operation | Step) -> str:
+    """How long it took, or has taken until now."""
+    begun: datetime.datetime | None = operation.started_at
+    if begun is None:
+        return ""
+    seconds = ((operation.finished_at or timezone.now()) - begun).total_seconds()
+    return f"{seconds:.1f} s" if 0 <= seconds < 10 else cells.span(max(0, seconds))
