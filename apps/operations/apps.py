@@ -1,6 +1,14 @@
 from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
 
 
 class OperationsConfig(AppConfig):
     name = "apps.operations"
     label = "operations"
+
+    def ready(self) -> None:
+        from apps.core.policy import book
+        from apps.operations.policies import RULES
+
+        book.register(RULES)
+        autodiscover_modules("sagas")

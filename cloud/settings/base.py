@@ -127,6 +127,9 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": CONFIG.logging.level.upper()},
 }
 
+# How the operation engine reaches workers.
+KUMO_DOORBELL = "apps.operations.broker.CeleryDoorbell"
+
 # Drivers by family and key; the operator's table of kumo.toml replaces entries of these.
 KUMO_DRIVERS = {
     "hypervisor": {"default": {"BACKEND": "libvirt", "OPTIONS": {}}},

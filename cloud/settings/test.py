@@ -22,3 +22,6 @@ os.environ["KUMO_TEST_STATE"] = str(_state)
 from cloud.settings.base import *  # noqa: E402, F403
 
 STORAGES = STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}  # noqa: F405
+
+# In process: rings and messages are collected, and tests deliver them.
+KUMO_DOORBELL = "tests.kit.operations.InlineDoorbell"
