@@ -47,7 +47,7 @@ def ensure(network_id: str, endpoint: MetadataEndpoint, wiring: Wiring) -> None:
     name, link = namespace_name(network_id), link_name(network_id)
     if not (ROOT / name).exists():
         run(("ip", "netns", "add", name))
-    if not Path(f"/sys/class/net/{link}").exists():
+    if not _link_exists(link):
         run(("ip", "link", "add", link, "type", "veth", "peer", "name", INNER_LINK, "netns", name))
     _address(name, endpoint)
     if wiring.userspace():
@@ -81,7 +81,7 @@ def _address(name: str, endpoint: MetadataEndpoint) -> None:
 def remove(name: str, link: str) -> None:
     """Remove a namespace and its link; absent is success."""
     vsctl("--if-exists", "del-port", link)
-    if Path(f"/sys/class/net/{link}").exists():
+    if _link_exists(link):
         _tolerating_absence("ip", "link", "del", link)
     if (ROOT / name).exists():
         _tolerating_absence("ip", "netns", "del", name)
@@ -91,9 +91,17 @@ def _tolerating_absence(*argv: str) -> None:
     try:
         run(argv)
     except CommandFailed:
-        if argv[1] == "link" and not Path(f"/sys/class/net/{argv[-1]}").exists():
+        if argv[1] == "link" and not _link_exists(argv[-1]):
             return  # the kernel took it away together with its peer
         raise
+
+
+def _link_exists(link: str) -> bool:
+    try:
+        socket.if_nametoindex(link)
+    except OSError:
+        return False
+    return True
 
 
 def present() -> set[str]:
