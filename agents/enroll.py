@@ -60,10 +60,8 @@ def enroll(settings: AgentConfig, url: str, token: str, *, ca_fingerprint: str =
     ca_pem = ca_pem or fetch_authority(url, ca_fingerprint)
     settings.identity.mkdir(parents=True, exist_ok=True)
     settings.identity.chmod(0o700)
-    host_key = _private_key(
-        settings.private_key, lambda: ec.generate_private_key(ec.SECP256R1()), ec.EllipticCurvePrivateKey
-    )
-    signing_key = _private_key(settings.signing_key, ed25519.Ed25519PrivateKey.generate, ed25519.Ed25519PrivateKey)
+    host_key = _private_key(settings.private_key, _new_host_key)
+    signing_key = _private_key(settings.signing_key, ed25519.Ed25519PrivateKey.generate)
     answer = _post(
         url,
         ca_pem,
@@ -140,6 +138,10 @@ def _call(url: str, context: ssl.SSLContext, method: str, path: str, body: bytes
 
 
 Key = TypeVar("Key", ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)
+
+
+def _new_host_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
 
 
 def _private_key(path: Path, make: Callable[[], Key]) -> Key:
