@@ -1,0 +1,28 @@
+"""Addresses of the hosts' pages, below `/p/<project>/`."""
+
+from django.urls import path
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.web import navigation, palette
+from apps.hosts import selectors
+from apps.hosts.web import views
+
+app_name = "hosts"
+
+urlpatterns = [
+    path("admin/hosts", views.Hosts.as_view(), name="hosts"),
+    path("admin/hosts/act/<slug:action>", views.Act.as_view(), name="act"),
+    path("admin/hosts/<uuid:ident>", views.HostPage.as_view(), name="host"),
+]
+
+navigation.register(
+    navigation.Link("hosts:hosts", _("Hosts"), "hard-drive", section="admin", order=10, rule="hosts:list", keys="g h")
+)
+palette.searcher(
+    "host",
+    _("Hosts"),
+    lambda ctx, words: [
+        palette.Hit(h.name, "hosts:host", (h.pk,), "hard-drive", h.zone)
+        for h in selectors.host_list(ctx).filter(name__icontains=words)[: palette.MOST]
+    ],
+)
