@@ -19,7 +19,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
         include(
             [
                 path("", include("apps.dashboard.web.urls")),
-                # path("", include("apps.operations.web.urls")),
+                path("", include("apps.operations.web.urls")),
+                path("", include("apps.hosts.web.urls")),
             ]
         ),
     ),

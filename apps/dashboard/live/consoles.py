@@ -1,7 +1,7 @@
 """Where a browser and a host meet: each opens a WebSocket to this process, and their bytes are joined.
 
 The browser proves itself with a one-time token, which is used up here. Rows of `compute`'s table of console sessions
-say which server and host it is for; a notification makes a control worker ask that host to dial in. The host is
+say which server and host it is for; a notification makes the control worker ask that host to dial in. The host is
 known by its certificate, whose name nginx passes on. Bytes are neither read nor kept.
 """
 
@@ -28,19 +28,16 @@ CHANNEL = "kumo_console"
 
 CLAIM = """
     WITH claimed AS (
-        UPDATE compute_consolesession SET claimed_at = now()
-        WHERE token_hash = %s AND claimed_at IS NULL AND expires_at > now()
+        UPDATE compute_consolesession SET used_at = now()
+        WHERE token_hash = %s AND used_at IS NULL AND expires_at > now()
         RETURNING id, host_name)
     SELECT id::text, host_name, pg_notify('kumo_console', id::text) FROM claimed
 """
-JOINED = "UPDATE compute_consolesession SET joined_at = now() WHERE id = %s"
-ENDED = "UPDATE compute_consolesession SET ended_at = now() WHERE id = %s"
 
 # Close codes: 1000s are the protocol's, 4000s ours.
 GOING = 1001
 REFUSED = 4403
 NO_HOST = 4504
-UNAVAILABLE = 4503
 
 
 @dataclass(eq=False)
@@ -61,18 +58,18 @@ class Consoles:
         self.sessions: dict[str, Session] = {}
 
     async def browser(self, token: str, subprotocols: list[str], receive: Receive, send: Send) -> None:
-        """The browser's end, from accepted to closed."""
+        """The browser's end. A token that does not hold is refused before the handshake."""
         await receive()  # websocket.connect
-        await send({"type": "websocket.accept", "subprotocol": "binary" if "binary" in subprotocols else None})
+        digest = hashlib.sha256(token.encode()).hexdigest()
         try:
-            digest = hashlib.sha256(token.encode()).hexdigest()
             claimed = await self.statements.one(CLAIM, (digest,))
-        except psycopg2.Error:
-            await close(send, UNAVAILABLE, "the database does not answer")
-            return
+        except psycopg2.Error as error:
+            logger.warning("the database does not answer: %s", error)
+            claimed = None
         if claimed is None:
             await close(send, REFUSED, "the token is unknown, used up or too old")
             return
+        await send({"type": "websocket.accept", "subprotocol": "binary" if "binary" in subprotocols else None})
         ident, host, _ = claimed
         session = self.sessions[ident] = Session(host, send)
         try:
@@ -80,8 +77,7 @@ class Consoles:
         finally:
             session.over.set()
             del self.sessions[ident]
-            with contextlib.suppress(psycopg2.Error):
-                await self.statements.one(ENDED, (ident,))
+            logger.info("console ended", extra={"session": ident, "host": host})
 
     async def _serve_browser(self, ident: str, session: Session, receive: Receive, send: Send) -> None:
         try:
@@ -89,7 +85,6 @@ class Consoles:
         except TimeoutError:
             await close(send, NO_HOST, "the host did not dial in")
             return
-        await self.statements.one(JOINED, (ident,))
         logger.info("console joined", extra={"session": ident, "host": session.host})
         await pump(receive, to_host, session.over)
         await close(to_host, GOING, "the viewer left")

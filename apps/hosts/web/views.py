@@ -32,7 +32,9 @@ MODES = {
 def show_state(row: Host, page: Page) -> Any:
     """Whether it answers, and what it may be given."""
     mode = HostMode(row.mode)
-    warn = "" if mode == HostMode.ENABLED else format_html('<span class="sub">{} {}</span>', MODES[mode], row.mode_reason)
+    warn = (
+        "" if mode == HostMode.ENABLED else format_html('<span class="sub">{} {}</span>', MODES[mode], row.mode_reason)
+    )
     return format_html("{}{}", cells.badge(*STATES[HostState(row.state)]), warn)
 
 
