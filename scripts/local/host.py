@@ -16,7 +16,7 @@ from pathlib import Path
 from . import links
 from .namespaces import Namespaces, quoted
 from .run import Failure, run, succeeds, wait_until, write
-from .site import Site
+from .site import HOSTS_PORT, REDIS_PORT, Site
 from .supervisor import Service, Supervisor
 from .virtualization import kvm_works
 
@@ -116,7 +116,14 @@ class Host:
             (self.home / "run" / name).mkdir(parents=True)
         self.configure_libvirt()
         for place in PRIVATE.values():
-            Path(place).mkdir(parents=True, exist_ok=True)
+            self.make_mount_point(Path(place))
+
+    def make_mount_point(self, place: Path) -> None:
+        """A directory of the machine to mount over; what is made is noted, to be removed with the site."""
+        if not place.exists():
+            place.mkdir(parents=True)
+            with self.site.path("made-directories").open("a") as stream:
+                stream.write(f"{place}\n")
 
     def configure_libvirt(self) -> None:
         etc = self.home / "etc-libvirt"
@@ -207,6 +214,49 @@ class Host:
             Service(self.service_name("virtlogd"), ("virtlogd",), within=self.namespaces),
             Service(self.service_name("libvirt"), ("libvirtd",), within=self.namespaces),
         ]
+
+    # --- Kumo's worker ---
+
+    @property
+    def agent_state(self) -> Path:
+        """The worker's state as this machine sees it."""
+        return self.home / "agent"
+
+    @property
+    def is_enrolled(self) -> bool:
+        return (self.agent_state / "identity/host.crt").exists()
+
+    def agent_environment(self) -> dict[str, str]:
+        return {
+            "KUMO_AGENT_CONFIG": str(AGENT_STATE / "agent.toml"),
+            "PYTHONUNBUFFERED": "1",
+            "LANG": "C.UTF-8",
+            "MALLOC_ARENA_MAX": "2",
+        }
+
+    def configure_agent(self) -> None:
+        """Write the worker's configuration; an existing one is the operator's and stays."""
+        path = self.agent_state / "agent.toml"
+        if path.exists():
+            return
+        site = self.site
+        write(
+            path,
+            f'name = "{self.name}"\nstate = "{AGENT_STATE}"\n'
+            f'control_url = "https://{site.underlay_address}:{HOSTS_PORT}"\n'
+            f'broker_url = "redis://{site.underlay_address}:{REDIS_PORT}/0"\n\n'
+            f'[drivers.hypervisor.default]\nBACKEND = "libvirt"\n\n'
+            f'[drivers.hypervisor.default.OPTIONS]\nvirtualization = "{self.virtualization}"\n',
+        )
+
+    def agent_service(self) -> Service:
+        return Service(
+            self.service_name("agent"),
+            (self.site.venv / "bin/python", "-m", "agents.worker"),
+            environment=self.agent_environment(),
+            within=self.namespaces,
+            stop_s=20,
+        )
 
     def configure_switch(self, supervisor: Supervisor) -> None:
         """Bridges and OVN's settings of this host. Raises Failure."""

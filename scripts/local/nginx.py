@@ -9,11 +9,10 @@ from string import Template
 
 from . import view
 from .run import Failure, run, write
-from .site import Site
+from .site import HOSTS_PORT, Site
 from .supervisor import Service, Supervisor
 
 NAME = "nginx"
-HOSTS_PORT = 8443
 TEMPLATE = Path(__file__).with_name("nginx.conf")
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from . import view
 from .run import run, write
 from .secret import secret
-from .site import Site
+from .site import REDIS_PORT, Site
 from .supervisor import Service, Supervisor
 
 NAME = "redis"
-PORT = 6379  # on the underlay's own address, where no other Redis listens
 
 
 def users_file(site: Site) -> Path:
@@ -33,7 +32,7 @@ def service(site: Site) -> Service:
 
 def configuration(site: Site) -> str:
     return (
-        f"bind {site.underlay_address}\nport {PORT}\nprotected-mode no\n"
+        f"bind {site.underlay_address}\nport {REDIS_PORT}\nprotected-mode no\n"
         f"aclfile {users_file(site)}\ndir {site.path('redis')}\n"
         'save ""\nappendonly no\ndaemonize no\nlogfile ""\nmaxmemory 256mb\nmaxmemory-policy noeviction\n'
         "tcp-keepalive 30\ntimeout 0\nloglevel notice\n"
@@ -60,10 +59,10 @@ def start(site: Site, supervisor: Supervisor) -> None:
 
 def ping(site: Site) -> str:
     """A command that gets any answer, be it only that a password is wanted."""
-    return f"redis-cli -h {site.underlay_address} -p {PORT} ping"
+    return f"redis-cli -h {site.underlay_address} -p {REDIS_PORT} ping"
 
 
 def command(site: Site, *words: str) -> str:
     """One command as the control plane's user."""
-    argv = ["redis-cli", "-h", site.underlay_address, "-p", str(PORT), "--user", "control", *words]
+    argv = ["redis-cli", "-h", site.underlay_address, "-p", str(REDIS_PORT), "--user", "control", *words]
     return run(argv, environment={"REDISCLI_AUTH": secret(site, "broker_password")}).stdout

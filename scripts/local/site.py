@@ -17,6 +17,8 @@ from .run import Failure
 CHECKOUT = Path(__file__).resolve().parents[2]
 UNDERLAY = ipaddress.IPv4Network("172.24.5.0/24")
 EXTERNAL = ipaddress.IPv4Network("172.24.4.0/24")
+# On the underlay's own address, where no other server of this machine listens.
+REDIS_PORT, HOSTS_PORT = 6379, 8443
 SOCKET_PATH_LIMIT = 107  # bytes of a Unix socket's path on Linux
 LONGEST_SOCKET = "/hosts/host-1/run/openvswitch/ovs-vswitchd.1234567.ctl"
 
@@ -36,6 +38,7 @@ class Site:
     virtualization: str = "auto"  # auto | kvm | qemu
     datapath: str = "auto"  # auto | system | netdev
     nat: bool = False  # guests reach the world behind this machine
+    venv: Path = CHECKOUT / ".venv"
 
     @property
     def mark(self) -> str:
@@ -89,6 +92,7 @@ class Site:
             "KUMO_VIRT": self.virtualization,
             "KUMO_DATAPATH": self.datapath,
             "KUMO_NAT": "yes" if self.nat else "no",
+            "KUMO_VENV": str(self.venv),
         }
 
     def check(self) -> None:
@@ -123,6 +127,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Site:
         datapath=choice(environment, "KUMO_DATAPATH", ("auto", "system", "netdev")),
         outside=choice(environment, "KUMO_OUTSIDE", ("no", "yes")) == "yes",
         nat=choice(environment, "KUMO_NAT", ("no", "yes")) == "yes",
+        venv=Path(os.path.abspath(environment.get("KUMO_VENV") or CHECKOUT / ".venv")),
     )
     site.check()
     return site

@@ -6,6 +6,7 @@ namespace such a directory is covered by an empty one that holds the way to ours
 
 from __future__ import annotations
 
+import os
 import pwd
 from pathlib import Path
 
@@ -24,7 +25,9 @@ def ensure(site: Site) -> None:
     """Make the view and the user that the control plane runs as. Raises Failure."""
     ensure_user(site)
     if not view(site).exist:
-        view(site).make(setup([CHECKOUT, site.state]))
+        python = Path(os.path.realpath(site.venv / "bin/python"))
+        needed = (CHECKOUT, site.state, site.venv, python.parents[1])
+        view(site).make(setup([path for path in needed if path.exists()]))
 
 
 def ensure_user(site: Site) -> None:

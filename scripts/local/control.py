@@ -1,0 +1,117 @@
+"""The control plane's own processes: three pools behind nginx, and the worker that runs operations."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from . import nginx, postgres, python, view
+from .run import run, write
+from .secret import give_to_control_plane, secret
+from .site import REDIS_PORT, Site
+from .supervisor import Service, Supervisor
+
+OWNED = ("images", "policy")  # directories the control plane writes
+
+
+def configuration(site: Site) -> str:
+    """The cloud's kumo.toml."""
+    return (
+        "# Written by quickstart.sh; what you add below the last table is kept as long as the file is not removed.\n"
+        f'[public]\nurl = "{site.url}"\n\n'
+        f'[database]\nhost = "{postgres.sockets(site)}"\nname = "{postgres.DATABASE}"\nuser = "{postgres.DATABASE}"\n\n'
+        f'[broker]\nurl = "redis://{site.underlay_address}:{REDIS_PORT}/0"\n\n'
+        f'[ovn]\nnorthbound = "unix:{site.path("ovn")}/nb.sock"\n\n'
+        f'[paths]\nstate = "{site.state}"\n'
+    )
+
+
+def prepare(site: Site) -> None:
+    """Configuration, secrets and directories. An existing configuration is the operator's and stays."""
+    path = site.path("kumo.toml")
+    if not path.exists():
+        write(path, configuration(site))
+    for name in OWNED:
+        directory = site.path(name)
+        directory.mkdir(parents=True, exist_ok=True)
+        shutil.chown(directory, view.USER, view.USER)
+    secret(site, "django_secret_key")
+    give_to_control_plane(site)
+    nginx.prepare_sockets(site)
+
+
+def prepare_database(site: Site) -> None:
+    """Tables, static files and the first domain, projects and users. Raises Failure."""
+    python.manage(site, "migrate", "--no-input", "-v", "0")
+    files = [secret_file(site, "admin_password"), secret_file(site, "demo_password")]
+    give_to_control_plane(site)
+    python.manage(site, "bootstrap", "--password-file", files[0], "--demo-password-file", files[1])
+    give_to_control_plane(site)
+
+
+def collect_static(site: Site) -> None:
+    """Files that nginx serves by itself."""
+    words: list[str | Path] = [python.interpreter(site), "manage.py", "collectstatic", "--no-input", "-v", "0"]
+    run(words, environment=python.environment(site), timeout_s=120)
+    give_to_control_plane(site)
+
+
+def secret_file(site: Site, name: str) -> Path:
+    secret(site, name)
+    return site.path("secrets", name)
+
+
+def pool(site: Site, name: str, interface: str, application: str, *options: str) -> Service:
+    """One granian server behind a socket that nginx may open."""
+    socket = nginx.sockets(site) / f"{name}.sock"
+    argv = (
+        site.venv / "bin/granian",
+        "--interface",
+        interface,
+        "--uds",
+        str(socket),
+        "--uds-permissions",
+        "0o660",
+        "--workers",
+        "1",
+        "--no-ws" if interface == "wsgi" else "--ws",
+        *options,
+        application,
+    )
+    return Service(
+        name,
+        tuple(argv),
+        user=view.USER,
+        groups=("www-data", view.USER),
+        environment=python.environment(site),
+        within=view.view(site),
+        before=(f"rm -f {socket}",),
+        memory_counts=True,
+    )
+
+
+def services(site: Site) -> list[Service]:
+    return [
+        pool(site, "web", "wsgi", "cloud.wsgi:application", "--blocking-threads", "8", "--backpressure", "64"),
+        pool(site, "bytes", "wsgi", "cloud.wsgi:application", "--blocking-threads", "16", "--backpressure", "32"),
+        pool(site, "live", "asgi", "cloud.asgi:application"),
+        Service(
+            "control",
+            (interpreter_of_worker(site), "-m", "cloud.celery"),
+            user=view.USER,
+            environment=python.environment(site),
+            within=view.view(site),
+            memory_counts=True,
+        ),
+    ]
+
+
+def interpreter_of_worker(site: Site) -> Path:
+    return python.interpreter(site)
+
+
+def start(site: Site, supervisor: Supervisor) -> None:
+    """Start pools and worker. Raises Failure."""
+    supervisor.ensure(services(site))
+    for name in ("web", "bytes", "live"):
+        supervisor.wait_ready(name, ["test", "-S", str(nginx.sockets(site) / f"{name}.sock")])

@@ -1,0 +1,82 @@
+"""The virtual environment, and Python programs of the project."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from . import view
+from .run import Failure, run, write
+from .site import CHECKOUT, Site
+
+LISTS = ("requirements.txt", "requirements-agent.txt", "requirements-client.txt")
+INSTALL_S = 900
+
+
+def interpreter(site: Site) -> Path:
+    return site.venv / "bin/python"
+
+
+def environment(site: Site) -> dict[str, str]:
+    """What every process of the control plane is told."""
+    return {
+        "KUMO_CONFIG": str(site.path("kumo.toml")),
+        "DJANGO_SETTINGS_MODULE": "cloud.settings.base",
+        "PYTHONUNBUFFERED": "1",
+        "LANG": "C.UTF-8",
+        "MALLOC_ARENA_MAX": "2",  # threads share the heap: less memory, a little slower
+    }
+
+
+def ensure_environment(site: Site) -> None:
+    """Make the virtual environment, or bring it up to the requirements where they changed. Raises Failure."""
+    wanted = hashlib.sha256(b"".join((CHECKOUT / name).read_bytes() for name in LISTS)).hexdigest()
+    stamp = site.venv / ".kumo-requirements"
+    if stamp.exists() and stamp.read_text().strip() == wanted and interpreter(site).exists():
+        return
+    if not (site.venv / "bin/pip").exists():
+        run(["/usr/bin/python3", "-m", "venv", site.venv], timeout_s=INSTALL_S)
+    lists = [word for name in LISTS for word in ("-r", str(CHECKOUT / name))]
+    pip = [site.venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *lists]
+    try:
+        run(pip, timeout_s=INSTALL_S)
+    except Failure as failure:
+        raise Failure(
+            f"the Python packages cannot be installed: {failure.reason}",
+            "check that pip reaches its package index (PIP_INDEX_URL, proxies, certificates), then run it again",
+        ) from failure
+    write(stamp, f"{wanted}\n")
+
+
+def compile_checkout(site: Site) -> None:
+    """Compile the project's own modules, since the user who runs them may not write there."""
+    words: list[str | Path] = [interpreter(site), "-m", "compileall", "-q", "-j", "0", "apps", "agents", "cloud"]
+    run(words, cwd=CHECKOUT, timeout_s=120)
+
+
+def manage(site: Site, *words: str | Path, stdin: str | None = None, timeout_s: float = 180) -> str:
+    """A management command, as the user of the control plane. Raises Failure."""
+    argv = ["chpst", "-u", view.USER, interpreter(site), "manage.py", *words]
+    done = run(
+        view.view(site).enter(["sh", "-c", 'cd "$1" && shift && exec "$@"', "_", str(CHECKOUT), *map(str, argv)]),
+        environment=environment(site),
+        stdin=stdin,
+        timeout_s=timeout_s,
+    )
+    return done.stdout
+
+
+def script(site: Site, *words: str | Path, extra: Mapping[str, str] | None = None, timeout_s: float = 600) -> None:
+    """A program of the virtual environment that shows its own progress. Raises Failure when it fails."""
+    done = subprocess.run(
+        [str(interpreter(site)), *map(str, words)],
+        check=False,
+        cwd=CHECKOUT,
+        timeout=timeout_s,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), **(extra or {})},
+    )
+    if done.returncode:
+        raise Failure("", "")
