@@ -97,7 +97,7 @@ def make_private_network(demo: Connection, public: Any) -> Any:
     )
     joined = demo.network.ports(device_id=router.id, network_id=network.id)
     if not list(joined):
-        demo.network.add_interface_to_router(router, subnet=subnet)
+        demo.network.add_interface_to_router(router, subnet=subnet.id)
     return network
 
 

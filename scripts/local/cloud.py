@@ -118,7 +118,7 @@ def join_host(host: Host, supervisor: Supervisor) -> None:
         authority = nginx.tls(site) / "ca.crt"
         argv = (python.interpreter(site), "-m", "agents.enroll", "--token-file", "-", "--ca-file", authority)
         run(
-            host.enter("sh", "-c", 'cd "$1" && shift && exec "$@"', "_", CHECKOUT, *argv),
+            host.namespaces.enter(argv, CHECKOUT),
             stdin=token,
             environment=host.agent_environment(),
         )

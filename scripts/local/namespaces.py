@@ -47,10 +47,10 @@ class Namespaces:
             self.remove()
             raise
 
-    def enter(self, argv: Sequence[str | Path]) -> list[str]:
-        """The command that runs `argv` inside; it replaces itself, so the process id stays."""
+    def enter(self, argv: Sequence[str | Path], directory: Path = Path("/")) -> list[str]:
+        """The command that runs `argv` inside, in a directory; it replaces itself, so the process id stays."""
         pins = [f"--{kind}={self.file(kind)}" for kind in self.kinds]
-        return ["nsenter", *pins, "--", *(str(word) for word in argv)]
+        return ["nsenter", *pins, f"--wdns={directory}", "--", *(str(word) for word in argv)]
 
     def processes(self) -> list[int]:
         """Ids of the processes that live inside."""

@@ -33,14 +33,17 @@ def environment(site: Site) -> dict[str, str]:
 
 def ensure_environment(site: Site) -> None:
     """Make the virtual environment, or bring it up to the requirements where they changed. Raises Failure."""
+    if site.venv_is_given:
+        return
     wanted = hashlib.sha256(b"".join((CHECKOUT / name).read_bytes() for name in LISTS)).hexdigest()
     stamp = site.venv / ".kumo-requirements"
     if stamp.exists() and stamp.read_text().strip() == wanted and interpreter(site).exists():
         return
     if not (site.venv / "bin/pip").exists():
         run(["/usr/bin/python3", "-m", "venv", site.venv], timeout_s=INSTALL_S)
-    lists = [word for name in LISTS for word in ("-r", str(CHECKOUT / name))]
-    pip = [site.venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *lists]
+    pip: list[str | Path] = [site.venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
+    for name in LISTS:
+        pip += ["-r", CHECKOUT / name]
     try:
         run(pip, timeout_s=INSTALL_S)
     except Failure as failure:
@@ -59,9 +62,8 @@ def compile_checkout(site: Site) -> None:
 
 def manage(site: Site, *words: str | Path, stdin: str | None = None, timeout_s: float = 180) -> str:
     """A management command, as the user of the control plane. Raises Failure."""
-    argv = ["chpst", "-u", view.USER, interpreter(site), "manage.py", *words]
     done = run(
-        view.view(site).enter(["sh", "-c", 'cd "$1" && shift && exec "$@"', "_", str(CHECKOUT), *map(str, argv)]),
+        view.view(site).enter(["chpst", "-u", view.USER, interpreter(site), "manage.py", *words], CHECKOUT),
         environment=environment(site),
         stdin=stdin,
         timeout_s=timeout_s,

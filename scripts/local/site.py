@@ -38,7 +38,7 @@ class Site:
     virtualization: str = "auto"  # auto | kvm | qemu
     datapath: str = "auto"  # auto | system | netdev
     nat: bool = False  # guests reach the world behind this machine
-    venv: Path = CHECKOUT / ".venv"
+    venv: Path = CHECKOUT / ".venv"  # another one is used as it is, never installed into
 
     @property
     def mark(self) -> str:
@@ -62,6 +62,10 @@ class Site:
     @property
     def url(self) -> str:
         return self.public_url or f"http://{self.listen}"
+
+    @property
+    def venv_is_given(self) -> bool:
+        return self.venv != CHECKOUT / ".venv"
 
     @property
     def supervised(self) -> Path:

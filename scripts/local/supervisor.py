@@ -44,7 +44,7 @@ class Service:
             words += ["-u", ":".join((self.user, *self.groups))]
         argv = list(self.argv)
         if self.within:
-            return quoted(*self.within.enter([*words, *argv]))
+            return quoted(*self.within.enter([*words, *argv], CHECKOUT))
         return quoted(*words, *argv)
 
     def run_script(self, directory: Path) -> str:

@@ -72,6 +72,7 @@ def new_site() -> Site:
         underlay=underlay,
         external_bridge=f"{tag}-ex",
         outside=True,
+        venv=Path(sys.prefix),
     )
 
 

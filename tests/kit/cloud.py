@@ -1,0 +1,101 @@
+"""A whole cloud for tests, made by the same code as the quickstart, with hosts and ranges of its own.
+
+`python -m tests.kit.cloud FILE` holds one for several test runs: it writes the state directory's path into FILE
+when the cloud is up, and destroys it when its standard input ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.local import wires
+from scripts.local.host import Host
+from scripts.local.run import run
+from scripts.local.site import CHECKOUT, Site, from_environment
+from scripts.local.supervisor import Supervisor
+from tests.kit.hosts import new_site, reaped
+
+START_S = 600
+
+
+@dataclass(frozen=True)
+class RealCloud:
+    """A running cloud with one host, an `outside` namespace, and the project demo with a server."""
+
+    site: Site
+
+    @property
+    def state(self) -> Path:
+        return self.site.state
+
+    @property
+    def url(self) -> str:
+        return self.site.url
+
+    @property
+    def clouds(self) -> Path:
+        """The clouds.yaml with `kumo-admin` and `kumo-demo`."""
+        return self.state / "clouds.yaml"
+
+    @property
+    def key(self) -> Path:
+        """Private key of the key pair `demo`."""
+        return self.state / "demo_key"
+
+    @property
+    def host(self) -> Host:
+        return Host(self.site)
+
+    @property
+    def supervisor(self) -> Supervisor:
+        return Supervisor(self.site)
+
+    def password(self, user: str) -> str:
+        """Of `admin` or `demo`."""
+        return (self.state / "secrets" / f"{user}_password").read_text().strip()
+
+    def outside(self, *argv: str | Path, check: bool = True, timeout_s: float = 60) -> str:
+        """Run a program where the external network's gateway is, and return what it wrote."""
+        return run(wires.outside(self.site).enter(list(argv)), check=check, timeout_s=timeout_s).stdout
+
+    def ssh(self, address: str, command: str, *, check: bool = True, timeout_s: float = 60) -> str:
+        """Run a command in a guest, by its floating address, and return what it wrote."""
+        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=5", "BatchMode=yes")
+        words = [word for option in options for word in ("-o", option)]
+        argv = ("ssh", "-q", "-i", self.key, *words, f"root@{address}", command)
+        return self.outside(*argv, check=check, timeout_s=timeout_s)
+
+
+def start(site: Site) -> None:
+    """Bring the site's cloud up as an operator would. Raises CalledProcessError."""
+    environment = {**os.environ, **site.environment(), "PYTHONPATH": str(CHECKOUT)}
+    words = [sys.executable, "-m", "scripts.local", "start"]
+    subprocess.run(words, check=True, cwd=CHECKOUT, env=environment, timeout=START_S, stdout=sys.stderr)
+
+
+@contextlib.contextmanager
+def real_cloud() -> Iterator[RealCloud]:
+    """The cloud that KUMO_TEST_CLOUD names, or one of its own that is gone afterwards."""
+    named = os.environ.get("KUMO_TEST_CLOUD")
+    if named:
+        saved = (Path(named) / "site.env").read_text().splitlines()
+        yield RealCloud(from_environment(dict(line.split("=", 1) for line in saved)))
+        return
+    site = new_site()
+    with reaped(site):
+        start(site)
+        lines = (f"{name}={value}\n" for name, value in site.environment().items())
+        (site.state / "site.env").write_text("".join(lines))
+        yield RealCloud(site)
+
+
+if __name__ == "__main__":
+    with real_cloud() as cloud:
+        Path(sys.argv[1]).write_text(f"{cloud.state}\n")
+        sys.stdin.read()
