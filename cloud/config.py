@@ -54,6 +54,13 @@ class Broker(Section, frozen=True, kw_only=True):
             pattern=r"^(redis|rediss|amqp|amqps)://",
         ),
     ] = "redis://127.0.0.1:6379/0"
+    management_url: Annotated[
+        str,
+        msgspec.Meta(
+            description="RabbitMQ's management API, which makes the accounts of hosts. "
+            "Empty: port 15672 of the broker's machine."
+        ),
+    ] = ""
 
 
 class Ovn(Section, frozen=True, kw_only=True):

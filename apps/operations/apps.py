@@ -8,7 +8,9 @@ class OperationsConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.core.policy import book
+        from apps.operations import registry, sweeper
         from apps.operations.policies import RULES
 
         book.register(RULES)
+        registry.daemon("sweeper", sweeper.run)
         autodiscover_modules("sagas")

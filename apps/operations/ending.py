@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from agents.envelope import queue_of
+from apps.core import live
 from apps.operations import doorbell, locks, messages
 from apps.operations.models import Operation
 from apps.operations.registry import SAGAS
@@ -21,7 +22,6 @@ UPDATE operation SET children_left = greatest(children_left - 1, 0),
     wake_at = CASE WHEN (children_left <= 1 OR %s) AND status IN ('running', 'undoing') THEN now() ELSE wake_at END
 WHERE id = %s RETURNING children_left
 """
-CHANNEL = "operations"  # NOTIFY: payload is "<id> <status>"
 
 
 def finish(row: Operation, status: Status, failure: Failure | None = None, *, view: Op | None = None) -> None:
@@ -46,7 +46,7 @@ def finish(row: Operation, status: Status, failure: Failure | None = None, *, vi
         _ring_later(waiting)
     if row.parent_id:
         _tell_parent(row.parent_id, failed=status != Status.DONE)
-    notify(row.pk, status)
+    live.notify(row.project_id, "operation", row.pk)
 
 
 def abandon(row: Operation, reason: str, *, call_back: bool) -> None:
@@ -57,12 +57,6 @@ def abandon(row: Operation, reason: str, *, call_back: bool) -> None:
     failure = Failure("abandoned", reason)
     view = Op(row, {step.name: step for step in row.steps.all()}) if call_back else None
     finish(row, Status.ABANDONED, failure, view=view)
-
-
-def notify(operation_id: uuid.UUID, status: str) -> None:
-    """Tell whoever listens, when the transaction commits."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, f"{operation_id} {status}"])
 
 
 def _tell_parent(parent_id: uuid.UUID, *, failed: bool) -> None:

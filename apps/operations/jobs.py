@@ -10,6 +10,8 @@ import logging
 import threading
 import traceback
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from agents.envelope import Renewal, Running
@@ -25,14 +27,14 @@ from apps.operations.view import Failure
 
 log = logging.getLogger(__name__)
 
+JOBS_AT_ONCE = 4
+
 
 class RunningJob:
     """What a job sees of its run (`registry.JobContext`)."""
 
-    def __init__(self, operation: Operation) -> None:
-        self.operation_id = operation.pk
-        self.attempt = operation.attempt
-        self.fence = operation.fence
+    def __init__(self, operation_id: str, attempt: int) -> None:
+        self.operation_id, self.attempt, self.fence = operation_id, attempt, 0
         self.percent, self.text = 0, ""
         self.cancelled = threading.Event()
 
@@ -44,27 +46,36 @@ class RunningJob:
             raise Cancelled("The operation was cancelled.")
 
 
-_running: dict[tuple[uuid.UUID, int], RunningJob] = {}
+_taken: dict[tuple[str, int], RunningJob] = {}
 _guard = threading.Lock()
+_pool = ThreadPoolExecutor(JOBS_AT_ONCE, thread_name_prefix="job")
+
+
+def take(operation_id: str, attempt: int, perform: Callable[[str, int], None]) -> None:
+    """Have a job run in one of the threads for jobs. Its lease is renewed from now on, also while it waits."""
+    key = (operation_id, attempt)
+    with _guard:
+        if key in _taken:
+            return
+        _taken[key] = RunningJob(operation_id, attempt)
+    _pool.submit(perform, operation_id, attempt)
 
 
 def run(operation_id: uuid.UUID | str, attempt: int) -> None:
     """Run the job an operation waits for; a message that is stale or doubled does nothing."""
-    row = Operation.objects.filter(pk=operation_id, status__in=ACTIVE).first()
-    if row is None or row.waits_for != WaitsFor.JOB or row.attempt != attempt:
-        return
-    job = RunningJob(row)
-    key = (row.pk, attempt)
+    key = (str(operation_id), attempt)
     with _guard:
-        if key in _running:
-            return
-        _running[key] = job
-    logs.request_id.set(row.request_id)
+        job = _taken.setdefault(key, RunningJob(*key))
     try:
+        row = Operation.objects.filter(pk=operation_id, status__in=ACTIVE).first()
+        if row is None or row.waits_for != WaitsFor.JOB or row.attempt != attempt:
+            return
+        job.fence = row.fence
+        logs.request_id.set(row.request_id)
         reply, failure = _perform(row, job)
     finally:
         with _guard:
-            del _running[key]
+            _taken.pop(key, None)
         logs.request_id.set("")
     engine.answered(row.pk, expects=row.expects, attempt=attempt, host="", reply=reply, failure=failure)
 
@@ -91,11 +102,9 @@ def _perform(row: Operation, job: RunningJob) -> tuple[Any, Failure | None]:
 def renew() -> None:
     """Lengthen the leases of this process's jobs, and pass on which were cancelled."""
     with _guard:
-        jobs = list(_running.values())
-    signs = tuple(
-        Running(operation=str(j.operation_id), attempt=j.attempt, percent=j.percent, text=j.text) for j in jobs
-    )
+        jobs = list(_taken.values())
+    signs = tuple(Running(operation=j.operation_id, attempt=j.attempt, percent=j.percent, text=j.text) for j in jobs)
     cancelled = set(executors.renew("", Renewal(running=signs)))
     for job in jobs:
-        if str(job.operation_id) in cancelled:
+        if job.operation_id in cancelled:
             job.cancelled.set()

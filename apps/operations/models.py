@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
 from django.db.models.functions import Now
 
 from apps.core.models import TimestampedModel, UuidModel
 from apps.operations.states import ACTIVE, ExecutorState, Status, StepStatus, WaitsFor
+
+
+if TYPE_CHECKING:
+    from django.db.models.fields.related_descriptors import RelatedManager
 
 
 class Operation(UuidModel, TimestampedModel):
@@ -51,7 +55,7 @@ class Operation(UuidModel, TimestampedModel):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
-    steps: models.Manager[Step]
+    steps: RelatedManager[Step]
 
     class Meta:
         db_table = "operation"

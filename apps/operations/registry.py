@@ -222,6 +222,5 @@ DAEMONS: dict[str, Callable[[threading.Event], None]] = {}
 
 def daemon(name: str, run: Callable[[threading.Event], None]) -> None:
     """Register a thread that exactly one control worker runs at a time; it must return soon after `stop` is set."""
-    if name in DAEMONS:
+    if DAEMONS.setdefault(name, run) is not run:
         raise ValueError(f"daemon {name} is registered twice")
-    DAEMONS[name] = run

@@ -104,7 +104,7 @@ def operation_wake(
 def _wake(operation_id: object, subject_type: str, subject_id: str) -> None:
     rows = Operation.objects.filter(status__in=ACTIVE)
     if operation_id is not None:
-        rows = rows.filter(pk=operation_id)
+        rows = rows.filter(pk=str(operation_id))
     else:
         rows = rows.filter(subject_type=subject_type, subject_id=subject_id)
     for ident in rows.values_list("pk", flat=True):

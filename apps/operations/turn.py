@@ -17,6 +17,7 @@ from django.db.models.functions import Now
 
 from agents.contracts import Message
 from agents.envelope import queue_of
+from apps.core import live
 from apps.operations import doorbell, messages
 from apps.operations.clock import LEASE_S, from_now
 from apps.operations.models import Operation, Step
@@ -101,6 +102,10 @@ class Turn(Source):
         when = None if seconds is None else from_now(seconds)
         self.put(waits_for=what, due_at=when, wake_at=when)
 
+    def tell(self) -> None:
+        """Have open pages look again. Not at each turn: NOTIFY makes commits wait for each other."""
+        live.notify(self.row.project_id, "operation", self.row.pk)
+
     # --- sending -----------------------------------------------------------------------------------
 
     def ask_host(self, host: str, expects: str, verb: str, message: Message, step: Agent) -> bool:
@@ -148,6 +153,7 @@ class Turn(Source):
         return fence, state
 
     def _lease(self, what: WaitsFor, host: str, expects: str, fence: int, deadline_s: int, *, parked: bool) -> None:
+        self.tell()
         when = None if parked else from_now(LEASE_S * 2 ** min(self.row.silences, LONGEST_LEASE))
         goes_on = self.row.expects == expects and self.row.deadline_at is not None
         deadline = self.row.deadline_at if goes_on else from_now(deadline_s)
@@ -167,6 +173,7 @@ class Turn(Source):
     def fail(self, failure: Failure) -> None:
         """A step did not succeed: try again later, turn round, or get stuck."""
         self._note(failure)
+        self.tell()
         tries = self.row.tries + 1
         undoing = self.row.status == Status.UNDOING
         if (undoing and tries < UNDO_TRIES) or (not undoing and not failure.is_final and tries < self.saga.tries):

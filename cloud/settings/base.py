@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from cloud.config import CHECKOUT, Config, load
 from cloud.secrets import secret
 
@@ -62,6 +64,8 @@ TEMPLATES = [
     }
 ]
 
+# The control worker sets more: sagas may take longer than a page.
+STATEMENT_TIMEOUT_S = int(os.environ.get("KUMO_STATEMENT_TIMEOUT_S", "5"))
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
@@ -74,7 +78,8 @@ DATABASES = {
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 3,
-            "options": "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s",
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c lock_timeout=2s "
+            "-c idle_in_transaction_session_timeout=10s",
         },
     }
 }
