@@ -41,6 +41,7 @@ as_postgres() { if [ "$(id -u)" = 0 ]; then setpriv --reuid postgres --regid pos
 
 prepare() {
   if [ "$(id -u)" = 0 ]; then scripts/packages/install run test || return 1; fi
+  [ -z "${KUMO_VENV:-}" ] || return 0 # an environment that is given is used as it is
   local stamp=$venv/.kumo-requirements-dev wanted
   wanted=$(cat requirements*.txt | sha256sum)
   if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
@@ -62,7 +63,8 @@ start_postgresql() {
     cd /
     as_postgres "$pg/initdb" -D "$work/pg" -U kumo --auth=trust --no-sync --locale=C.UTF-8 --encoding=UTF8 >/dev/null &&
       as_postgres "$pg/pg_ctl" -D "$work/pg" -w -l "$work/pg/log" start -o \
-        "-p $port -k '' -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off -c max_connections=200" >/dev/null
+        "-p $port -k '' -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off -c max_connections=200" >/dev/null &&
+      as_postgres "$pg/createdb" -h 127.0.0.1 -p "$port" -U kumo "$KUMO_TEST_DB"
   ) || return 1
   export KUMO_TEST_PG=127.0.0.1:$port
 }
@@ -137,7 +139,7 @@ for stage in "${chosen[@]}"; do
   esac
   "stage_$stage" 2>&1 | tee "$work/$stage.log"
   code=${PIPESTATUS[0]}
-  detail=$(grep -E '[0-9]+ (passed|failed|error)' "$work/$stage.log" | tail -n 1)
+  detail=$(grep -E '[0-9]+ (passed|failed|errors?).* in [0-9.]+s' "$work/$stage.log" | tail -n 1)
   if [ "$code" = 0 ]; then word=ok; else word=FAILED failed=1; fi
   summary+=("$(printf '%-12s %-7s %4d s  %s' "$stage" "$word" $((SECONDS - began)) "$detail")")
 done
