@@ -58,3 +58,6 @@ CATALOGUE = (
     ("network", "neutron", "/networking"),
     ("compute", "nova", "/compute/v2.1"),
 )
+
+MAX_PROJECT_DEPTH = 5  # projects above each other, without the domain; as Keystone's default
+MAX_TAGS = 80

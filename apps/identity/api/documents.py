@@ -12,6 +12,8 @@ from apps.identity.selectors.catalog import catalog
 from apps.identity.selectors.sessions import Session
 from apps.identity.states import Scope
 
+_START = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
 
 def token_document(session: Session, *, with_catalog: bool) -> bytes:
     """`{"token": …}` as Keystone answers it; kept with the session."""
@@ -34,7 +36,7 @@ def token_body(session: Session, *, with_catalog: bool) -> dict[str, Any]:
             "password_expires_at": moment(user.password_expires_at),
         },
         "audit_ids": list(claims.audit_ids),
-        "expires_at": _instant(claims.expires_at),
+        "expires_at": _instant(claims.expires_at * 1_000_000),
         "issued_at": _instant(claims.issued_at),
     }
     if claims.scope == Scope.UNSCOPED:
@@ -58,8 +60,8 @@ def _ref(row: Project | None) -> dict[str, str]:
     return {"id": row.pk, "name": row.name}
 
 
-def _instant(seconds: float) -> str | None:
-    return moment(datetime.datetime.fromtimestamp(seconds, datetime.UTC))
+def _instant(micros: int) -> str | None:
+    return moment(_START + datetime.timedelta(microseconds=micros))
 
 
 def moment(value: datetime.datetime | None) -> str | None:

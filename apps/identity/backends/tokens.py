@@ -29,7 +29,8 @@ class BadToken(Exception):
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
-    """What a token says. Times are Unix seconds; `audit_ids` are its own and that of the first in its chain."""
+    """What a token says. `issued_at` is in microseconds and `expires_at` in seconds since 1970; `audit_ids` are its own
+    and that of the first in its chain."""
 
     user_id: str
     user_generation: int
@@ -37,7 +38,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     target_id: str  # of the project or domain; empty for the others
     target_generation: int
     methods: tuple[Method, ...]
-    issued_at: float
+    issued_at: int
     expires_at: int
     audit_ids: tuple[str, ...]
     credential_id: str = ""  # application credential, for tokens made by one
@@ -59,7 +60,7 @@ def seal(claims: Claims, key: Fernet) -> str:
             _pack_id(claims.target_id),
             claims.target_generation,
             sum(1 << _METHODS.index(method) for method in claims.methods),
-            int(claims.issued_at * 1_000_000),
+            claims.issued_at,
             claims.expires_at,
             [_audit_bytes(audit_id) for audit_id in claims.audit_ids],
             _pack_id(claims.credential_id),
@@ -89,7 +90,7 @@ def unseal(token: str, keys: MultiFernet) -> Claims:
         target_id=_unpack_id(target),
         target_generation=target_generation,
         methods=tuple(method for bit, method in enumerate(_METHODS) if methods & 1 << bit),
-        issued_at=issued / 1_000_000,
+        issued_at=issued,
         expires_at=expires,
         audit_ids=tuple(_audit_text(audit) for audit in audits),
         credential_id=_unpack_id(credential),

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from django.conf import settings
-
+from apps.identity.backends.urls import endpoint_url
 from apps.identity.models import Service
 
-_VARIABLE = re.compile(r"\$\((\w+)\)s|%\((\w+)\)s")
 _read: tuple[int, list[Service]] | None = None
-
-
-def endpoint_url(template: str, **values: str) -> str | None:
-    """The URL with `$(public_url)s` and the like filled in; None if a variable has no value.
-
-    An unknown variable makes the endpoint unusable, as in Keystone.
-    """
-    known = {"public_url": settings.CONFIG.public.url} | values
-    if any(not known.get(first or second) for first, second in _VARIABLE.findall(template)):
-        return None
-    return _VARIABLE.sub(lambda m: known[m[1] or m[2]], template)
 
 
 def catalog(epoch: int, *, project_id: str, user_id: str) -> list[dict[str, Any]]:
@@ -32,7 +18,7 @@ def catalog(epoch: int, *, project_id: str, user_id: str) -> list[dict[str, Any]
             "endpoints": [
                 {"id": e.pk, "interface": e.interface, "region_id": e.region_id, "url": url, "region": e.region_id}
                 for e in service.endpoints.all()
-                if e.enabled and (url := endpoint_url(e.url, **values))
+                if e.enabled and (url := endpoint_url(e.url, values))
             ],
             "id": service.pk,
             "type": service.type,

@@ -56,7 +56,7 @@ def bootstrap(ctx: RequestContext, *, passwords: Mapping[str, str], demo: bool =
 def _roles() -> dict[str, Role]:
     roles = {}
     for name in DEFAULT_ROLES:
-        roles[name], _ = Role.objects.get_or_create(name=name, domain=None)
+        roles[name], _ = Role.objects.get_or_create(name=name, domain=None, defaults={"options": {"immutable": True}})
     for prior, implied in IMPLIED_ROLES:
         ImpliedRole.objects.get_or_create(prior=roles[prior], implied=roles[implied])
     return roles

@@ -217,7 +217,7 @@ def _issue(
         target_id=target.pk if target else "",
         target_generation=target.token_generation if target else 0,
         methods=tuple(method for method in Method if method in proven),
-        issued_at=now,
+        issued_at=int(now * 1_000_000),
         expires_at=expires_at,
         audit_ids=tuple(audit_ids),
     )
