@@ -59,6 +59,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.messages.context_processors.messages",
             ],
+            "libraries": {"operations": "apps.operations.web.tags"},
             "builtins": ["django.templatetags.i18n", "django.templatetags.static", "apps.core.web.tags"],
         },
     }

@@ -73,8 +73,7 @@ def doing(operation: Operation) -> Any:
         return STATES[Status(operation.status)][1]
     if operation.waits_for == WaitsFor.HOST and operation.due_at is None:
         return gettext("waits for the host %s to come back") % operation.host
-    words = operation.progress or WAITING.get(operation.waits_for) or step_title(operation.cursor)
-    return words
+    return operation.progress or WAITING.get(operation.waits_for) or step_title(operation.cursor)
 
 
 def reason(error: Any) -> str:

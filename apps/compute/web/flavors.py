@@ -1,0 +1,101 @@
+"""Flavors: what sizes there are; operators add and remove them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from apps.compute import selectors, services
+from apps.compute.models import Flavor
+from apps.core.context import RequestContext
+from apps.core.web import cells
+from apps.core.web.pages import ActPage, FormPage, ListPage
+from apps.core.web.tables import Action, Column, Empty, Table
+from apps.hosts import selectors as hosts
+
+
+def fit(row: Flavor, page: Any) -> Any:
+    """On how many hosts one more would fit now."""
+    fits, taking = hosts.host_fit(page.ctx, vcpus=row.vcpus, ram_mib=row.ram_mib, disk_gib=row.root_gib)
+    return cells.badge("ok" if fits else "bad", _("%(fits)s of %(all)s hosts") % {"fits": fits, "all": taking})
+
+
+TABLE = Table(
+    columns=(
+        Column(
+            key="name",
+            label=_("Name"),
+            lead=True,
+            sort="name",
+            cell=lambda row, page: format_html("<b>{}</b>", row.name),
+        ),
+        Column(key="vcpus", label=_("vCPUs"), sort="vcpus", number=True),
+        Column(key="ram", label=_("Memory"), sort="ram_mib", number=True, cell=cells.mib("ram_mib")),
+        Column(key="disk", label=_("Disk"), sort="root_gib", number=True, cell=cells.gib("root_gib")),
+        Column(key="fit", label=_("Fits on"), cell=fit),
+        Column(
+            key="public", label=_("Visible to"), cell=cells.yes_no("is_public", _("everybody"), _("chosen projects"))
+        ),
+        Column(key="id", label=_("Id"), sort="id", cell=cells.mono("id")),
+    ),
+    sort="ram",
+    search=("name__icontains", "id__startswith"),
+    actions=(
+        Action(
+            name="delete",
+            label=_("Delete"),
+            icon="trash",
+            danger=True,
+            rule="os_compute_api:os-flavor-manage:delete",
+            done=_("Deleted"),
+            call=lambda ctx, row: services.flavor_delete(ctx, flavor_id=row.pk),
+            question=_("Servers of this flavor stay as they are; new ones cannot be made of it."),
+        ),
+    ),
+    empty=Empty(
+        icon="layers", title=_("No flavors yet"), text=_("An administrator defines the sizes that servers can have.")
+    ),
+)
+
+
+class Flavors(ListPage):
+    title = _("Flavors")
+    nav = "compute:flavors"
+    act = "compute:flavors-act"
+    table = TABLE
+    create = ("compute:flavor-create", _("New flavor"), "os_compute_api:os-flavor-manage:create")
+
+    @staticmethod
+    def rows(ctx: RequestContext) -> QuerySet[Flavor]:
+        return selectors.flavor_list(ctx, is_public="none")
+
+
+class Act(ActPage):
+    list_page = Flavors
+    back = "compute:flavors"
+
+
+class FlavorForm(forms.Form):
+    name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput(attrs={"autofocus": True}))
+    vcpus = forms.IntegerField(label=_("vCPUs"), min_value=1, initial=1)
+    ram_mib = forms.IntegerField(label=_("Memory in MiB"), min_value=1, initial=512)
+    root_gib = forms.IntegerField(
+        label=_("Disk in GiB"), min_value=0, initial=1, help_text=_("0: as large as the image.")
+    )
+    is_public = forms.BooleanField(label=_("Visible to everybody"), required=False, initial=True)
+
+
+class FlavorCreate(FormPage):
+    title = _("New flavor")
+    nav = "compute:flavors"
+    form = FlavorForm
+    submit = _("Create")
+    back = "compute:flavors"
+
+    def save(self, form: forms.Form) -> tuple[str, str]:
+        made = services.flavor_create(self.ctx, **form.cleaned_data)
+        return self.url("compute:flavors"), f"{_('Created')} · {made.name}"

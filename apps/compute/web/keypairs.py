@@ -1,0 +1,108 @@
+"""Key pairs of the signed-in user. A generated private key is shown once, on the page that made it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from apps.compute import selectors, services
+from apps.compute.models import KeyPair
+from apps.core.context import RequestContext
+from apps.core.errors import KumoError
+from apps.core.web import cells
+from apps.core.web.pages import ActPage, FormPage, ListPage, put_error
+from apps.core.web.tables import Action, Column, Empty, Table
+
+TABLE = Table(
+    columns=(
+        Column(
+            key="name",
+            label=_("Name"),
+            lead=True,
+            sort="name",
+            cell=lambda row, page: format_html("<b>{}</b>", row.name),
+        ),
+        Column(key="type", label=_("Type"), cell=cells.text("type")),
+        Column(key="fingerprint", label=_("Fingerprint"), cell=cells.mono("fingerprint")),
+        Column(key="created", label=_("Age"), sort="created_at", cell=cells.ago("created_at")),
+    ),
+    sort="name",
+    search=("name__icontains", "fingerprint__startswith"),
+    actions=(
+        Action(
+            name="delete",
+            label=_("Delete"),
+            icon="trash",
+            danger=True,
+            rule="os_compute_api:os-keypairs:delete",
+            done=_("Deleted"),
+            call=lambda ctx, row: services.key_pair_delete(ctx, name=row.name),
+            question=_("Servers that got this key keep it; new ones cannot get it any more."),
+        ),
+    ),
+    empty=Empty(
+        icon="key-round",
+        title=_("No key pairs yet"),
+        text=_("A key pair lets you into your servers by SSH. Bring your own public key, or have one made."),
+        link="compute:key-pair-create",
+        label=_("Add a key pair"),
+    ),
+)
+
+
+class KeyPairs(ListPage):
+    title = _("Key pairs")
+    nav = "compute:key-pairs"
+    act = "compute:key-pairs-act"
+    table = TABLE
+    create = ("compute:key-pair-create", _("Add a key pair"), "os_compute_api:os-keypairs:create")
+
+    @staticmethod
+    def rows(ctx: RequestContext) -> QuerySet[KeyPair]:
+        return selectors.key_pair_list(ctx)
+
+
+class Act(ActPage):
+    list_page = KeyPairs
+    back = "compute:key-pairs"
+
+
+class KeyPairForm(forms.Form):
+    name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput(attrs={"autofocus": True}))
+    public_key = forms.CharField(
+        label=_("Public key"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "placeholder": "ssh-ed25519 AAAA…", "spellcheck": "false"}),
+        help_text=_("One line, such as the content of ~/.ssh/id_ed25519.pub. Left empty, a pair is made for you."),
+    )
+
+
+class KeyPairCreate(FormPage):
+    title = _("Add a key pair")
+    nav = "compute:key-pairs"
+    form = KeyPairForm
+    submit = _("Add")
+    back = "compute:key-pairs"
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        form = self.make(request.POST)
+        if not form.is_valid():
+            return self.show(form, 422)
+        given = form.cleaned_data
+        try:
+            made = services.key_pair_create(
+                self.ctx, name=given["name"], public_key=given["public_key"].strip() or None
+            )
+        except KumoError as error:
+            put_error(form, error)
+            return self.show(form, 422)
+        if not made.private_key:
+            return self.answer(self.url("compute:key-pairs"), ("success", f"{_('Added')} · {given['name']}"))
+        response = self.render("compute/key_pair_made.html", title=given["name"], private_key=made.private_key)
+        response["Cache-Control"] = "no-store"
+        return response

@@ -1,0 +1,73 @@
+"""Addresses of the network pages, below `/p/<project>/`."""
+
+from django.urls import path
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.web import navigation, palette
+from apps.network import selectors
+from apps.network.web import floating, networks, security
+
+app_name = "network"
+
+urlpatterns = [
+    path("networks", networks.Networks.as_view(), name="networks"),
+    path("networks/create", networks.NetworkCreate.as_view(), name="network-create"),
+    path("networks/act/<slug:action>", networks.NetworksAct.as_view(), name="networks-act"),
+    path("networks/<uuid:ident>", networks.NetworkPage.as_view(), name="network"),
+    path("networks/<uuid:ident>/subnets/create", networks.SubnetCreate.as_view(), name="subnet-create"),
+    path("networks/<uuid:ident>/subnets/<uuid:subnet>", networks.SubnetDelete.as_view(), name="subnet"),
+    path("routers", networks.Routers.as_view(), name="routers"),
+    path("routers/create", networks.RouterCreate.as_view(), name="router-create"),
+    path("routers/act/<slug:action>", networks.RoutersAct.as_view(), name="routers-act"),
+    path("routers/<uuid:ident>", networks.RouterPage.as_view(), name="router"),
+    path("routers/<uuid:ident>/join", networks.RouterJoin.as_view(), name="router-join"),
+    path("floating-ips", floating.FloatingIps.as_view(), name="floating-ips"),
+    path("floating-ips/create", floating.FloatingIpCreate.as_view(), name="floating-ip-create"),
+    path("floating-ips/act/<slug:action>", floating.Act.as_view(), name="floating-ips-act"),
+    path("security-groups", security.SecurityGroups.as_view(), name="security-groups"),
+    path("security-groups/create", security.GroupCreate.as_view(), name="security-group-create"),
+    path("security-groups/act/<slug:action>", security.Act.as_view(), name="security-groups-act"),
+    path("security-groups/<uuid:ident>", security.GroupPage.as_view(), name="security-group"),
+]
+
+_links = (
+    ("network:networks", _("Networks"), "network", 10, "get_network", "g n"),
+    ("network:routers", _("Routers"), "route", 20, "get_router", "g r"),
+    ("network:floating-ips", _("Floating IPs"), "globe", 30, "get_floatingip", "g f"),
+    ("network:security-groups", _("Security groups"), "shield", 40, "get_security_group", "g u"),
+)
+navigation.register(
+    *(
+        navigation.Link(name, label, icon, "network", order, rule, keys)
+        for name, label, icon, order, rule, keys in _links
+    )
+)
+palette.register(
+    palette.Command(_("Create a network"), "network:network-create", "network", "create_network"),
+    palette.Command(_("Create a router"), "network:router-create", "route", "create_router"),
+    palette.Command(_("Get a floating IP"), "network:floating-ip-create", "globe", "create_floatingip"),
+    palette.Command(_("Create a security group"), "network:security-group-create", "shield", "create_security_group"),
+)
+palette.searcher(
+    "network",
+    _("Networks"),
+    lambda ctx, words: [
+        palette.Hit(n, "network:network", (n.pk,), "network")
+        for n in networks.Networks.rows(ctx).filter(name__icontains=words)[: palette.MOST]
+    ],
+)
+palette.searcher(
+    "floatingip",
+    _("Floating IPs"),
+    lambda ctx, words: [
+        palette.Hit(
+            f.floating_ip_address,
+            "compute:server" if f.port_id and f.port.device_id else "network:floating-ips",
+            (f.port.device_id,) if f.port_id and f.port.device_id else (),
+            "globe",
+        )
+        for f in selectors.floating_ip_list(ctx)
+        .filter(project_id=ctx.project_id, floating_ip_address__startswith=words)
+        .select_related("port")[: palette.MOST]
+    ],
+)
