@@ -270,6 +270,14 @@ class ActPage(Page):
         return list(action.loses(self.ctx, row)) if action.loses else []
 
 
+def one(rows: QuerySet[Any], noun: Any, ident: Any) -> Any:
+    """The row of that key among those the caller may see. Raises NotFound."""
+    found = rows.filter(pk=ident).first()
+    if found is None:
+        raise NotFound(noun, ident)
+    return found
+
+
 def _name(row: Any) -> str:
     return str(getattr(row, "name", "") or str(row.pk)[:8])
 

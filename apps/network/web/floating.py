@@ -59,7 +59,7 @@ TABLE = Table(
             rule="update_floatingip",
             done=_("Disassociated"),
             when=lambda row: row.port_id is not None,
-            call=lambda ctx, row: services.floating_ip_update(ctx, floatingip_id=str(row.pk), port_id=None),
+            call=lambda ctx, row: services.floatingip_update(ctx, floatingip_id=str(row.pk), port_id=None),
         ),
         Action(
             name="delete",
@@ -68,7 +68,7 @@ TABLE = Table(
             danger=True,
             rule="delete_floatingip",
             done=_("Released"),
-            call=lambda ctx, row: services.floating_ip_delete(ctx, floatingip_id=str(row.pk)),
+            call=lambda ctx, row: services.floatingip_delete(ctx, floatingip_id=str(row.pk)),
             loses=lambda ctx, row: [_t("The address goes back to the pool; somebody else may get it.")],
         ),
     ),
@@ -92,7 +92,7 @@ class FloatingIps(ListPage):
 
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[FloatingIp]:
-        mine = selectors.floating_ip_list(ctx).filter(project_id=ctx.project_id)
+        mine = selectors.floatingip_list(ctx).filter(project_id=ctx.project_id)
         return mine.select_related("floating_network", "port")
 
 
@@ -140,7 +140,7 @@ class FloatingIpCreate(FormPage):
     def save(self, form: forms.Form) -> tuple[str, str]:
         chosen, port = form.cleaned_data["address"], form.cleaned_data["port"] or None
         if chosen.startswith("new:"):
-            made = services.floating_ip_create(self.ctx, floating_network_id=chosen.removeprefix("new:"), port_id=port)
+            made = services.floatingip_create(self.ctx, floating_network_id=chosen.removeprefix("new:"), port_id=port)
         else:
-            made = services.floating_ip_update(self.ctx, floatingip_id=chosen, port_id=port)
+            made = services.floatingip_update(self.ctx, floatingip_id=chosen, port_id=port)
         return self.url("network:floating-ips"), f"{_('Yours')} · {made.floating_ip_address}"

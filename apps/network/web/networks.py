@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage
+from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, one
 from apps.core.web.tables import Action, Column, Empty, Table
 from apps.network import selectors, services
 from apps.network.models import Network, Router, Subnet
@@ -165,7 +165,7 @@ def join(ctx: RequestContext, router: str, subnet: Subnet, name: str) -> None:
         outside = external_networks(ctx).first()
         gateway = {"network_id": str(outside.pk)} if outside else None
         router = str(services.router_create(ctx, name=name, external_gateway_info=gateway).pk)
-    services.router_interface_add(ctx, router_id=router, subnet_id=str(subnet.pk))
+    services.router_add_interface(ctx, router_id=router, subnet_id=str(subnet.pk))
 
 
 class NetworkPage(DetailPage):
@@ -174,7 +174,7 @@ class NetworkPage(DetailPage):
     live = "network subnet port"
 
     def row(self, ident: Any) -> Network:
-        return selectors.network_get(self.ctx, network_id=str(ident))
+        return one(selectors.network_list(self.ctx), _("network"), ident)
 
     def state(self, row: Network) -> Any:
         return kind_cell(row, self) if row.external or row.shared else ""
@@ -333,7 +333,7 @@ class RouterPage(DetailPage):
     live = "router port"
 
     def row(self, ident: Any) -> Router:
-        return selectors.router_get(self.ctx, router_id=str(ident))
+        return one(selectors.router_list(self.ctx), _("router"), ident)
 
     def facts(self, row: Router) -> list[tuple[Any, Any]]:
         gateways = [
@@ -364,9 +364,9 @@ class RouterJoin(RouterPage):
     def post(self, request: HttpRequest, ident: Any) -> HttpResponse:
         subnet = request.POST.get("subnet", "")
         if request.POST.get("part"):
-            services.router_interface_remove(self.ctx, router_id=str(ident), subnet_id=request.POST["part"])
+            services.router_remove_interface(self.ctx, router_id=str(ident), subnet_id=request.POST["part"])
             words = _t("Parted")
         else:
-            services.router_interface_add(self.ctx, router_id=str(ident), subnet_id=subnet)
+            services.router_add_interface(self.ctx, router_id=str(ident), subnet_id=subnet)
             words = _t("Joined")
         return self.answer(self.url("network:router", ident), ("success", words))

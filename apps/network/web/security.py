@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.context import RequestContext
 from apps.core.errors import KumoError
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, put_error
+from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, one, put_error
 from apps.core.web.tables import Action, Column, Empty, Table
 from apps.network import selectors, services
 from apps.network.models import SecurityGroup, SecurityGroupRule
@@ -179,7 +179,7 @@ class GroupPage(DetailPage):
     live = "security_group"
 
     def row(self, ident: Any) -> SecurityGroup:
-        return selectors.security_group_get(self.ctx, security_group_id=str(ident))
+        return one(selectors.security_group_list(self.ctx), _("security group"), ident)
 
     def facts(self, row: SecurityGroup) -> list[tuple[Any, Any]]:
         return [

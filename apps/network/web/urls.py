@@ -66,7 +66,7 @@ palette.searcher(
             (f.port.device_id,) if f.port_id and f.port.device_id else (),
             "globe",
         )
-        for f in selectors.floating_ip_list(ctx)
+        for f in selectors.floatingip_list(ctx)
         .filter(project_id=ctx.project_id, floating_ip_address__startswith=words)
         .select_related("port")[: palette.MOST]
     ],
