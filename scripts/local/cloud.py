@@ -47,6 +47,7 @@ def start(site: Site, *, demo: bool) -> int:
         control.prepare_database(site)
     with step("web, bytes, live, control worker, nginx"):
         control.collect_static(site)
+        control.certify(site)
         control.start(site, supervisor)
         nginx.start(site, supervisor)
         first.write_access_files(site)

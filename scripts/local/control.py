@@ -49,6 +49,14 @@ def prepare_database(site: Site) -> None:
     give_to_control_plane(site)
 
 
+def certify(site: Site) -> None:
+    """The certificate by which hosts know the control plane, from the cloud's own authority. Raises Failure."""
+    directory = nginx.tls(site)
+    directory.mkdir(parents=True, exist_ok=True)
+    shutil.chown(directory, view.USER, view.USER)
+    python.manage(site, "host", "server-certificate", "--address", site.underlay_address, "--out", directory)
+
+
 def collect_static(site: Site) -> None:
     """Files that nginx serves by itself."""
     words: list[str | Path] = [python.interpreter(site), "manage.py", "collectstatic", "--no-input", "-v", "0"]
