@@ -120,7 +120,7 @@ def control_plane(directory: Path, address: str = "127.0.0.1") -> Iterator[Contr
     server.daemon_threads = True
     server.socket = stub.tls().wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     stub.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield stub
