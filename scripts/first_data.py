@@ -68,12 +68,12 @@ def make_external_network(admin: Connection, external: ipaddress.IPv4Network) ->
 def upload_image(admin: Connection, path: Path) -> Any:
     """The image of this file; one of an older build under the same name makes room."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    for image in admin.image.images(name="kumo-guest"):
+    for image in admin.image.images(name="tiny"):
         if image.hash_value == digest or image.properties.get("kumo_sha256") == digest:
             return image
-        admin.image.update_image(image.id, name=f"kumo-guest-{image.created_at}", visibility="private")
+        admin.image.update_image(image.id, name=f"tiny-{image.created_at}", visibility="private")
     image = admin.image.create_image(
-        "kumo-guest",
+        "tiny",
         filename=str(path),
         disk_format="qcow2",
         container_format="bare",

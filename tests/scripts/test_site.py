@@ -1,0 +1,105 @@
+"""Settings of one machine's cloud: what is taken, and in which words the rest is refused."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from scripts.local import control, nginx, view
+from scripts.local.run import Failure, wait_until, write
+from scripts.local.site import CHECKOUT, Site, from_environment
+from scripts.local.supervisor import Service
+
+
+def test_defaults_are_the_quickstarts() -> None:
+    site = from_environment({})
+    assert site.state == CHECKOUT / "var"
+    assert site.url == "http://127.0.0.1:8080"
+    assert (site.external_gateway, site.underlay_address) == ("172.24.4.1", "172.24.5.1")
+
+
+def test_environment_gives_the_same_site_again() -> None:
+    site = from_environment({"KUMO_STATE": "/srv/cloud", "KUMO_NAT": "yes", "KUMO_EXTERNAL": "10.1.0.0/24"})
+    assert from_environment(site.environment()) == site
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KUMO_LISTEN", "8080"),
+        ("KUMO_LISTEN", "localhost:8080"),
+        ("KUMO_LISTEN", "127.0.0.1:70000"),
+        ("KUMO_EXTERNAL", "10.0.0.0/28"),
+        ("KUMO_EXTERNAL", "172.24.5.0/24"),
+        ("KUMO_UNDERLAY", "10.0.0.1/24"),
+        ("KUMO_VIRT", "xen"),
+        ("KUMO_NAT", "maybe"),
+        ("KUMO_TAG", "Far-too-long"),
+        ("KUMO_STATE", "/srv/with space"),
+        ("KUMO_STATE", "/srv/" + "long/" * 20),
+    ],
+)
+def test_wrong_setting_is_refused_with_its_value(name: str, value: str) -> None:
+    with pytest.raises(Failure) as refused:
+        from_environment({name: value})
+    assert value.split("/")[1 if value.startswith("/") else 0] in refused.value.reason
+
+
+def test_closed_ancestor_is_the_topmost() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        Path(made).chmod(0o755)
+        outer = Path(made, "closed")
+        inner = outer / "also/inner"
+        inner.mkdir(parents=True)
+        for directory in (outer, outer / "also"):
+            directory.chmod(0o700)
+        assert view.closed_ancestor(inner) == outer
+        for directory in (outer, outer / "also"):
+            directory.chmod(0o701)
+        assert view.closed_ancestor(inner) is None
+
+
+def test_host_is_named_by_its_certificate_alone() -> None:
+    text = nginx.configuration(Site(state=Path("/srv/kumo")))
+    public, hosts = text.split("# --- clients ---")[1].split("# --- hosts")
+    assert "location /internal/ { return 404; }" in public
+    # every place that sets headers anew sets this one, since nginx then inherits none
+    for part in (public, hosts):
+        for location in part.split("location ")[1:]:
+            if "proxy_set_header" in location:
+                assert "proxy_set_header X-Kumo-Host" in location
+    assert 'proxy_set_header X-Kumo-Host "";' in public
+
+
+def test_configuration_is_what_the_control_plane_takes(tmp_path: Path) -> None:
+    from cloud.config import load
+
+    path = tmp_path / "kumo.toml"
+    path.write_text(control.configuration(Site(state=Path("/srv/kumo"))))
+    config = load(path)
+    assert config.state == Path("/srv/kumo")
+    assert config.ovn.northbound == "unix:/srv/kumo/ovn/nb.sock"
+    assert config.broker.url == "redis://172.24.5.1:6379/0"
+
+
+def test_service_becomes_one_process_that_keeps_its_id() -> None:
+    service = Service("web", ("server", "--name", "a b"), user="kumo", groups=("www-data",), environment={"A": "1 2"})
+    script = service.run_script(Path("/srv/kumo/services/web"))
+    assert script.splitlines()[-1] == "exec chpst -P -u kumo:www-data server --name 'a b'"
+    assert "export A='1 2'" in script
+
+
+def test_written_file_has_its_mode_from_the_start_and_is_left_alone_when_equal(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    assert write(path, "x", 0o600)
+    before = path.stat()
+    assert before.st_mode & 0o777 == 0o600
+    assert not write(path, "x", 0o600)
+    assert path.stat().st_ino == before.st_ino
+
+
+def test_waiting_ends_with_words() -> None:
+    with pytest.raises(Failure, match="the moon: not within 0 s"):
+        wait_until(lambda: False, seconds=0, what="the moon")
