@@ -324,3 +324,19 @@ def test_version_documents(nobody: Api) -> None:
         answer = nobody.client.get(path)
         assert answer.status_code == 200
         assert answer.json()["version"]["links"] == [{"rel": "self", "href": "http://testserver/identity/v3/"}]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_connection_that_the_server_closed_is_opened_again() -> None:
+    before = selectors.pulse()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        process = cursor.fetchone()[0]
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [process])
+            assert cursor.fetchone() == (True,)
+    finally:
+        other.close()
+    assert selectors.pulse() == before
