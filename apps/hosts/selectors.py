@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import le
 from typing import Any
 from uuid import UUID
 
@@ -60,6 +62,18 @@ def host_fit(ctx: RequestContext, *, vcpus: int, ram_mib: int, disk_gib: int, zo
         used_disk_gib__lte=F("capacity_disk_gib") - disk_gib,
     )
     return fits.count(), taking.count()
+
+
+@selector("hosts:zones")
+def host_fits(ctx: RequestContext, *, sizes: Sequence[tuple[int, int, int]]) -> tuple[list[int], int]:
+    """The same for many sizes (vCPUs, MiB, GiB) at once: on how many hosts each would fit, and of how many."""
+    rooms = Host.objects.filter(state=HostState.UP, mode=HostMode.ENABLED).values_list(
+        F("capacity_vcpus") - F("used_vcpus"),
+        F("capacity_ram_mib") - F("used_ram_mib"),
+        F("capacity_disk_gib") - F("used_disk_gib"),
+    )
+    free = list(rooms)
+    return [sum(all(map(le, size, room)) for room in free) for size in sizes], len(free)
 
 
 @selector("hosts:list")

@@ -145,6 +145,16 @@
       const text = copier.dataset.copy ?? $(copier.dataset.copyFrom).textContent;
       try { await navigator.clipboard.writeText(text); toast("success", words.copied); } catch { toast("error", words.notCopied); }
     }
+    const filler = event.target.closest("[data-fill]");
+    if (filler) { const field = $(filler.dataset.fill); field.value = filler.dataset.text; field.focus(); }
+    const saver = event.target.closest("[data-save]");
+    if (saver) {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([$(saver.dataset.save).textContent], { type: "text/plain" }));
+      link.download = saver.dataset.saveAs;
+      link.click();
+      URL.revokeObjectURL(link.href);
+    }
     const theme = event.target.closest("[data-theme-set]");
     if (theme) {
       html.dataset.theme = theme.dataset.themeSet;

@@ -7,7 +7,7 @@ selectors and services as the API. Where the browser asks for a fragment (`HX-Ta
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
@@ -167,11 +167,18 @@ class ListPage(Page):
     def _filtered(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         words = self.request.GET.get("q", "").replace("\0", "").split()
         for word in words[:8]:
-            rows = rows.filter(_any_of(self.table.search, word)) if self.table.search else rows
+            rows = rows.filter(self.matching(word)) if self.table.search else rows
         for choice in self.table.filters:
             picked = choice.choices.get(self.request.GET.get(choice.name, ""))
             rows = rows.filter(**picked[1]) if picked else rows
         return rows
+
+    def matching(self, word: str) -> Q:
+        """Rows that this word, typed as a filter, finds."""
+        found = Q()
+        for lookup in self.table.search:
+            found |= Q(**{lookup: word})
+        return found
 
     def _heads(self, sort: str) -> list[dict[str, Any]]:
         down, key = sort.startswith("-"), sort.lstrip("-")
@@ -183,13 +190,6 @@ class ListPage(Page):
             }
             for c in self.table.columns
         ]
-
-
-def _any_of(lookups: Sequence[str], word: str) -> Q:
-    found = Q()
-    for lookup in lookups:
-        found |= Q(**{lookup: word})
-    return found
 
 
 class ActPage(Page):

@@ -1,0 +1,27 @@
+"""Addresses of the images' pages, below `/p/<project>/`."""
+
+from django.urls import path
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.web import navigation, palette
+from apps.image.web import views
+
+app_name = "image"
+
+urlpatterns = [
+    path("images", views.Images.as_view(), name="images"),
+    path("images/upload", views.ImageCreate.as_view(), name="image-create"),
+    path("images/act/<slug:action>", views.Act.as_view(), name="act"),
+    path("images/<uuid:ident>", views.ImagePage.as_view(), name="image"),
+    path("images/<uuid:ident>/file", views.ImageFile.as_view(), name="image-file"),
+]
+
+navigation.register(navigation.Link("image:images", _("Images"), "image", "compute", 20, "get_images", "g i"))
+palette.register(palette.Command(_("Upload an image"), "image:image-create", "upload", "add_image"))
+palette.searcher(
+    "image",
+    _("Images"),
+    lambda ctx, typed: [
+        palette.Hit(i.name, "image:image", (i.pk,), "image", views.describe(i)) for i in views.hits(ctx, typed)
+    ],
+)
