@@ -1,4 +1,4 @@
-"""Times of the engine, all of them the database's own."""
+"""Times of the engine, all of them the database's own: when the statement began, as Django's `Now` has it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from apps.operations.view import Failure, Op
 
 _CHILD_ENDED = """
 UPDATE operation SET children_left = greatest(children_left - 1, 0),
-    wake_at = CASE WHEN (children_left <= 1 OR %s) AND status IN ('running', 'undoing') THEN now() ELSE wake_at END
+    wake_at = CASE WHEN (children_left <= 1 OR %s) AND status IN ('running', 'undoing')
+        THEN statement_timestamp() ELSE wake_at END
 WHERE id = %s RETURNING children_left
 """
 

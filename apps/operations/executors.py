@@ -17,8 +17,8 @@ from apps.operations.states import ACTIVE, ExecutorState, WaitsFor
 _RENEW = """
 UPDATE operation SET percent = CASE WHEN sign.percent > 0 THEN sign.percent ELSE operation.percent END,
     progress = sign.text,
-    due_at = least(now() + %(lease)s * interval '1 second', coalesce(deadline_at, 'infinity')),
-    wake_at = least(now() + %(lease)s * interval '1 second', coalesce(deadline_at, 'infinity'))
+    due_at = least(statement_timestamp() + %(lease)s * interval '1 second', coalesce(deadline_at, 'infinity')),
+    wake_at = least(statement_timestamp() + %(lease)s * interval '1 second', coalesce(deadline_at, 'infinity'))
 FROM unnest(%(ids)s::uuid[], %(attempts)s::int[], %(percents)s::int[], %(texts)s::text[])
     AS sign(id, attempt, percent, text)
 WHERE operation.id = sign.id AND operation.attempt = sign.attempt AND operation.waits_for = %(waits_for)s
@@ -26,7 +26,7 @@ WHERE operation.id = sign.id AND operation.attempt = sign.attempt AND operation.
 RETURNING operation.id, operation.cancel_requested
 """
 _RELEASE = """
-UPDATE operation SET due_at = now(), wake_at = now()
+UPDATE operation SET due_at = statement_timestamp(), wake_at = statement_timestamp()
 WHERE waits_for = 'host' AND due_at IS NULL AND status IN ('running', 'undoing')
     AND host IN (SELECT host FROM operation_executor WHERE state = 'up')
 RETURNING id

@@ -10,7 +10,6 @@ from django.db.models.functions import Now
 from apps.core.models import TimestampedModel, UuidModel
 from apps.operations.states import ACTIVE, ExecutorState, Status, StepStatus, WaitsFor
 
-
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
 

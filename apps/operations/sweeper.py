@@ -23,8 +23,8 @@ KEPT_DAYS = 400  # of operations that have ended
 
 # The time is moved before the ring, so that one that cannot be moved on does not stand in the others' way.
 _DUE = """
-UPDATE operation SET wake_at = now() + %s * interval '1 second' FROM (
-    SELECT id FROM operation WHERE wake_at <= now() AND status IN ('pending', 'running', 'undoing')
+UPDATE operation SET wake_at = statement_timestamp() + %s * interval '1 second' FROM (
+    SELECT id FROM operation WHERE wake_at <= statement_timestamp() AND status IN ('pending', 'running', 'undoing')
     ORDER BY wake_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED) AS due
 WHERE operation.id = due.id RETURNING operation.id
 """

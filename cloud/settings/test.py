@@ -25,3 +25,4 @@ STORAGES = STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.st
 
 # In process: rings and messages are collected, and tests deliver them.
 KUMO_DOORBELL = "tests.kit.operations.InlineDoorbell"
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.kit.demo"]  # noqa: F405

@@ -1,8 +1,9 @@
 """Operations in process: no broker, no Celery, no sleep.
 
-Rings and messages are collected by `InlineDoorbell`. `settle()` delivers them, playing the control worker, its
-jobs and the hosts, until nothing moves any more; time is passed by moving the rows' own times back. Hosts are
-plain functions: `HOSTS["hv-1"] = {"compute.ensure_domain": lambda request: reply}`.
+Rings and messages are collected by `InlineDoorbell`. `settle()` delivers them, playing the control worker and its
+jobs, until nothing moves any more; time is passed by moving the rows' own times back. A host is either a table
+of functions (`enrol("hv-1", {"compute.ensure_domain": lambda body: reply})`) or the real runner with the real
+verbs over a driver (`enrol_agent("hv-1", directory)`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,17 +19,38 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from agents import envelope as wire
+from agents.config import AgentConfig
 from agents.errors import VerbError
+from agents.host import Host
+from agents.journal import Journal
+from agents.runner import Runner, Work
+from agents.verbs import VERBS
 from apps.core import context
-from apps.operations import answers, doorbell, engine, jobs, messages, services
+from apps.operations import answers, doorbell, engine, jobs, messages, services, sweeper
 from apps.operations.models import Operation
 from apps.operations.states import ACTIVE, WaitsFor
 
 Verbs = dict[str, Callable[[dict[str, Any]], Any]]
 
-HOSTS: dict[str, Verbs] = {}
+HOSTS: dict[str, Verbs | InlineRunner] = {}
 KEYS: dict[str, str] = {}
 BOOT = "boot-1"
+SYSTEM = context.system()
+
+
+class InlineRunner(Runner):
+    """The real runner, doing at once what it takes."""
+
+    said: list[str]
+
+    def perform(self, text: str) -> str | None:
+        """Take a message; its answer, if there is one."""
+        self.said.clear()
+        self.take(text)
+        return self.said[-1] if self.said else None
+
+    def _start(self, work: Work) -> None:
+        self._run(work)
 
 
 class InlineDoorbell:
@@ -64,10 +87,40 @@ def enrol(host: str, verbs: Verbs | None = None) -> None:
     """Make a host known to the engine, up, with the verbs it can do."""
     HOSTS[host] = verbs if verbs is not None else HOSTS.get(host, {})
     KEYS.setdefault(host, wire.new_private_key())
-    ctx = context.system()
     public = wire.public_pem(wire.private_key(KEYS[host]))
-    services.executor_register(ctx, host=host, public_key=public)
-    services.host_seen(ctx, host=host, boot_id=BOOT)
+    services.executor_register(SYSTEM, host=host, public_key=public)
+    services.host_seen(SYSTEM, host=host, boot_id=BOOT)
+
+
+def enrol_agent(host: str, directory: Path, **options: Any) -> Host:
+    """Make a host known that runs the real verbs over the driver without machines; `options` are the driver's."""
+    control_key = messages.control_key()
+    drivers = {"hypervisor": {"default": {"BACKEND": "fake", "OPTIONS": options}}}
+    config = AgentConfig(
+        name=host,
+        state=str(directory),
+        control_url="https://127.0.0.1:1",
+        broker_url="redis://127.0.0.1:1",
+        drivers=drivers,
+    )
+    agent = Host(config)
+    agent.layout.make()
+    enrol(host)
+    said: list[str] = []
+    runner = InlineRunner(
+        name=host,
+        host=agent,
+        verbs=VERBS,
+        journal=Journal(config.journal),
+        locks=directory / "locks",
+        key=wire.private_key(KEYS[host]),
+        control_key=control_key.public_key(),
+        boot_id=BOOT,
+        say=said.append,
+    )
+    runner.said = said
+    HOSTS[host] = runner
+    return agent
 
 
 def reset() -> None:
@@ -86,6 +139,7 @@ def settle(rounds: int = 500) -> None:
 
 def step() -> bool:
     """Deliver one message, job or ring; with none left, look at what is ready. False when nothing moved."""
+    after_commit()
     b = bell()
     if b.sent:
         deliver(*b.sent.pop(0))
@@ -99,11 +153,11 @@ def step() -> bool:
 
 
 def _look() -> bool:
-    """Play the sweeper: ring what is ready, and let back-offs end."""
+    """Play the sweeper, and let back-offs end."""
     ready = Operation.objects.filter(status__in=ACTIVE, waits_for=WaitsFor.NOTHING)
     resting = Operation.objects.filter(status__in=ACTIVE, waits_for=WaitsFor.BACKOFF)
-    ids = [*ready.values_list("pk", flat=True), *resting.values_list("pk", flat=True)]
     resting.update(due_at=Now(), wake_at=Now())
+    ids = {*ready.values_list("pk", flat=True), *sweeper.due()}
     for ident in ids:
         engine.advance(ident)
     return bool(ids)
@@ -130,12 +184,15 @@ def deliver(queue: str, text: str) -> None:
 
 
 def perform(text: str) -> str | None:
-    """What a host would answer to a message; nothing for a cancel or for what belongs to no operation."""
+    """What a host answers to a message; nothing for a cancel or for what belongs to no operation."""
     message = opened(text)
+    host = HOSTS[message.to]
+    if isinstance(host, InlineRunner):
+        return host.perform(text)
     if message.verb == wire.CANCEL or not message.operation:
         return None
     try:
-        reply = HOSTS[message.to][message.verb](message.body)
+        reply = host[message.verb](message.body)
         body = wire.Answer(reply=msgspec.to_builtins(reply) if reply is not None else {})
     except VerbError as error:
         body = wire.Answer(error=wire.Failed(kind=error.kind, message=str(error)))
@@ -157,9 +214,13 @@ def answer_to(message: wire.Envelope, body: wire.Answer) -> str:
 @contextmanager
 def committed() -> Iterator[None]:
     """Run what the block left for after its commit, also inside a test's own transaction."""
-    connection = transaction.get_connection()
-    before = len(connection.run_on_commit)
     yield
-    while len(connection.run_on_commit) > before:
-        _, function, _ = connection.run_on_commit.pop(before)
+    after_commit()
+
+
+def after_commit() -> None:
+    """Run what was left for after a commit that a test's own transaction keeps from happening."""
+    waiting = transaction.get_connection().run_on_commit
+    while waiting:
+        _, function, _ = waiting.pop(0)
         function()
