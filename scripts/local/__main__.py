@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from . import cloud
-from .run import Failure
+from .run import Failure, end_running
 from .site import from_environment
 
 
@@ -26,13 +26,16 @@ def main(arguments: list[str]) -> int:
             return cloud.status(site)
         return cloud.destroy(site, confirmed=given.yes)
     except Failure as failure:
-        print(f"\nfailed: {failure.reason}", file=sys.stderr)
+        if failure.reason:  # else it was said already
+            print(f"\nfailed: {failure.reason}", file=sys.stderr)
         if failure.next_step:
             print(f"  next: {failure.next_step}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted; run ./quickstart.sh again to go on, or ./quickstart.sh stop", file=sys.stderr)
         return 130
+    finally:
+        end_running()
 
 
 sys.exit(main(sys.argv[1:]))

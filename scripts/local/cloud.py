@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from . import central, control, first, nginx, postgres, python, redis, view, wires
+from . import central, control, first, nginx, postgres, python, redis, systemd, view, wires
 from .host import Host
 from .memory import report
 from .progress import Background, step, total
@@ -58,6 +58,7 @@ def start(site: Site, *, demo: bool) -> int:
         image.join()
     first.make(site, demo=demo)
     site.path("ready").touch()
+    systemd.come_back(site)
     first.closing_words(site, demo=demo)
     print(f"{'The first start' if was_new else 'This start'} took {total():.0f} s.")
     return 0
@@ -137,6 +138,7 @@ def join_host(host: Host, supervisor: Supervisor) -> None:
 def stop(site: Site) -> int:
     """Stop everything; what is on disk stays. Leaves no process, device, namespace or mount."""
     supervisor = Supervisor(site)
+    systemd.stay_away(site)
     hosts = hosts_of(site)
     with step("control plane"):
         supervisor.stop([nginx.NAME, "web", "bytes", "live", "control"])
@@ -168,6 +170,7 @@ def destroy(site: Site, *, confirmed: bool) -> int:
             return 1
     stop(site)
     with step(f"removing {site.state}"):
+        systemd.forget(site)
         view.remove_user(site)
         remove_mount_points(site)
         shutil.rmtree(site.state)

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 
+RUNNING: set[subprocess.Popen[str]] = set()  # programs that some thread waits for
+
+
 class Failure(Exception):
     """Something an operator can understand: what went wrong, and what to do next."""
 
@@ -30,13 +33,12 @@ def run(
     """Run a program to its end, with its output taken. Raises Failure with its last words when it fails."""
     words = [str(word) for word in argv]
     try:
-        done = subprocess.run(
+        child = subprocess.Popen(
             words,
-            check=False,
-            timeout=timeout_s,
-            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             cwd=cwd,
-            capture_output=True,
             text=True,
             errors="replace",
             env={**os.environ, **environment} if environment else None,
@@ -45,12 +47,31 @@ def run(
         raise Failure(
             f"the program {words[0]} is missing", "run ./quickstart.sh again: it installs packages"
         ) from error
+    RUNNING.add(child)
+    try:
+        out, err = child.communicate(stdin, timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
+        child.kill()
+        child.communicate()
         raise Failure(f"{' '.join(words)} did not end within {timeout_s:g} s") from error
+    finally:
+        RUNNING.discard(child)
+    done = subprocess.CompletedProcess(words, child.returncode, out, err)
     if check and done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise Failure(f"{' '.join(words)} ended with {done.returncode}: " + " / ".join(said[-5:]))
     return done
+
+
+def end_running() -> None:
+    """End the programs that other threads still run, so that nothing works on after a failure."""
+    for child in list(RUNNING):
+        child.terminate()
+    for child in list(RUNNING):
+        try:
+            child.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            child.kill()
 
 
 def succeeds(argv: Sequence[str | Path], timeout_s: float = 20) -> bool:

@@ -8,13 +8,13 @@ before the next start, since it would still hold the address.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import systemd
 from .namespaces import Namespaces, is_zombie, quoted
 from .run import Failure, run, succeeds, wait_until, write
 from .site import CHECKOUT, Site
@@ -73,40 +73,43 @@ class Supervisor:
             return
         self.tree.mkdir(parents=True, exist_ok=True)
         self.site.run.mkdir(parents=True, exist_ok=True)
-        for stale in self.tree.glob("*/supervise/lock"):
-            if not self.is_held(stale):
-                stale.unlink()
-        child = subprocess.Popen(
-            ["runsvdir", "-P", str(self.tree)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd="/",
-            env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
-        )
-        write(self.pid_file, f"{child.pid}\n")
+        command = ["runsvdir", "-P", str(self.tree)]
+        if systemd.is_running():
+            systemd.supervise(self.site, command)
+            pid = systemd.supervisor_pid(self.site)
+        else:
+            pid = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd="/",
+                env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            ).pid
+        write(self.pid_file, f"{pid}\n")
 
     def pid(self) -> int:
         """The process id of this tree's `runsvdir`, 0 when it does not run."""
         try:
-            pid = int(self.pid_file.read_text())
+            pid = systemd.supervisor_pid(self.site) if systemd.is_running() else int(self.pid_file.read_text())
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError):
             return 0
         return pid if str(self.tree).encode() in words and not is_zombie(pid) else 0
-
-    @staticmethod
-    def is_held(lock: Path) -> bool:
-        return not succeeds(["flock", "--nonblock", lock, "true"])
 
     def shut_down(self) -> None:
         """Stop every service, then the supervisors themselves."""
         pid = self.pid()
         self.stop(sorted(path.name for path in self.directories()))
         if pid:
-            os.kill(pid, signal.SIGHUP)  # its `runsv` processes end with it
+            if systemd.is_running():
+                systemd.end_supervisor(self.site)  # else it would be started again
+            else:
+                os.kill(pid, signal.SIGHUP)
             wait_until(lambda: not self.pid(), seconds=15, what="ending the supervisor")
+        for directory in self.directories():
+            run(["sv", "exit", directory], check=False)
         wait_until(
             lambda: not any(self.is_supervised(d.name) for d in self.directories()),
             seconds=15,
@@ -141,7 +144,7 @@ class Supervisor:
             write(directory / "run", service.run_script(directory), 0o755),
             write(
                 directory / "finish",
-                f'#!/bin/sh\nkill -KILL -- "-$(cat {group})" 2>/dev/null\nexit 0\n',
+                f'#!/bin/sh\nkill -9 "-$(cat {group})" 2>/dev/null\nexit 0\n',
                 0o755,
             ),
             write(directory / "log/run", f"#!/bin/sh\nexec svlogd -tt {quoted(logs)}\n", 0o755),
@@ -193,27 +196,6 @@ class Supervisor:
             if self.is_supervised(name):
                 write(self.tree / name / "down", "")
                 self.control("-w", str(seconds), "force-stop", name)
-
-    def remove(self, names: Iterable[str]) -> None:
-        """Stop services and forget them."""
-        for name in names:
-            self.stop([name])
-            directory = self.tree / name
-            if not directory.exists():
-                continue
-            aside = self.site.run / f"removed-{name}-{os.getpid()}"
-            if self.is_supervised(name):
-                run(["sv", "exit", directory], check=False)
-            directory.rename(aside)
-            wait_until(
-                lambda aside=aside: (
-                    not (aside / "supervise/lock").exists()  # type: ignore[misc]
-                    or not self.is_held(aside / "supervise/lock")
-                ),
-                seconds=15,
-                what=f"forgetting {name}",
-            )
-            shutil.rmtree(aside, ignore_errors=True)
 
     def tail(self, name: str, lines: int = 8) -> str:
         """The end of a service's log."""

@@ -63,5 +63,5 @@ def setup(paths: list[Path]) -> str:
         lines.append(quoted("mount", "-t", "tmpfs", "-o", "mode=0711,size=256k", "kumo-view", closed))
         for handle, path in handles:
             lines.append(quoted("mkdir", "-p", path))
-            lines.append(f"mount --rbind /proc/self/fd/{handle} {quoted(path)}; exec {handle}<&-")
+            lines.append(f"mount --no-canonicalize --rbind /proc/self/fd/{handle} {quoted(path)}; exec {handle}<&-")
     return "\n".join(lines)
