@@ -177,7 +177,7 @@ class Launch(Page):
                 services.key_pair_create(self.ctx, name=given["key_name"], public_key=given["public_key"].strip())
                 key = given["key_name"]
             networks = [self._make_network() if ident == MAKE else ident for ident in given["networks"]]
-            return services.server_create(
+            launched = services.server_create(
                 self.ctx,
                 name=given["name"],
                 image_ref=given["image"],
@@ -186,11 +186,12 @@ class Launch(Page):
                 security_groups=[{"name": name} for name in given["groups"]],
                 key_name=key or None,
                 user_data=base64.b64encode(given["user_data"].encode()).decode() if given["user_data"] else None,
-                availability_zone=given["zone"] or None,
+                availability_zone=given["zone"],
                 config_drive=given["config_drive"],
                 min_count=given["count"],
                 max_count=given["count"],
             )
+            return launched.servers
 
     def _make_network(self) -> str:
         """A network with a range of its own and, where there is an outside, a way there."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.db.models import OuterRef, QuerySet
@@ -66,10 +68,25 @@ def _action(name: str, label: Any, icon: str, done: Any, call: Any, rule: str, s
     )
 
 
+def _reboot(kind: str) -> Callable[..., Any]:
+    return partial(services.server_reboot, type=kind)
+
+
 ACTIONS = (
     _action("start", _("Start"), "play", _("Starting"), services.server_start, "servers:start"),
     _action("stop", _("Stop"), "power", _("Stopping"), services.server_stop, "servers:stop"),
-    _action("reboot", _("Reboot"), "rotate-cw", _("Rebooting"), services.server_reboot, "servers:reboot"),
+    _action("reboot", _("Reboot"), "rotate-cw", _("Rebooting"), _reboot("SOFT"), "servers:reboot"),
+    _action(
+        "reboot-hard",
+        _("Hard reboot"),
+        "power",
+        _("Rebooting"),
+        _reboot("HARD"),
+        "servers:reboot",
+        state="reboot_hard",
+        bulk=False,
+        question=_("The machine is switched off and on; the guest is not asked, and what it has not written is lost."),
+    ),
     _action("pause", _("Pause"), "pause", _("Pausing"), services.server_pause, "os-pause-server:pause", bulk=False),
     _action(
         "unpause", _("Resume"), "play", _("Resuming"), services.server_unpause, "os-pause-server:unpause", bulk=False
@@ -236,10 +253,11 @@ class Console(ServerPage):
 
     def post(self, request: HttpRequest, ident: Any) -> HttpResponse:
         try:
-            token = services.console_open(self.ctx, server_id=str(ident), kind="vnc")
+            console = services.server_console_open(self.ctx, server_id=str(ident))
         except KumoError as error:
             return JsonResponse({"error": str(error)}, status=error.status)
-        return JsonResponse({"ws": f"/console/ws?token={token}"})
+        asked = parse_qs(urlsplit(console.url).query)
+        return JsonResponse({"ws": "/" + asked["path"][0]})
 
 
 class Log(ServerPage):
@@ -252,7 +270,7 @@ class Log(ServerPage):
         if self.fragment != "log":
             return super().get(request, ident)
         try:
-            text = services.server_console_output(self.ctx, server_id=str(ident), length=self.LINES)
+            text = services.server_console_log(self.ctx, server_id=str(ident), length=self.LINES)
             error = ""
         except KumoError as refusal:
             text, error = "", str(refusal)

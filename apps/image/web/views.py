@@ -35,7 +35,7 @@ VISIBILITIES = {
     Visibility.SHARED: _("this project and its guests"),
     Visibility.PRIVATE: _("this project"),
 }
-FORMATS = (("qcow2", "QCOW2"), ("raw", "RAW"), ("iso", "ISO"), ("vmdk", "VMDK"), ("vdi", "VDI"), ("vhd", "VHD"), ("vhdx", "VHDX"))  # fmt: skip
+FORMATS = tuple((name, name.upper()) for name in ("qcow2", "raw", "iso", "vmdk", "vdi", "vhd", "vhdx"))
 
 
 def mine(row: Image, ctx: RequestContext) -> bool:
