@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
 
 from apps.core.policy import book
 from apps.hosts.policies import RULES
@@ -10,3 +11,4 @@ class HostsConfig(AppConfig):
 
     def ready(self) -> None:
         book.register(RULES)
+        autodiscover_modules("reconcile")

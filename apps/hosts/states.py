@@ -25,4 +25,6 @@ class HostMode(StrEnum):
 
 HEARTBEAT_S = 5
 SILENCE_S = 15  # a host that said nothing for this long is down
+LOST_S = 600  # a host down for this long is asked now and then only
+LOST_EVERY = 12  # every so many heartbeats
 MAX_SKEW_S = 2.0  # a clock further off than this stops placement on the host

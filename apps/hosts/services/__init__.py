@@ -2,5 +2,32 @@
 
 from apps.hosts.services.authority import authority, server_certificate
 from apps.hosts.services.claims import NoValidHost, claim, release
+from apps.hosts.services.enrolment import (
+    Enrolled,
+    host_disable,
+    host_drain,
+    host_enable,
+    host_enroll,
+    host_enroll_token,
+    host_remove,
+)
+from apps.hosts.services.heartbeat import host_report, hosts_ask, hosts_silent, inventory_handler
 
-__all__ = ["NoValidHost", "authority", "claim", "release", "server_certificate"]
+__all__ = [
+    "Enrolled",
+    "NoValidHost",
+    "authority",
+    "claim",
+    "host_disable",
+    "host_drain",
+    "host_enable",
+    "host_enroll",
+    "host_enroll_token",
+    "host_remove",
+    "host_report",
+    "hosts_ask",
+    "hosts_silent",
+    "inventory_handler",
+    "release",
+    "server_certificate",
+]
