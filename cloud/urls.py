@@ -13,6 +13,9 @@ handler500 = "apps.core.api.faults.server_error"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("openapi.json", OpenApi.as_view()),
     path("identity", include("apps.identity.api.urls")),
+    path("image", include("apps.image.api.urls")),
+    path("internal/host/v1/", include("apps.hosts.api.host")),
+    path("internal/host/v1/", include("apps.image.api.host")),
     *site,
     path(
         "p/<str:project>/",

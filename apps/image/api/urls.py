@@ -1,0 +1,28 @@
+"""Paths of the image API, below `/image`."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from apps.image.api import documents, files, views
+
+ONE = "/v2/images/<str:image_id>"
+
+urlpatterns = [
+    path("", documents.Versions.as_view()),
+    path("/", documents.Versions.as_view()),
+    path("/versions", documents.Versions.as_view(status=200)),
+    *views.Images.urls("/v2/images"),
+    path(f"{ONE}/file", files.File.as_view()),
+    path(f"{ONE}/stage", files.Stage.as_view()),
+    path(f"{ONE}/import", views.Import.as_view()),
+    path(f"{ONE}/tasks", views.Tasks.as_view()),
+    path(f"{ONE}/actions/deactivate", views.Deactivate.as_view()),
+    path(f"{ONE}/actions/reactivate", views.Reactivate.as_view()),
+    path(f"{ONE}/tags/<str:tag>", views.Tags.as_view()),
+    *views.Members.urls(f"{ONE}/members"),
+    path("/v2/info/import", documents.ImportInfo.as_view()),
+    path("/v2/info/stores", documents.StoresInfo.as_view()),
+    path("/v2/info/usage", documents.UsageInfo.as_view()),
+    path("/v2/schemas/<path:name>", documents.Schema.as_view()),
+]
