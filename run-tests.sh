@@ -130,7 +130,7 @@ for stage in "${chosen[@]}"; do
   echo "=== $stage"
   began=$SECONDS
   case $stage in
-    contract | browser | kill | conformance)
+    system | contract | browser | kill | conformance)
       if ! start_cloud; then
         failed=1 summary+=("$(printf '%-12s %-7s %4d s  the cloud did not start' "$stage" FAILED $((SECONDS - began)))")
         continue

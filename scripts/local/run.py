@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-
 RUNNING: set[subprocess.Popen[str]] = set()  # programs that some thread waits for
 
 

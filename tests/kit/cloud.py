@@ -68,7 +68,7 @@ class RealCloud:
         """Run a command in a guest, by its floating address, and return what it wrote."""
         options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=5", "BatchMode=yes")
         words = [word for option in options for word in ("-o", option)]
-        argv = ("ssh", "-q", "-i", self.key, *words, f"root@{address}", command)
+        argv: tuple[str | Path, ...] = ("ssh", "-q", "-i", self.key, *words, f"root@{address}", command)
         return self.outside(*argv, check=check, timeout_s=timeout_s)
 
 
