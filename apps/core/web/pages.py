@@ -310,15 +310,12 @@ class DetailPage(Page):
         return {}
 
     def get(self, request: HttpRequest, ident: Any) -> HttpResponse:
-        row = self.row(ident)
-        return self.render(
-            title=_name(row),
-            row=row,
-            ident=ident,
-            facts=list(self.facts(row)),
-            **self.head(row, ident),
-            **self.more(row),
-        )
+        return self.render(**self.shown(self.row(ident), ident))
+
+    def shown(self, row: Any, ident: Any) -> dict[str, Any]:
+        """Everything the template gets."""
+        known = {"title": _name(row), "row": row, "ident": ident, "facts": list(self.facts(row))}
+        return known | self.head(row, ident) | self.more(row)
 
     def head(self, row: Any, ident: Any) -> dict[str, Any]:
         """What stands above the tabs."""

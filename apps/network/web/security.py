@@ -214,8 +214,4 @@ class GroupPage(DetailPage):
                 return self.answer(here, ("success", _t("Rule added")))
             except KumoError as error:
                 put_error(form, error)
-        row = self.row(ident)
-        return self.render(
-            title=row.name, row=row, ident=ident, facts=self.facts(row), **self.head(row, ident),
-            **(self.more(row) | {"form": form}), status=422,
-        )  # fmt: skip
+        return self.render(**(self.shown(self.row(ident), ident) | {"form": form, "status": 422}))

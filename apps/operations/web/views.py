@@ -27,13 +27,14 @@ SHOWN_IN_LOG = 12
 
 def subject_link(row: Operation, page: Page) -> Any:
     """What it is about, as a link where that has a page."""
-    short = row.subject_id[:8]
-    name = row.input.get("name") if isinstance(row.input, dict) else ""
+    name = (row.input.get("name") if isinstance(row.input, dict) else "") or row.subject_id[:8]
     try:
         url = page.url(words.SUBJECT_PAGES[row.subject_type], row.subject_id)
     except (KeyError, NoReverseMatch):
-        return format_html("{} <span class='mono'>{}</span>", row.subject_type, name or short)
-    return format_html('{} <a class="mono" href="{}">{}</a>', row.subject_type, url, name or short)
+        return format_html('<span class="nowrap">{} <span class="muted">{}</span></span>', name, row.subject_type)
+    return format_html(
+        '<span class="nowrap"><a href="{}">{}</a> <span class="muted">{}</span></span>', url, name, row.subject_type
+    )
 
 
 def actor(row: Operation) -> Any:
@@ -203,12 +204,12 @@ class OperationPage(DetailPage):
             (_("Asked for by"), actor(row)),
             (_("Began"), cells.time_ago(row.created_at)),
             (_("Took"), words.took(row)),
-            (_("Request"), cells.copied(row.request_id)),
-            (_("Id"), cells.copied(row.pk)),
+            (_("Request"), cells.copied(row.request_id, f"{row.request_id[:12]}…")),
+            (_("Id"), cells.copied(row.pk, f"{str(row.pk)[:8]}…")),
             (_("Kind"), format_html("<code>{}</code>", row.kind)),
         ]
         if self.ctx.is_admin:
-            known += [(_("Project"), cells.copied(row.project_id)), (_("Attempts"), row.attempt)]
+            known += [(_("Project"), cells.copied(row.project_id, f"{row.project_id[:8]}…")), (_("Attempts"), row.attempt)]
         return known
 
     def more(self, row: Operation) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def doing(operation: Operation) -> Any:
     if operation.status in {Status.FAILED, Status.STUCK} and operation.error:
         return format_html('<span class="why">{}</span>', reason(operation.error))
     if operation.status not in UNFINISHED:
-        return STATES[Status(operation.status)][1]
+        return ""
     if operation.waits_for == WaitsFor.HOST and operation.due_at is None:
         return gettext("waits for the host %s to come back") % operation.host
     return operation.progress or WAITING.get(operation.waits_for) or step_title(operation.cursor)
