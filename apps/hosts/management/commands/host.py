@@ -24,8 +24,10 @@ class Command(BaseCommand):
         enroll = verbs.add_parser("enroll", help="Make a join token for a new host, good once and for one hour.")
         enroll.add_argument("name")
         enroll.add_argument("--zone", default=DEFAULT_ZONE, help="Availability zone.")
-        enroll.add_argument("--token-only", action="store_true", help="Print the token and nothing else.")
-        verbs.add_parser("list", help="Show all hosts.")
+        enroll.add_argument("--quiet", action="store_true", help="Print the token and nothing else.")
+        verbs.add_parser("list", help="Show all hosts.").add_argument(
+            "--up", action="store_true", help="Only the ones that answer."
+        )
         verbs.add_parser("enable", help="Place new servers on it again.").add_argument("name")
         for verb, text in (
             ("disable", "Place no new servers on it."),
@@ -48,7 +50,7 @@ class Command(BaseCommand):
 
     def do_enroll(self, ctx: RequestContext, options: dict[str, Any]) -> None:
         token = services.host_enroll_token(ctx, name=options["name"], zone=options["zone"])
-        if options["token_only"]:
+        if options["quiet"]:
             self.stdout.write(token)
             return
         self.stdout.write(f"Token for {options['name']}, good once and for one hour:\n\n  {token}\n")
@@ -62,6 +64,8 @@ class Command(BaseCommand):
         form = "{:<24} {:<12} {:<9} {:<9} {:>9} {:>15} {:>11} {:>8}  {}"
         self.stdout.write(form.format("NAME", "ZONE", "STATE", "MODE", "VCPUS", "RAM MIB", "DISK GIB", "SEEN", "NOTES"))
         for host in selectors.host_list(ctx):
+            if options["up"] and not host.is_up:
+                continue
             self.stdout.write(
                 form.format(
                     host.name,
