@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +17,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from celery import Celery
 from celery.apps.worker import Worker as CeleryWorker
+from celery.platforms import SecurityWarning
 from celery.signals import setup_logging
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu import Connection, Exchange, Queue
@@ -131,6 +133,7 @@ def make_app(name: str, url: str, queues: list[str], tasks: dict[str, Callable[.
 def serve(app: Celery, threads: int) -> int:
     """Read the app's queues in this thread until told to stop; returns the process's exit code."""
     setup_logging.connect(_leave_logging_alone, weak=False)
+    warnings.simplefilter("ignore", SecurityWarning)  # it warns of root, whom libvirt and namespaces need
     worker = Worker(
         app=app,
         pool="threads",

@@ -80,8 +80,9 @@ def host_no_access(host: str) -> None:
 
 def _redis_user(host: str, password: str) -> None:
     queues = [queue_of(host, kind) for kind in ("", "long", "control")]
-    keys = [f"~{q}" for q in queues]
-    keys += [f"~un.{host}", f"~un.{host}.index", f"~un.{host}.mutex", "%R~_kombu.binding.*", "%W~answers"]
+    bindings = [f"{prefix}.{q}" for prefix in ("_kombu.binding", "_kombu.binding_permanent") for q in queues]
+    taken = [f"un.{host}{end}" for end in ("", ".index", ".mutex")]
+    keys = [*(f"~{key}" for key in (*queues, *bindings, *taken)), "%W~answers"]
     commands = ["+@all", "-@admin", "-@dangerous", "-@scripting", "+info"]
     words = ["reset", "on", f">{password}", "resetchannels", *keys, *commands]
     _redis("ACL", "SETUSER", host_user(host), *words)
