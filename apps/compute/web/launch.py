@@ -12,9 +12,8 @@ from typing import Any
 from django import forms
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from apps.compute import selectors, services
 from apps.compute.models import Flavor
@@ -239,9 +238,9 @@ class Launch(Page):
         """What will happen, in the order it happens."""
         steps = []
         if given.get("key") == NEW_KEY:
-            steps.append(_t("Add the key pair “%s”") % (given.get("key_name") or "…"))
+            steps.append(gettext("Add the key pair “%s”") % (given.get("key_name") or "…"))
         if MAKE in (given.get("networks") or ()):
-            steps.append(_t("Make the network “main” with a router to the outside"))
+            steps.append(gettext("Make the network “main” with a router to the outside"))
         if image and flavor:
             size = f"{flavor.vcpus} vCPU, {size_mib(flavor.ram_mib)}"
             count = given.get("count") or 1
@@ -252,7 +251,7 @@ class Launch(Page):
             )
             steps.append(what % {"n": count, "size": size, "image": image.name})
         if not given.get("key"):
-            steps.append(_t("No key is put in: you get in by the image's own password, if it has one"))
+            steps.append(gettext("No key is put in: you get in by the image's own password, if it has one"))
         return steps
 
     def _quotas(self, flavor: Flavor | None, count: int) -> list[tuple[Any, float, float, float, str]]:

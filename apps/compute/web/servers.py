@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.html import format_html
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.compute import selectors, services
@@ -46,13 +46,15 @@ def fits(action: str) -> Callable[[Any], bool]:
 
 def losses(ctx: RequestContext, row: Any) -> Iterable[Any]:
     """What goes with a server."""
-    yield _t("Its disk of %(size)s GiB with everything on it") % {"size": row.disk_gib}
+    yield gettext("Its disk of %(size)s GiB with everything on it") % {"size": row.disk_gib}
     fixed = [a["ip"] for a in words.addresses(row) if a["type"] == "fixed"]
     if fixed:
-        yield _t("Its addresses %(list)s") % {"list": ", ".join(fixed)}
+        yield gettext("Its addresses %(list)s") % {"list": ", ".join(fixed)}
     floating = [a["ip"] for a in words.addresses(row) if a["type"] == "floating"]
     if floating:
-        yield _t("The floating IP %(list)s stays with the project, leading nowhere") % {"list": ", ".join(floating)}
+        yield gettext("The floating IP %(list)s stays with the project, leading nowhere") % {
+            "list": ", ".join(floating)
+        }
 
 
 def _action(name: str, label: Any, icon: str, done: Any, call: Any, rule: str, state: str = "", **more: Any) -> Action:

@@ -9,7 +9,7 @@ from django import forms
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.html import format_html
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
@@ -45,7 +45,7 @@ def mine(row: Image, ctx: RequestContext) -> bool:
 
 def losses(ctx: RequestContext, row: Image) -> Iterable[Any]:
     """What goes with an image; servers made from it stay."""
-    yield _t("%(size)s of content; servers made from it stay") % {"size": cells.size_bytes(row.size or 0)}
+    yield gettext("%(size)s of content; servers made from it stay") % {"size": cells.size_bytes(row.size or 0)}
 
 
 TABLE = Table(
@@ -191,7 +191,7 @@ class ImageFile(Page):
         try:
             size = int(request.headers.get("Content-Length", ""))
         except ValueError:
-            raise Invalid(_t("The browser did not say how large the file is.")) from None
+            raise Invalid(gettext("The browser did not say how large the file is.")) from None
         try:
             services.image_upload(self.ctx, image_id=ident, source=request, size=size)
         except KumoError as error:

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.db.models import QuerySet
 from django.utils.html import format_html
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
@@ -69,7 +69,7 @@ TABLE = Table(
             rule="delete_floatingip",
             done=_("Released"),
             call=lambda ctx, row: services.floatingip_delete(ctx, floatingip_id=str(row.pk)),
-            loses=lambda ctx, row: [_t("The address goes back to the pool; somebody else may get it.")],
+            loses=lambda ctx, row: [gettext("The address goes back to the pool; somebody else may get it.")],
         ),
     ),
     live="floatingip port",

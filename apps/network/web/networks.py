@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
@@ -39,7 +39,7 @@ def kind_cell(row: Network, page: Any) -> Any:
 def network_losses(ctx: RequestContext, row: Network) -> Iterable[Any]:
     """What goes with a network."""
     for subnet in row.subnets.all():
-        yield _t("Subnet %s") % subnet.cidr
+        yield gettext("Subnet %s") % subnet.cidr
 
 
 NETWORKS = Table(
@@ -237,7 +237,7 @@ class SubnetDelete(NetworkPage):
 
     def post(self, request: HttpRequest, ident: Any, subnet: Any) -> HttpResponse:
         services.subnet_delete(self.ctx, subnet_id=str(subnet))
-        return self.answer(self.url("network:network", ident), ("success", _t("Deleted")))
+        return self.answer(self.url("network:network", ident), ("success", gettext("Deleted")))
 
 
 # --- routers ---------------------------------------------------------------------------------------
@@ -365,8 +365,8 @@ class RouterJoin(RouterPage):
         subnet = request.POST.get("subnet", "")
         if request.POST.get("part"):
             services.router_remove_interface(self.ctx, router_id=str(ident), subnet_id=request.POST["part"])
-            words = _t("Parted")
+            words = gettext("Parted")
         else:
             services.router_add_interface(self.ctx, router_id=str(ident), subnet_id=subnet)
-            words = _t("Joined")
+            words = gettext("Joined")
         return self.answer(self.url("network:router", ident), ("success", words))

@@ -8,7 +8,7 @@ from django import forms
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
@@ -53,7 +53,7 @@ TABLE = Table(
             done=_("Deleted"),
             when=lambda row: not row.is_default,
             call=lambda ctx, row: services.security_group_delete(ctx, security_group_id=str(row.pk)),
-            loses=lambda ctx, row: [_t("%d rules") % row.rules.count()],
+            loses=lambda ctx, row: [gettext("%d rules") % row.rules.count()],
         ),
     ),
     live="security_group",
@@ -206,12 +206,12 @@ class GroupPage(DetailPage):
         here = self.url("network:security-group", ident)
         if request.POST.get("remove"):
             services.security_group_rule_delete(self.ctx, security_group_rule_id=request.POST["remove"])
-            return self.answer(here, ("success", _t("Rule removed")))
+            return self.answer(here, ("success", gettext("Rule removed")))
         form = self.rule_form(request.POST)
         if form.is_valid():
             try:
                 services.security_group_rule_create(self.ctx, security_group_id=str(ident), **form.values())
-                return self.answer(here, ("success", _t("Rule added")))
+                return self.answer(here, ("success", gettext("Rule added")))
             except KumoError as error:
                 put_error(form, error)
         return self.render(**(self.shown(self.row(ident), ident) | {"form": form, "status": 422}))

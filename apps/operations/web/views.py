@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
@@ -209,7 +209,10 @@ class OperationPage(DetailPage):
             (_("Kind"), format_html("<code>{}</code>", row.kind)),
         ]
         if self.ctx.is_admin:
-            known += [(_("Project"), cells.copied(row.project_id, f"{row.project_id[:8]}…")), (_("Attempts"), row.attempt)]
+            known += [
+                (_("Project"), cells.copied(row.project_id, f"{row.project_id[:8]}…")),
+                (_("Attempts"), row.attempt),
+            ]
         return known
 
     def more(self, row: Operation) -> dict[str, Any]:
@@ -238,15 +241,19 @@ def steps_of(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _step(operation: Operation, name: str, step: Any) -> dict[str, Any]:
-    shown: dict[str, Any] = {"title": words.step_title(name), "host": "", "took": "", "error": ""}
+    shown: dict[str, Any] = {"title": words.step_title(operation.kind, name), "host": "", "took": "", "error": ""}
     if step is None:
         skipped = operation.status in {Status.FAILED, Status.ABANDONED, Status.DONE}
-        return shown | {"tone": "", "icon": "circle-dot", "word": _t("Not needed") if skipped else _t("To come")}
+        return shown | {
+            "tone": "",
+            "icon": "circle-dot",
+            "word": gettext("Not needed") if skipped else gettext("To come"),
+        }
     tone, icon, word = words.STEP_STATES.get(step.status, ("", "circle-dot", step.status))
     if step.error:
-        tone, icon, word = "bad", "circle-alert", _t("Failed")
+        tone, icon, word = "bad", "circle-alert", gettext("Failed")
     elif tone == "busy" and operation.status not in UNFINISHED:
-        tone, icon, word = "", "circle-dot", _t("Unfinished")
+        tone, icon, word = "", "circle-dot", gettext("Unfinished")
     began = timezone.localtime(step.started_at).strftime("%H:%M:%S")
     return shown | {
         "tone": tone,

@@ -38,6 +38,42 @@ WAITING: dict[str, Any] = {
     WaitsFor.BACKOFF: _("tries again soon"),
 }
 
+# Titles as the sagas have them, for the catalogues of translations.
+TITLES = (
+    _("Launch server"),
+    _("Delete server"),
+    _("Start server"),
+    _("Stop server"),
+    _("Reboot server"),
+    _("Hard reboot server"),
+    _("Pause server"),
+    _("Unpause server"),
+    _("Suspend server"),
+    _("Resume server"),
+    _("Repair server"),
+    _("Attach interface"),
+    _("Detach interface"),
+    _("Read console log"),
+)
+
+# What a step does, by its kind and name, or by its name alone.
+STEPS: dict[str, Any] = {
+    "place": _("Choose a host"),
+    "ports": _("Bind the ports"),
+    "port": _("Bind the port"),
+    "network": _("Wait for the network"),
+    "disks": _("Prepare the disks"),
+    "domain": _("Bring the machine to its state"),
+    "generation": _("Write down what is wanted"),
+    "reboot": _("Reboot the machine"),
+    "claim": _("Give back the room"),
+    "bury": _("Remember it as deleted"),
+    "read": _("Read the log"),
+    "compute.server.delete/domain": _("Remove the machine"),
+    "compute.server.delete/disks": _("Remove the disks"),
+    "compute.server.delete/ports": _("Free the ports"),
+}
+
 SUBJECT_PAGES = {
     "server": "compute:server",
     "network": "network:network",
@@ -52,10 +88,10 @@ def title(operation: Operation) -> str:
     return gettext(saga.title) if saga and saga.title else operation.kind
 
 
-def step_title(name: str) -> str:
-    """A step's name as words: `ensure-disks` → "Ensure disks"; catalogues may know better ones."""
-    plain = name.replace("_", " ").replace("-", " ").capitalize()
-    return gettext(plain)
+def step_title(kind: str, name: str) -> str:
+    """What a step does; one without words here shows its name."""
+    found = STEPS.get(f"{kind}/{name}") or STEPS.get(name)
+    return str(found) if found else name.replace("_", " ").replace("-", " ").capitalize()
 
 
 def badge(operation: Operation) -> Any:
@@ -73,7 +109,7 @@ def doing(operation: Operation) -> Any:
         return ""
     if operation.waits_for == WaitsFor.HOST and operation.due_at is None:
         return gettext("waits for the host %s to come back") % operation.host
-    return operation.progress or WAITING.get(operation.waits_for) or step_title(operation.cursor)
+    return operation.progress or WAITING.get(operation.waits_for) or step_title(operation.kind, operation.cursor)
 
 
 def reason(error: Any) -> str:
