@@ -13,7 +13,7 @@ class NetworkConfig(AppConfig):
     def ready(self) -> None:
         from apps.core import policy
         from apps.identity.services import limits_register
-        from apps.network import policies, services
+        from apps.network import policies, services  # the projector registers itself
 
         policy.book.register(policies.RULES)
         limits_register("network", services.QUOTA_DEFAULTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from apps.core.context import RequestContext
 from apps.identity.models import Project
 from apps.network import services
+from apps.network.backends.ovn import Northbound
 from apps.network.models import Network, Subnet
+from tests.apps.network.northbound import Server, northbound_server
 
 READER = frozenset({"reader"})
 MEMBER = READER | {"member"}
@@ -70,3 +73,18 @@ def external(admin: RequestContext) -> Network:
         allocation_pools=[{"start": "172.31.0.100", "end": "172.31.0.110"}],
     )
     return made
+
+
+@pytest.fixture
+def nb() -> Iterator[Server]:
+    """An empty northbound database."""
+    with northbound_server() as server:
+        yield server
+
+
+@pytest.fixture
+def northbound(nb: Server) -> Iterator[Northbound]:
+    """Our connection to it."""
+    connection = Northbound(nb.remote)
+    yield connection
+    connection.close()

@@ -1,0 +1,1 @@
+"""The network backend: OVN, through its northbound database."""
