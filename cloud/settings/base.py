@@ -90,6 +90,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["apps.core.api.rendering.JsonRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "apps.core.api.rendering.JsonAlways",
     "DEFAULT_PARSER_CLASSES": ["apps.core.api.rendering.JsonParser"],
     "EXCEPTION_HANDLER": "apps.core.api.faults.exception_handler",
     "UNAUTHENTICATED_USER": None,

@@ -7,6 +7,7 @@ from typing import IO, Any
 
 import orjson
 from rest_framework.exceptions import ParseError
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
@@ -27,6 +28,13 @@ class JsonRenderer(BaseRenderer):
         if data is None:
             return b""
         return data if isinstance(data, bytes) else orjson.dumps(data, default=str)
+
+
+class JsonAlways(DefaultContentNegotiation):
+    """Answers JSON whatever `Accept` says: clients send an empty one, the type of what they send, or of a file."""
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type
 
 
 class JsonParser(BaseParser):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -33,21 +31,10 @@ class RangeNotSatisfiable(KumoError):
     title = "Requested Range Not Satisfiable"
 
 
-class AnyAccept(BaseContentNegotiation):
-    """Bytes go out whatever the client says that it accepts; only errors are rendered."""
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return parsers[0]
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
-        return renderers[0], renderers[0].media_type
-
-
 class File(ApiView):
     """`/v2/images/{image_id}/file`."""
 
     api = IMAGE_API
-    content_negotiation_class = AnyAccept
 
     def get(self, request: Request, image_id: str) -> HttpResponseBase:
         found = services.image_download(self.ctx, image_id=image_id)
@@ -68,7 +55,6 @@ class Stage(ApiView):
     """`PUT /v2/images/{image_id}/stage`."""
 
     api = IMAGE_API
-    content_negotiation_class = AnyAccept
 
     def put(self, request: Request, image_id: str) -> Response:
         services.image_stage(self.ctx, image_id=image_id, source=incoming(request), size=length(request))
@@ -77,8 +63,6 @@ class Stage(ApiView):
 
 class HostImage(HostView):
     """`GET /internal/host/v1/image/{image_id}`: for hosts on which something placed there uses the image."""
-
-    content_negotiation_class = AnyAccept
 
     def get(self, request: Request, image_id: str) -> HttpResponseBase:
         if not is_uuid(image_id):

@@ -149,6 +149,14 @@ def test_changes_that_may_not_be_are_refused(alice, change, status):
     assert alice("GET", f"/v2/images/{ident}").json() == before
 
 
+@pytest.mark.parametrize("accept", ["", PATCH, "application/octet-stream", "text/html"])
+def test_what_a_client_accepts_does_not_matter(alice, accept):
+    ident = register(alice)
+    answer = alice("GET", f"/v2/images/{ident}", Accept=accept)
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == "application/json"
+
+
 def test_a_patch_of_another_type_is_refused(alice):
     ident = register(alice)
     assert alice("PATCH", f"/v2/images/{ident}", [], media="application/json").status_code == 415
