@@ -1,0 +1,336 @@
+"""What hangs on a server: addresses, metadata, tags, groups, interfaces, actions, diagnostics."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.compute import selectors, services
+from apps.compute.api.versions import COMPUTE
+from apps.compute.models import Server
+from apps.compute.resources.servers import METADATA, TAG, TAGS, render_addresses
+from apps.core import policy
+from apps.core.api import schema as schemas
+from apps.core.api import types as t
+from apps.core.api.views import ApiView
+from apps.core.errors import Invalid, NotFound
+from apps.network.models import Port
+from apps.operations.models import Operation, Step
+
+
+def _body(member: str, inner: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {member: inner},
+        "required": [member],
+        "additionalProperties": False,
+    }
+
+
+# --- addresses -------------------------------------------------------------------------------------
+
+
+class Addresses(ApiView):
+    """`GET /servers/{id}/ips` and `/ips/{network}`."""
+
+    api = COMPUTE
+
+    def get(self, request: Request, server_id: str, label: str = "") -> Response:
+        found = render_addresses(selectors.server_address_list(self.ctx, server_id=server_id))
+        plain = {
+            name: [{"version": one["version"], "addr": one["addr"]} for one in addresses]
+            for name, addresses in found.items()
+        }
+        if not label:
+            return Response({"addresses": plain})
+        if label not in plain:
+            raise NotFound("Network", label)
+        return Response({label: plain[label]})
+
+
+# --- metadata --------------------------------------------------------------------------------------
+
+
+class Metadata(ApiView):
+    """`/servers/{id}/metadata`."""
+
+    api = COMPUTE
+    BODY = _body("metadata", METADATA.schema)
+
+    def get(self, request: Request, server_id: str) -> Response:
+        return Response({"metadata": selectors.server_metadata_list(self.ctx, server_id=server_id)})
+
+    def post(self, request: Request, server_id: str) -> Response:
+        items = self.body(self.BODY)["metadata"]
+        return Response({"metadata": services.server_metadata_add(self.ctx, server_id=server_id, metadata=items)})
+
+    def put(self, request: Request, server_id: str) -> Response:
+        items = self.body(self.BODY)["metadata"]
+        return Response({"metadata": services.server_metadata_replace(self.ctx, server_id=server_id, metadata=items)})
+
+
+class MetadataItem(ApiView):
+    """`/servers/{id}/metadata/{key}`."""
+
+    api = COMPUTE
+    BODY = _body("meta", {**METADATA.schema, "minProperties": 1, "maxProperties": 1})
+
+    def get(self, request: Request, server_id: str, key: str) -> Response:
+        return Response({"meta": selectors.server_metadata_get(self.ctx, server_id=server_id, key=key)})
+
+    def put(self, request: Request, server_id: str, key: str) -> Response:
+        meta = self.body(self.BODY)["meta"]
+        return Response({"meta": services.server_metadata_set(self.ctx, server_id=server_id, key=key, meta=meta)})
+
+    def delete(self, request: Request, server_id: str, key: str) -> Response:
+        services.server_metadata_delete(self.ctx, server_id=server_id, key=key)
+        return Response(status=204)
+
+
+# --- tags ------------------------------------------------------------------------------------------
+
+
+class _SinceTags(ApiView):
+    api = COMPUTE
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if self.version < (2, 26):
+            raise NotFound("The resource")
+
+
+class Tags(_SinceTags):
+    """`/servers/{id}/tags`."""
+
+    BODY = _body("tags", TAGS.schema)
+
+    def get(self, request: Request, server_id: str) -> Response:
+        return Response({"tags": selectors.server_tag_list(self.ctx, server_id=server_id)})
+
+    def put(self, request: Request, server_id: str) -> Response:
+        tags = self.body(self.BODY)["tags"]
+        return Response({"tags": services.server_tags_replace(self.ctx, server_id=server_id, tags=tags)})
+
+    def delete(self, request: Request, server_id: str) -> Response:
+        services.server_tags_clear(self.ctx, server_id=server_id)
+        return Response(status=204)
+
+
+class Tag(_SinceTags):
+    """`/servers/{id}/tags/{tag}`."""
+
+    def get(self, request: Request, server_id: str, tag: str) -> Response:
+        selectors.server_tag_check(self.ctx, server_id=server_id, tag=tag)
+        return Response(status=204)
+
+    def put(self, request: Request, server_id: str, tag: str) -> Response:
+        schemas.validate(TAG.schema, tag)
+        new = services.server_tag_add(self.ctx, server_id=server_id, tag=tag)
+        return Response(status=201 if new else 204, headers={"Location": f"{self.base}{request.path}"})
+
+    def delete(self, request: Request, server_id: str, tag: str) -> Response:
+        services.server_tag_remove(self.ctx, server_id=server_id, tag=tag)
+        return Response(status=204)
+
+
+# --- interfaces and groups -------------------------------------------------------------------------
+
+
+class Interfaces(ApiView):
+    """`/servers/{id}/os-interface`."""
+
+    api = COMPUTE
+    BODY = {
+        "type": "object",
+        "properties": {
+            "interfaceAttachment": {
+                "type": "object",
+                "properties": {
+                    "net_id": t.uuid.schema,
+                    "port_id": t.uuid.schema,
+                    "fixed_ips": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": 1,
+                        "items": {
+                            "type": "object",
+                            "properties": {
+                                "ip_address": {"anyOf": [{"type": "string", "format": "ipv4"},
+                                                         {"type": "string", "format": "ipv6"}]}
+                            },
+                            "required": ["ip_address"],
+                            "additionalProperties": False,
+                        },
+                    },
+                    "tag": TAG.schema,
+                },
+                "additionalProperties": False,
+            }
+        },
+        "additionalProperties": False,
+    }  # fmt: skip
+
+    def get(self, request: Request, server_id: str) -> Response:
+        server, ports = selectors.server_interface_list(self.ctx, server_id=server_id)
+        return Response({"interfaceAttachments": [_attachment(server, port, self.version) for port in ports]})
+
+    def post(self, request: Request, server_id: str) -> Response:
+        asked = (self.body(self.BODY) or {}).get("interfaceAttachment", {})
+        port = services.server_interface_attach(
+            self.ctx,
+            server_id=server_id,
+            port_id=asked.get("port_id", ""),
+            net_id=asked.get("net_id", ""),
+            fixed_ips=asked.get("fixed_ips", ()),
+            tag=asked.get("tag", "") if self.version >= (2, 49) else "",
+        )
+        server, port = selectors.server_interface_get(self.ctx, server_id=server_id, port_id=str(port.pk))
+        return Response({"interfaceAttachment": _attachment(server, port, self.version)})
+
+
+class Interface(ApiView):
+    """`/servers/{id}/os-interface/{port}`."""
+
+    api = COMPUTE
+
+    def get(self, request: Request, server_id: str, port_id: str) -> Response:
+        server, port = selectors.server_interface_get(self.ctx, server_id=server_id, port_id=port_id)
+        return Response({"interfaceAttachment": _attachment(server, port, self.version)})
+
+    def delete(self, request: Request, server_id: str, port_id: str) -> Response:
+        services.server_interface_detach(self.ctx, server_id=server_id, port_id=port_id)
+        return Response(status=202)
+
+
+def _attachment(server: Server, port: Port, version: tuple[int, int]) -> dict[str, Any]:
+    shown = {
+        "port_state": port.status,
+        "fixed_ips": [{"subnet_id": str(f.subnet_id), "ip_address": str(f.address)} for f in port.fixed_ips.all()],
+        "port_id": str(port.pk),
+        "net_id": str(port.network_id),
+        "mac_addr": port.mac_address,
+    }
+    return shown | {"tag": server.device_tags.get(str(port.pk))} if version >= (2, 70) else shown
+
+
+class ServerGroupsOfServer(ApiView):
+    """`GET /servers/{id}/os-security-groups`."""
+
+    api = COMPUTE
+
+    def get(self, request: Request, server_id: str) -> Response:
+        groups = selectors.server_security_group_list(self.ctx, server_id=server_id)
+        return Response({"security_groups": groups})
+
+
+# --- actions ---------------------------------------------------------------------------------------
+
+ACTION_NAMES = {"reboot_hard": "reboot"}
+
+
+def _micros(moment: datetime.datetime | None) -> str | None:
+    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") if moment else None
+
+
+def _action(operation: Operation, version: tuple[int, int]) -> dict[str, Any]:
+    name = operation.kind.rsplit(".", 1)[-1]
+    shown = {
+        "action": ACTION_NAMES.get(name, name),
+        "instance_uuid": operation.subject_id,
+        "request_id": operation.request_id,
+        "user_id": operation.actor.get("user_id", ""),
+        "project_id": operation.project_id,
+        "start_time": _micros(operation.created_at),
+        "message": "Error" if operation.error else None,
+    }
+    if version >= (2, 58):
+        shown["updated_at"] = _micros(operation.updated_at or operation.created_at)
+    return shown
+
+
+class InstanceActions(ApiView):
+    """`GET /servers/{id}/os-instance-actions`: the operations of a server."""
+
+    api = COMPUTE
+
+    def get(self, request: Request, server_id: str) -> Response:
+        query = request.query_params
+        operations = selectors.server_action_list(
+            self.ctx, server_id=server_id, with_deleted=self.version >= (2, 21), **self._times(query)
+        )
+        if self.version < (2, 58):
+            return Response({"instanceActions": [_action(one, self.version) for one in operations]})
+        page, following = _page(list(operations), query)
+        body: dict[str, Any] = {"instanceActions": [_action(one, self.version) for one in page]}
+        if following:
+            link = f"{self.base}{request.path}?{urlencode({'limit': query['limit'], 'marker': following})}"
+            body["links"] = [{"rel": "next", "href": link}]
+        return Response(body)
+
+    def _times(self, query: Mapping[str, str]) -> dict[str, datetime.datetime]:
+        since = {"changes-since": (2, 58), "changes-before": (2, 66)}
+        found = {}
+        for name, least in since.items():
+            if name in query and self.version >= least:
+                try:
+                    found[name.replace("-", "_")] = t.parse_time(query[name])
+                except ValueError as error:
+                    raise Invalid(f"Invalid value for {name}: {query[name]!r}", field=name) from error
+        return found
+
+
+def _page(operations: list[Operation], query: Mapping[str, str]) -> tuple[list[Operation], str]:
+    start = 0
+    if marker := query.get("marker"):
+        ids = [one.request_id for one in operations]
+        if marker not in ids:
+            raise Invalid(f"marker [{marker}] not found", field="marker")
+        start = ids.index(marker) + 1
+    text = query.get("limit", "")
+    if text and not text.isdigit():
+        raise Invalid("limit must be a whole number that is not negative", field="limit")
+    rest = operations[start:]
+    limit = int(text) if text else len(rest)
+    page = rest[:limit]
+    return page, page[-1].request_id if page and len(rest) > limit else ""
+
+
+class InstanceAction(ApiView):
+    """`GET /servers/{id}/os-instance-actions/{request_id}`: one, with its steps as events."""
+
+    api = COMPUTE
+
+    def get(self, request: Request, server_id: str, request_id: str) -> Response:
+        operation, steps = selectors.server_action_get(
+            self.ctx, server_id=server_id, request_id=request_id, with_deleted=self.version >= (2, 21)
+        )
+        shown = _action(operation, self.version)
+        in_full = policy.allowed(self.ctx, "os_compute_api:os-instance-actions:events")
+        if in_full or self.version >= (2, 51):
+            shown["events"] = [self._event(operation, step, in_full) for step in steps]
+        return Response({"instanceAction": shown})
+
+    def _event(self, operation: Operation, step: Step, in_full: bool) -> dict[str, Any]:
+        failed = bool(step.error)
+        shown: dict[str, Any] = {
+            "event": f"{operation.kind.split('.')[0]}_{operation.kind.rsplit('.', 1)[-1]}_{step.name}",
+            "start_time": _micros(step.started_at),
+            "finish_time": _micros(step.finished_at),
+            "result": ("Error" if failed else "Success") if step.finished_at or failed else None,
+        }
+        if in_full:
+            shown["traceback"] = (step.error or {}).get("traceback") or None
+        if self.version >= (2, 62):
+            digest = hashlib.sha224(f"{operation.project_id}{step.host}".encode()).hexdigest()
+            shown["hostId"] = digest if step.host else ""
+            if in_full:
+                shown["host"] = step.host
+        if self.version >= (2, 84):
+            shown["details"] = (step.error or {}).get("message") or None
+        return shown

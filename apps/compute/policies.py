@@ -1,0 +1,150 @@
+"""Rules of compute, with the names and defaults of OpenStack's Nova."""
+
+from __future__ import annotations
+
+from apps.core.policy import Rule
+
+ADMIN = "rule:admin"
+MEMBER = "rule:project_member_or_admin"
+READER = "rule:project_reader_or_admin"
+MANAGER = "rule:project_manager_or_admin"
+ANYONE = "@"
+OWN_KEYS = "rule:admin or user_id:%(user_id)s"
+
+# name (below `os_compute_api:`), check, description, operations
+_TABLE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    # servers
+    ("servers:index", READER, "List servers.", ("GET /servers",)),
+    ("servers:detail", READER, "List servers in full.", ("GET /servers/detail",)),
+    ("servers:index:get_all_tenants", ADMIN, "List servers of all projects.", ("GET /servers",)),
+    ("servers:detail:get_all_tenants", ADMIN, "List servers of all projects in full.", ("GET /servers/detail",)),
+    ("servers:allow_all_filters", ADMIN, "Use every filter when listing.", ("GET /servers",)),
+    ("servers:show", READER, "Show a server.", ("GET /servers/{server_id}",)),
+    ("servers:show:flavor-extra-specs", READER, "See extra specs in a server's flavor.", ("GET /servers/{server_id}",)),
+    ("servers:show:host_status", ADMIN, "See the state of a server's host.", ("GET /servers/{server_id}",)),
+    ("servers:create", MEMBER, "Create servers.", ("POST /servers",)),
+    ("servers:create:forced_host", ADMIN, "Create a server on a host by name.", ("POST /servers",)),
+    ("compute:servers:create:requested_destination", ADMIN, "Name the host of a new server.", ("POST /servers",)),
+    ("servers:create:zero_disk_flavor", MEMBER, "Boot an image with a flavor without a disk.", ("POST /servers",)),
+    ("servers:create:attach_network", MEMBER, "Create a server with networks.", ("POST /servers",)),
+    ("servers:update", MEMBER, "Change a server's name and description.", ("PUT /servers/{server_id}",)),
+    ("servers:delete", MEMBER, "Delete a server.", ("DELETE /servers/{server_id}",)),
+    ("servers:start", MEMBER, "Start a server.", ("POST /servers/{server_id}/action (os-start)",)),
+    ("servers:stop", MEMBER, "Stop a server.", ("POST /servers/{server_id}/action (os-stop)",)),
+    ("servers:reboot", MEMBER, "Reboot a server.", ("POST /servers/{server_id}/action (reboot)",)),
+    ("os-deferred-delete:force", MEMBER, "Delete at once.", ("POST /servers/{server_id}/action (forceDelete)",)),
+    ("os-pause-server:pause", MEMBER, "Pause.", ("POST /servers/{server_id}/action (pause)",)),
+    ("os-pause-server:unpause", MEMBER, "Unpause.", ("POST /servers/{server_id}/action (unpause)",)),
+    ("os-suspend-server:suspend", MEMBER, "Suspend.", ("POST /servers/{server_id}/action (suspend)",)),
+    ("os-suspend-server:resume", MEMBER, "Resume.", ("POST /servers/{server_id}/action (resume)",)),
+    ("os-lock-server:lock", MEMBER, "Lock.", ("POST /servers/{server_id}/action (lock)",)),
+    ("os-lock-server:unlock", MEMBER, "Unlock.", ("POST /servers/{server_id}/action (unlock)",)),
+    (
+        "os-lock-server:unlock:unlock_override",
+        ADMIN,
+        "Unlock what somebody else locked.",
+        ("POST /servers/{server_id}/action (unlock)",),
+    ),
+    ("os-admin-actions:reset_state", ADMIN, "Set the state.", ("POST /servers/{server_id}/action (os-resetState)",)),
+    ("os-console-output", MEMBER, "Read the console.", ("POST /servers/{server_id}/action (os-getConsoleOutput)",)),
+    ("os-remote-consoles", MEMBER, "Open a console.", ("POST /servers/{server_id}/remote-consoles",)),
+    ("os-extended-server-attributes", ADMIN, "See host and internal names of a server.", ("GET /servers/{server_id}",)),
+    ("os-server-diagnostics", ADMIN, "See diagnostics.", ("GET /servers/{server_id}/diagnostics",)),
+    # parts of servers
+    ("ips:index", READER, "List addresses of a server.", ("GET /servers/{server_id}/ips",)),
+    ("ips:show", READER, "Show addresses on one network.", ("GET /servers/{server_id}/ips/{network_label}",)),
+    ("server-metadata:index", READER, "List metadata.", ("GET /servers/{server_id}/metadata",)),
+    ("server-metadata:show", READER, "Show one item.", ("GET /servers/{server_id}/metadata/{key}",)),
+    ("server-metadata:create", MEMBER, "Add items.", ("POST /servers/{server_id}/metadata",)),
+    ("server-metadata:update", MEMBER, "Set one item.", ("PUT /servers/{server_id}/metadata/{key}",)),
+    ("server-metadata:update_all", MEMBER, "Replace all items.", ("PUT /servers/{server_id}/metadata",)),
+    ("server-metadata:delete", MEMBER, "Delete one item.", ("DELETE /servers/{server_id}/metadata/{key}",)),
+    ("os-server-tags:index", READER, "List tags.", ("GET /servers/{server_id}/tags",)),
+    ("os-server-tags:show", READER, "Has it this tag?", ("GET /servers/{server_id}/tags/{tag}",)),
+    ("os-server-tags:update", MEMBER, "Add a tag.", ("PUT /servers/{server_id}/tags/{tag}",)),
+    ("os-server-tags:update_all", MEMBER, "Replace all tags.", ("PUT /servers/{server_id}/tags",)),
+    ("os-server-tags:delete", MEMBER, "Remove a tag.", ("DELETE /servers/{server_id}/tags/{tag}",)),
+    ("os-server-tags:delete_all", MEMBER, "Remove all tags.", ("DELETE /servers/{server_id}/tags",)),
+    ("os-attach-interfaces:list", READER, "List interfaces.", ("GET /servers/{server_id}/os-interface",)),
+    ("os-attach-interfaces:show", READER, "Show an interface.", ("GET /servers/{server_id}/os-interface/{port_id}",)),
+    ("os-attach-interfaces:create", MEMBER, "Attach an interface.", ("POST /servers/{server_id}/os-interface",)),
+    ("os-attach-interfaces:delete", MEMBER, "Detach.", ("DELETE /servers/{server_id}/os-interface/{port_id}",)),
+    ("os-security-groups:list", READER, "List groups of a server.", ("GET /servers/{server_id}/os-security-groups",)),
+    ("os-security-groups:add", MEMBER, "Add a group.", ("POST /servers/{server_id}/action (addSecurityGroup)",)),
+    ("os-security-groups:remove", MEMBER, "Remove one.", ("POST /servers/{server_id}/action (removeSecurityGroup)",)),
+    ("os-instance-actions:list", READER, "List actions.", ("GET /servers/{server_id}/os-instance-actions",)),
+    ("os-instance-actions:show", READER, "Show one.", ("GET /servers/{server_id}/os-instance-actions/{request_id}",)),
+    (
+        "os-instance-actions:events",
+        ADMIN,
+        "See tracebacks and hosts of an action's events.",
+        ("GET /servers/{server_id}/os-instance-actions/{request_id}",),
+    ),
+    (
+        "os-instance-actions:events:details",
+        ADMIN,
+        "See details of an action's events.",
+        ("GET /servers/{server_id}/os-instance-actions/{request_id}",),
+    ),
+    # flavors and keys
+    ("flavors", ANYONE, "List and show flavors one has access to.", ("GET /flavors",)),
+    ("os-flavor-manage:create", ADMIN, "Create flavors.", ("POST /flavors",)),
+    ("os-flavor-manage:update", ADMIN, "Change a flavor's description.", ("PUT /flavors/{flavor_id}",)),
+    ("os-flavor-manage:delete", ADMIN, "Delete flavors.", ("DELETE /flavors/{flavor_id}",)),
+    ("os-flavor-access", ADMIN, "List who has access.", ("GET /flavors/{flavor_id}/os-flavor-access",)),
+    ("os-flavor-access:add_tenant_access", ADMIN, "Give access.", ("POST /flavors/{flavor_id}/action",)),
+    ("os-flavor-access:remove_tenant_access", ADMIN, "Take access.", ("POST /flavors/{flavor_id}/action",)),
+    ("os-flavor-extra-specs:index", READER, "List extra specs.", ("GET /flavors/{flavor_id}/os-extra_specs",)),
+    ("os-flavor-extra-specs:show", READER, "Show one.", ("GET /flavors/{flavor_id}/os-extra_specs/{key}",)),
+    ("os-flavor-extra-specs:create", ADMIN, "Add extra specs.", ("POST /flavors/{flavor_id}/os-extra_specs",)),
+    ("os-flavor-extra-specs:update", ADMIN, "Set one.", ("PUT /flavors/{flavor_id}/os-extra_specs/{key}",)),
+    ("os-flavor-extra-specs:delete", ADMIN, "Delete one.", ("DELETE /flavors/{flavor_id}/os-extra_specs/{key}",)),
+    ("os-keypairs:index", OWN_KEYS, "List key pairs.", ("GET /os-keypairs",)),
+    ("os-keypairs:show", OWN_KEYS, "Show a key pair.", ("GET /os-keypairs/{name}",)),
+    ("os-keypairs:create", OWN_KEYS, "Create or import a key pair.", ("POST /os-keypairs",)),
+    ("os-keypairs:delete", OWN_KEYS, "Delete a key pair.", ("DELETE /os-keypairs/{name}",)),
+    # groups of servers
+    ("os-server-groups:index", READER, "List server groups.", ("GET /os-server-groups",)),
+    ("os-server-groups:index:all_projects", ADMIN, "List those of all projects.", ("GET /os-server-groups",)),
+    ("os-server-groups:show", READER, "Show one.", ("GET /os-server-groups/{server_group_id}",)),
+    ("os-server-groups:create", MEMBER, "Create one.", ("POST /os-server-groups",)),
+    ("os-server-groups:delete", MEMBER, "Delete one.", ("DELETE /os-server-groups/{server_group_id}",)),
+    # the cloud
+    ("os-availability-zone:list", ANYONE, "List zones.", ("GET /os-availability-zone",)),
+    ("os-availability-zone:detail", ADMIN, "List zones with hosts.", ("GET /os-availability-zone/detail",)),
+    ("os-hypervisors:list", ADMIN, "List hypervisors.", ("GET /os-hypervisors",)),
+    ("os-hypervisors:list-detail", ADMIN, "List them in full.", ("GET /os-hypervisors/detail",)),
+    ("os-hypervisors:show", ADMIN, "Show one.", ("GET /os-hypervisors/{hypervisor_id}",)),
+    ("os-hypervisors:statistics", ADMIN, "Show sums.", ("GET /os-hypervisors/statistics",)),
+    ("os-hypervisors:uptime", ADMIN, "Show uptime.", ("GET /os-hypervisors/{hypervisor_id}/uptime",)),
+    ("os-hypervisors:search", ADMIN, "Find by name.", ("GET /os-hypervisors/{pattern}/search",)),
+    ("os-hypervisors:servers", ADMIN, "List servers of one.", ("GET /os-hypervisors/{pattern}/servers",)),
+    ("os-services:list", ADMIN, "List services.", ("GET /os-services",)),
+    ("os-services:update", ADMIN, "Enable, disable, force down.", ("PUT /os-services/{service_id}",)),
+    ("os-services:delete", ADMIN, "Forget a service.", ("DELETE /os-services/{service_id}",)),
+    ("os-aggregates:index", ADMIN, "List aggregates.", ("GET /os-aggregates",)),
+    ("os-aggregates:show", ADMIN, "Show one.", ("GET /os-aggregates/{aggregate_id}",)),
+    ("os-aggregates:create", ADMIN, "Create one.", ("POST /os-aggregates",)),
+    ("os-aggregates:update", ADMIN, "Change one.", ("PUT /os-aggregates/{aggregate_id}",)),
+    ("os-aggregates:delete", ADMIN, "Delete one.", ("DELETE /os-aggregates/{aggregate_id}",)),
+    ("os-aggregates:add_host", ADMIN, "Add a host.", ("POST /os-aggregates/{aggregate_id}/action",)),
+    ("os-aggregates:remove_host", ADMIN, "Remove one.", ("POST /os-aggregates/{aggregate_id}/action",)),
+    ("os-aggregates:set_metadata", ADMIN, "Set metadata.", ("POST /os-aggregates/{aggregate_id}/action",)),
+    ("limits", ANYONE, "Show limits of the own project.", ("GET /limits",)),
+    ("limits:other_project", ADMIN, "Show limits of another project.", ("GET /limits",)),
+    ("os-quota-sets:show", READER, "Show quotas.", ("GET /os-quota-sets/{project_id}",)),
+    ("os-quota-sets:detail", READER, "Show quotas with usage.", ("GET /os-quota-sets/{project_id}/detail",)),
+    ("os-quota-sets:defaults", ANYONE, "Show default quotas.", ("GET /os-quota-sets/{project_id}/defaults",)),
+    ("os-quota-sets:update", ADMIN, "Set quotas.", ("PUT /os-quota-sets/{project_id}",)),
+    ("os-quota-sets:delete", ADMIN, "Reset quotas.", ("DELETE /os-quota-sets/{project_id}",)),
+    ("os-quota-class-sets:show", ADMIN, "Show defaults of the cloud.", ("GET /os-quota-class-sets/{class}",)),
+    ("os-quota-class-sets:update", ADMIN, "Set defaults of the cloud.", ("PUT /os-quota-class-sets/{class}",)),
+    ("os-simple-tenant-usage:list", ADMIN, "List usage of all projects.", ("GET /os-simple-tenant-usage",)),
+    ("os-simple-tenant-usage:show", READER, "Show usage.", ("GET /os-simple-tenant-usage/{project_id}",)),
+    ("extensions", ANYONE, "List extensions.", ("GET /extensions",)),
+)
+
+RULES = tuple(
+    Rule(name if name.startswith("compute:") else f"os_compute_api:{name}", check, description, operations)
+    for name, check, description, operations in _TABLE
+)

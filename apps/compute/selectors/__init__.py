@@ -1,0 +1,81 @@
+"""Reads of compute, by noun."""
+
+from apps.compute.selectors.cloud import (
+    aggregate_get,
+    aggregate_list,
+    compute_service_list,
+    extensions_check,
+    hypervisor_list,
+    server_counts,
+    servers_by_host,
+    usage_get,
+    usage_list,
+    zone_detail,
+    zone_list,
+)
+from apps.compute.selectors.flavors import (
+    flavor_access_list,
+    flavor_extra_spec_get,
+    flavor_extra_spec_list,
+    flavor_get,
+    flavor_get_query,
+    flavor_list,
+)
+from apps.compute.selectors.groups import server_group_get, server_group_get_query, server_group_list
+from apps.compute.selectors.keypairs import key_pair_get, key_pair_get_query, key_pair_list
+from apps.compute.selectors.parts import (
+    server_action_get,
+    server_action_list,
+    server_address_list,
+    server_interface_get,
+    server_interface_list,
+    server_security_group_list,
+)
+from apps.compute.selectors.servers import (
+    server_get,
+    server_get_query,
+    server_list,
+    server_metadata_get,
+    server_metadata_list,
+    server_tag_check,
+    server_tag_list,
+)
+
+__all__ = [
+    "extensions_check",
+    "zone_detail",
+    "zone_list",
+    "aggregate_get",
+    "aggregate_list",
+    "compute_service_list",
+    "hypervisor_list",
+    "server_action_get",
+    "server_action_list",
+    "server_address_list",
+    "server_counts",
+    "server_interface_get",
+    "server_interface_list",
+    "server_security_group_list",
+    "servers_by_host",
+    "usage_get",
+    "usage_list",
+    "flavor_access_list",
+    "flavor_extra_spec_get",
+    "flavor_extra_spec_list",
+    "flavor_get",
+    "flavor_get_query",
+    "flavor_list",
+    "key_pair_get",
+    "key_pair_get_query",
+    "key_pair_list",
+    "server_get",
+    "server_get_query",
+    "server_group_get",
+    "server_group_get_query",
+    "server_group_list",
+    "server_list",
+    "server_metadata_get",
+    "server_metadata_list",
+    "server_tag_check",
+    "server_tag_list",
+]
