@@ -174,6 +174,12 @@ def operation_wait(ctx: RequestContext, *, operation_id: object, timeout_s: floa
         pause = min(pause * 1.5, longest)
 
 
+@internal("Callers of operation_wait whose answer must not be kept, such as a console's log.")
+def operation_forget(ctx: RequestContext, *, operation_id: object) -> None:
+    """Drop an operation that has ended, with its steps and what they answered. One that goes on stays."""
+    Operation.objects.filter(pk=str(operation_id), status__in=FINISHED).delete()
+
+
 def _visible(ctx: RequestContext, operation_id: object, rule: str) -> Operation:
     try:
         ident = uuid.UUID(str(operation_id))

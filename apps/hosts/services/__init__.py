@@ -10,6 +10,7 @@ from apps.hosts.services.enrolment import (
     host_enroll,
     host_enroll_token,
     host_remove,
+    host_set_zone,
 )
 from apps.hosts.services.heartbeat import host_report, hosts_ask, hosts_silent, inventory_handler
 
@@ -25,6 +26,7 @@ __all__ = [
     "host_enroll_token",
     "host_remove",
     "host_report",
+    "host_set_zone",
     "hosts_ask",
     "hosts_silent",
     "inventory_handler",

@@ -114,6 +114,15 @@ def host_drain(ctx: RequestContext, *, host_id: UUID | str, reason: str = "") ->
 
 
 @service("hosts:manage")
+def host_set_zone(ctx: RequestContext, *, host_id: UUID | str, zone: str) -> Host:
+    """Put a host into another availability zone. Raises NotFound."""
+    host = _locked(host_id)
+    Host.objects.filter(pk=host.pk).update(zone=zone, updated_at=Now())
+    host.refresh_from_db()
+    return host
+
+
+@service("hosts:manage")
 def host_remove(ctx: RequestContext, *, host_id: UUID | str) -> None:
     """Forget a host: its certificate, key and broker user end at once.
 
