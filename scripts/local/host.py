@@ -13,7 +13,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import links
+from . import links, python
 from .namespaces import Namespaces, quoted
 from .run import Failure, run, succeeds, wait_until, write
 from .site import HOSTS_PORT, REDIS_PORT, Site
@@ -232,6 +232,7 @@ class Host:
             "PYTHONUNBUFFERED": "1",
             "LANG": "C.UTF-8",
             "MALLOC_ARENA_MAX": "2",
+            "KUMO_REVISION": python.revision(self.agent_state / "agent.toml"),
         }
 
     def configure_agent(self) -> None:
@@ -345,6 +346,7 @@ class Host:
             if supervisor.is_up(self.service_name("libvirt")):
                 self.suspend_guests()
             self.exec("ovn-appctl", "-t", "ovn-controller", "exit", "--restart", check=False)
-            supervisor.stop([service.name for service in reversed(self.services())])
+            for service in reversed(self.services()):
+                supervisor.stop([service.name])
             self.namespaces.kill_processes()
         self.namespaces.remove()

@@ -67,7 +67,7 @@ def start(site: Site, supervisor: Supervisor) -> None:
     was_up = supervisor.pid_of(NAME)
     supervisor.ensure([service(site)])
     if was_up and changed:
-        supervisor.control("hup", NAME)
+        supervisor.sv("hup", names=[NAME])
     host, _, port = site.listen.rpartition(":")
     supervisor.wait_ready(NAME, ["bash", "-c", f"exec 3<>/dev/tcp/{host}/{port}"])
 

@@ -28,7 +28,19 @@ def environment(site: Site) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "LANG": "C.UTF-8",
         "MALLOC_ARENA_MAX": "2",  # threads share the heap: less memory, a little slower
+        "KUMO_REVISION": revision(site.path("kumo.toml")),
     }
+
+
+def revision(*files: Path) -> str:
+    """A word that changes with the project's code and these files: services that carry it are restarted then."""
+    seen = hashlib.sha256()
+    code = sorted(path for part in ("apps", "agents", "cloud") for path in (CHECKOUT / part).rglob("*.py"))
+    for path in (*code, *(CHECKOUT / name for name in LISTS), *files):
+        if path.exists():
+            facts = path.stat()
+            seen.update(f"{path} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return seen.hexdigest()[:16]
 
 
 def ensure_environment(site: Site) -> None:

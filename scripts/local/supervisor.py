@@ -129,9 +129,12 @@ class Supervisor:
         self.ensure_running()
         for service in wanted:
             self.wait_supervised(service.name)
-            if service.name in changed and self.is_up(service.name):
-                self.control("-w", str(service.stop_s), "force-stop", service.name)
-            self.control("up", service.name)
+        stale = [service for service in wanted if service.name in changed and self.is_up(service.name)]
+        if stale:
+            self.sv("-w", str(max(service.stop_s for service in stale)), "force-stop", names=[s.name for s in stale])
+        self.sv("up", names=[service.name for service in wanted])
+        for service in wanted:
+            (self.tree / service.name / "down").unlink(missing_ok=True)
 
     def define(self, service: Service) -> bool:
         """Write a service's directory; say whether anything changed."""
@@ -184,18 +187,17 @@ class Supervisor:
         except (OSError, ValueError):
             return 0
 
-    def control(self, *words: str) -> None:
-        *command, name = words
-        run(["sv", *command, self.tree / name], check=False, timeout_s=120)
-        if command[-1] == "up":
-            (self.tree / name / "down").unlink(missing_ok=True)
+    def sv(self, *words: str, names: Iterable[str]) -> None:
+        """One order to several services at once; `sv` waits for all of them."""
+        run(["sv", *words, *(self.tree / name for name in names)], check=False, timeout_s=180)
 
     def stop(self, names: Iterable[str], seconds: int = 15) -> None:
-        """Stop services one after the other; what does not end in time is killed."""
-        for name in names:
-            if self.is_supervised(name):
-                write(self.tree / name / "down", "")
-                self.control("-w", str(seconds), "force-stop", name)
+        """Stop services together; what does not end in time is killed."""
+        there = [name for name in names if self.is_supervised(name)]
+        for name in there:
+            write(self.tree / name / "down", "")
+        if there:
+            self.sv("-w", str(seconds), "force-stop", names=there)
 
     def tail(self, name: str, lines: int = 8) -> str:
         """The end of a service's log."""
