@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 
@@ -15,7 +16,14 @@ def run(argv: Sequence[str], *, timeout_s: float = 30) -> str:
     """Standard output of a program that must succeed. Raises Transient with the last line it complained."""
     try:
         done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL
+            argv,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "LC_ALL": "C"},  # so that complaints can be recognised
         )
     except FileNotFoundError as error:
         raise Refused(f"the program {argv[0]} is not installed on this host") from error

@@ -53,7 +53,13 @@ class Consoles:
         connection = await self._connect(session_id)
         task = asyncio.create_task(_relay(connection, stream), name=f"console-{session_id}")
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda ended: self._ended(ended, connection, stream))
+
+    def _ended(self, task: asyncio.Task[None], connection: ClientConnection, stream: socket.socket) -> None:
+        """However a session ended, even before its first step, both sides are hung up on."""
+        self._running.discard(task)
+        connection.transport.abort()
+        stream.close()
 
     async def _connect(self, session_id: str) -> ClientConnection:
         from websockets.asyncio.client import connect
@@ -89,7 +95,7 @@ async def _relay(connection: ClientConnection, stream: socket.socket) -> None:
         for way in ways:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
-        writer.close()
+        writer.transport.abort()
         with contextlib.suppress(Exception):
             await connection.close()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from agents import configdrive
-from agents.commands import qemu_img, run
+from agents.commands import CommandFailed, qemu_img, run
 from agents.contracts import DisksReady, EnsureDisks
 from agents.errors import Refused, Transient
 from agents.images import FORMATS, ImageCache, Waiter
@@ -44,6 +44,18 @@ def ensure(
     files = layout.guest(wanted.server_id)
     present = read_manifest(files)
     _refuse_contradiction(wanted, present)
+    try:
+        cached = _make(wanted, files, cache, config_drive, job)
+    except Refused:
+        if present is None:  # it will not work however often it is tried
+            remove(wanted.server_id, layout)
+        raise
+    return DisksReady(root_bytes=_root_bytes(wanted), image_was_cached=cached)
+
+
+def _make(
+    wanted: EnsureDisks, files: GuestFiles, cache: ImageCache, config_drive: ConfigDriveFiles, job: Waiter
+) -> bool:
     with _disk_full_is_refused(wanted.server_id):
         files.directory.mkdir(parents=True, exist_ok=True)
         files.directory.chmod(0o711)
@@ -56,7 +68,7 @@ def ensure(
         if wanted.config_drive and not files.config_drive.exists():
             configdrive.write(files.config_drive, config_drive(wanted.server_id))
         _write_manifest(files, wanted)
-    return DisksReady(root_bytes=_root_bytes(wanted), image_was_cached=cached)
+    return cached
 
 
 def remove(server_id: str, layout: Layout) -> None:
@@ -171,9 +183,14 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _disk_full_is_refused(server_id: str) -> Iterator[None]:
+    full = f"the disk of this host is full; server {server_id} needs more room"
     try:
         yield
+    except CommandFailed as error:
+        if os.strerror(errno.ENOSPC) in str(error):
+            raise Refused(full) from error
+        raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Refused(f"the disk of this host is full; server {server_id} needs more room") from error
+            raise Refused(full) from error
         raise Transient(f"the disks of server {server_id} cannot be made: {error}") from error

@@ -46,6 +46,7 @@ class BackgroundLoop:
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     loop.run_forever()
+    loop.run_until_complete(asyncio.sleep(0))  # what closing has put off is done before the loop goes
     loop.close()
 
 

@@ -68,7 +68,7 @@ def test_guest_that_ends_frees_the_session(consoles: Consoles, monkeypatch: pyte
     assert other.recv(1) == b""
     guest.close()
     (task,) = consoles._running
-    consoles._loop.run(_ended(task))
+    consoles._loop.run(_wait_ended(task))
     third, _ = pair()
     consoles.open("known", third)
 
@@ -83,7 +83,7 @@ def test_unreachable_control_plane_is_transient(stub: ControlPlaneStub, tmp_path
     assert guest.recv(1) == b""
 
 
-async def _ended(task: object) -> None:
+async def _wait_ended(task: object) -> None:
     import asyncio
 
     assert isinstance(task, asyncio.Task)

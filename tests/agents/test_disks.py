@@ -133,8 +133,7 @@ def test_config_drive_with_a_hostile_name_is_refused(
     wanted = wanted_disks(new_id(), source, config_drive=True)
     with pytest.raises(Refused, match="called"):
         ensure(wanted, lambda _: {name: ""})
-    assert "config-drive.iso" not in names(layout.guest(wanted.server_id))
-    assert not (layout.servers / "escape").exists()
+    assert list(layout.servers.iterdir()) == []
 
 
 def test_unreachable_control_plane_leaves_no_half_made_drive_and_a_repeat_works(
@@ -161,6 +160,24 @@ def test_root_disk_smaller_than_the_image_is_refused(
     with pytest.raises(Refused, match="more than a root disk of 1 GiB"):
         ensure(wanted)
     assert not layout.guest(wanted.server_id).root_disk.exists()
+
+
+def test_full_disk_is_refused_with_nothing_left(tmp_path: Path, image: Path, source: ImageSource) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "kumo-test", str(small)], check=True)
+    try:
+        layout = Layout(small)
+        layout.make()
+        cache = ImageCache(layout, Origin(image), set)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ImageCache, "_free", lambda self: 2**40)
+            wanted = wanted_disks(new_id(), source, ephemeral_gib=(64,))
+            with pytest.raises(Refused, match="full"):
+                disks.ensure(wanted, layout, cache, lambda _: {}, RunningVerb())
+        assert list(layout.servers.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_older_generation_is_refused(ensure: Callable[..., DisksReady], layout: Layout, source: ImageSource) -> None:

@@ -10,14 +10,14 @@ import pytest
 from agents import plugins
 
 
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DriverOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: int = 1
 
 
 class Driver:
-    Options = Options
+    Options = DriverOptions
 
-    def __init__(self, where: str, options: Options) -> None:
+    def __init__(self, where: str, options: DriverOptions) -> None:
         self.where, self.options = where, options
 
 
