@@ -19,7 +19,7 @@ from agents.contracts import Message
 from agents.envelope import queue_of
 from apps.core import live
 from apps.operations import doorbell, messages
-from apps.operations.clock import LEASE_S, from_now
+from apps.operations.clock import LEASE_S, RING_S, from_now
 from apps.operations.models import Operation, Step
 from apps.operations.registry import Agent, Job, Saga, saga_of
 from apps.operations.states import ExecutorState, Status, StepStatus, WaitsFor
@@ -93,7 +93,7 @@ class Turn(Source):
         self.put(
             **{
                 "waits_for": WaitsFor.NOTHING, "expects": "", "host": "", "tries": 0, "silences": 0,
-                "due_at": from_now(LEASE_S), "wake_at": from_now(LEASE_S), "deadline_at": None,
+                "due_at": from_now(RING_S), "wake_at": from_now(RING_S), "deadline_at": None,
             } | changes
         )  # fmt: skip
 
