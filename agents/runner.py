@@ -124,6 +124,7 @@ class Runner:
             for kind in ("short", "long", "control")
         }
         self._asked = threading.Semaphore(MAX_ASKED)
+        self._heard = threading.Event()
         self._stop = threading.Event()
 
     # --- taking ------------------------------------------------------------------------------------
@@ -135,6 +136,7 @@ class Runner:
         except EnvelopeError as error:
             log.warning("message dropped: %s", error)
             return
+        self._heard.set()
         if message.verb == CANCEL:
             self._cancel(message.operation, message.attempt)
         elif not message.operation:
@@ -307,9 +309,11 @@ class Runner:
     # --- its own time ------------------------------------------------------------------------------
 
     def keep(self) -> None:
-        """Renew, watch and prune until `stop`; to be run in a thread."""
+        """Greet until somebody speaks; renew, watch and prune until `stop`; to be run in a thread."""
         next_prune = 0.0
         while not self._stop.wait(RENEW_S):
+            if not self._heard.is_set():
+                self.hello()
             self.renew()
             if stuck := self.stuck():
                 log.critical("verb %s on %s is stuck; the process exits", stuck.verb.name, stuck.resource)
