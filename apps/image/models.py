@@ -44,8 +44,8 @@ class Image(UuidModel, TimestampedModel):
             models.CheckConstraint(
                 condition=~Q(status__in=[ImageStatus.ACTIVE, ImageStatus.DEACTIVATED])
                 | Q(
-                    size__gt=0,
-                    virtual_size__gt=0,
+                    size__gte=0,
+                    virtual_size__gte=0,
                     checksum__isnull=False,
                     hash_value__isnull=False,
                     sha256__isnull=False,

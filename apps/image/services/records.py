@@ -268,6 +268,8 @@ def image_for_boot(ctx: RequestContext, *, image_id: UUID | str) -> Image:
     image = selectors.image_get(ctx, image_id=image_id)
     if not selectors.is_active(image):
         raise Invalid(f"Image {image.pk} is not active.", hint=f"Its status is '{image.status}'.")
+    if not image.size:
+        raise Invalid(f"Image {image.pk} is empty.", hint="Register another image and upload a disk to it.")
     return image
 
 

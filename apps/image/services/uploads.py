@@ -88,7 +88,7 @@ def image_upload(
 ) -> None:
     """Take an image's `size` bytes, inspect them, and make the image active.
 
-    Raises NotFound; Conflict in other states than queued; Invalid without formats, without bytes or when cut off;
+    Raises NotFound; Conflict in other states than queued; Invalid without formats or when cut off;
     TooLarge over a limit or when the store is full; UnsupportedMedia for content that is refused. After any of
     these the image is queued again and nothing is left.
     """
@@ -149,8 +149,6 @@ def _begin(ctx: RequestContext, image_id: UUID | str, status: ImageStatus, size:
         raise Invalid(f"Properties {', '.join(missing)} must be set prior to saving data.", field=missing[0])
     if store not in backends.store_keys():
         raise Invalid(f"There is no image store named {store}; there are: {', '.join(backends.store_keys())}.")
-    if size <= 0:
-        raise Invalid("The image has no bytes.")
     if size > settings.CONFIG.image.max_size_gib * GIB:
         raise TooLarge(f"The image is larger than this cloud takes: {settings.CONFIG.image.max_size_gib} GiB.")
     _claim_bytes(ctx, image.project_id, size)
@@ -216,6 +214,8 @@ def _inspected(upload: Upload, draft: Draft) -> int:
             f"The content is {found}, but the declared disk format is {declared}.",
             hint="Declare the format that it has.",
         )
+    if upload.reserved_bytes == 0 == content.virtual_bytes:
+        return 0  # legal though useless: clients without a file send nothing
     if not 0 < content.virtual_bytes <= MAX_VIRTUAL_BYTES:
         raise UnsupportedMedia(f"The image says that its disk has {content.virtual_bytes} bytes, which cannot be.")
     return content.virtual_bytes

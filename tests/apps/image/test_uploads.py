@@ -14,12 +14,14 @@ import pytest
 from django.db.models.functions import Now
 
 from apps.core.context import RequestContext
-from apps.core.errors import Conflict, Invalid
-from apps.image import services
+from apps.core.errors import Conflict, Invalid, NotFound
+from apps.image import selectors, services
 from apps.image.backends import filesystem
 from apps.image.models import Image, Upload
+from apps.image.services import placed
 from tests.apps.image.conftest import register, upload
 from tests.kit.http import context
+from tests.kit.rows import make_host
 
 pytestmark = pytest.mark.django_db
 ALICE = context("alice")
@@ -166,7 +168,7 @@ def test_a_data_file_is_refused(alice, store, tmp_path, disk):
         ({"disk_format": None}, "application/octet-stream", b"x", 400),
         ({"container_format": None}, "application/octet-stream", b"x", 400),
         ({}, "application/json", b"x", 415),
-        ({}, "application/octet-stream", b"", 400),
+        ({"disk_format": "qcow2"}, "application/octet-stream", b"", 415),
     ],
 )
 def test_uploads_that_cannot_be(alice, store, attributes, media, content, status):
@@ -174,6 +176,44 @@ def test_uploads_that_cannot_be(alice, store, attributes, media, content, status
     answer = alice("PUT", f"/v2/images/{ident}/file", content, media=media, Content_Length=str(len(content)))
     assert answer.status_code == status, answer.content
     assert_queued_and_clean(alice, ident, store)
+
+
+def test_an_empty_image_is_taken_but_boots_nothing(alice):
+    ident = register(alice)
+    assert upload(alice, ident, b"", Content_Length="0").status_code == 204
+    assert alice("GET", f"/v2/images/{ident}").json()["size"] == 0
+    with pytest.raises(Invalid, match="is empty"):
+        services.image_for_boot(ALICE, image_id=ident)
+
+
+def test_what_boots_is_active_and_seen_by_the_caller(alice):
+    ident = register(alice, visibility="private")
+    with pytest.raises(Invalid, match="not active"):
+        services.image_for_boot(ALICE, image_id=ident)
+    upload(alice, ident, b"x" * 600)
+    source = selectors.image_source(services.image_for_boot(ALICE, image_id=ident))
+    assert (source.image_id, source.size_bytes, source.disk_format) == (ident, 600, "raw")
+    assert source.sha256 == hashlib.sha256(b"x" * 600).hexdigest()
+    with pytest.raises(NotFound):
+        services.image_for_boot(context("bob"), image_id=ident)
+
+
+def test_hosts_get_images_that_something_placed_there_uses(alice, monkeypatch):
+    ident = register(alice)
+    content = os.urandom(700)
+    upload(alice, ident, content)
+    host = make_host()
+    uses: set[tuple[str, str]] = set()
+    monkeypatch.setattr(placed, "_checks", [lambda host, image_id: (host.name, str(image_id)) in uses])
+    headers = {"X-Kumo-Host": host.name, "X-Kumo-Host-Serial": host.certificate_serial}
+    path = f"/internal/host/v1/image/{ident}"
+    assert alice.client.get(path).status_code == 403
+    assert alice.client.get(path, headers=headers).status_code == 403
+    uses.add((host.name, ident))
+    answer = alice.client.get(path, headers=headers)
+    assert b"".join(answer.streaming_content) == content
+    assert answer["X-Image-Sha256"] == hashlib.sha256(content).hexdigest()
+    assert alice.client.get("/internal/host/v1/image/nonsense", headers=headers).status_code == 404
 
 
 def test_a_body_of_unknown_length_is_refused(alice, store):
