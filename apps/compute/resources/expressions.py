@@ -63,7 +63,7 @@ def server_addresses() -> Func:
     of_server = {"port__device_id": Cast(OuterRef("pk"), CharField()), "port__device_owner__startswith": "compute:"}
     fixed = _address(FixedIp.objects.filter(**of_server), "port__", "address", "fixed", F("subnet__ip_version"))
     floating = _address(FloatingIp.objects.filter(**of_server), "port__", "floating_ip_address", "floating", Value(4))
-    empty = Value("[]", output_field=JSONField())
+    empty = Value([], output_field=JSONField())
     return Func(
         Coalesce(_together(fixed, ("port__nic_index", "port__created_at", "pk")), Cast(empty, JSONField())),
         Coalesce(_together(floating, ("created_at", "pk")), Cast(empty, JSONField())),
