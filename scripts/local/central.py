@@ -1,7 +1,13 @@
-"""OVN central: the northbound and southbound databases and northd, reached through Unix sockets only."""
+"""OVN central: the northbound and southbound databases and northd, reached through Unix sockets only.
+
+They run as the control plane's user, which projects the networks into the northbound database.
+"""
 
 from __future__ import annotations
 
+import shutil
+
+from . import view
 from .run import run
 from .site import Site
 from .supervisor import Service, Supervisor
@@ -26,6 +32,8 @@ def services(site: Site) -> list[Service]:
                 f"--ovnnb-db=unix:{home}/nb.sock",
                 f"--ovnsb-db=unix:{home}/sb.sock",
             ),
+            user=view.USER,
+            within=view.view(site),
         ),
     ]
 
@@ -43,6 +51,8 @@ def database(site: Site, name: str, short: str) -> Service:
             f"--remote=punix:{home}/{short}.sock",
             str(home / f"{short}.db"),
         ),
+        user=view.USER,
+        within=view.view(site),
     )
 
 
@@ -53,6 +63,8 @@ def start(site: Site, supervisor: Supervisor) -> None:
     for short in ("nb", "sb"):
         if not (home / f"{short}.db").exists():
             run(["ovsdb-tool", "create", home / f"{short}.db", f"{SCHEMAS}/ovn-{short}.ovsschema"])
+    for path in (home, *home.iterdir()):
+        shutil.chown(path, view.USER, view.USER)
     supervisor.ensure(services(site))
     for short, tool in (("nb", "ovn-nbctl"), ("sb", "ovn-sbctl")):
         command = [tool, "--timeout=5", f"--db=unix:{home}/{short}.sock", "init"]

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.local import central, wires
+from scripts.local import central, view, wires
 from scripts.local.host import Host
 from scripts.local.run import run
 from scripts.local.site import CHECKOUT, Site
@@ -112,6 +112,7 @@ def real_site() -> Iterator[RealSite]:
     site = new_site()
     with reaped(site):
         supervisor = Supervisor(site)
+        view.ensure(site)
         wires.start(site)
         central.start(site, supervisor)
         yield RealSite(site, supervisor)
