@@ -95,6 +95,20 @@ class Identity(Section, frozen=True, kw_only=True):
     """Tokens and passwords."""
 
     token_hours: Annotated[int, msgspec.Meta(description="How long a token lives.", ge=1, le=720)] = 12
+    lockout_failures: Annotated[
+        int, msgspec.Meta(description="Wrong passwords in a row that lock a user. 0: never.", ge=0, le=1000)
+    ] = 0
+    lockout_seconds: Annotated[
+        int, msgspec.Meta(description="How long a user stays locked after the last wrong password.", ge=1)
+    ] = 1800
+    unique_last_passwords: Annotated[
+        int,
+        msgspec.Meta(
+            description="How many last passwords, the present one included, users cannot choose again. 0: no check.",
+            ge=0,
+            le=24,
+        ),
+    ] = 1
     bootstrap_password_file: Annotated[
         str, msgspec.Meta(description="File with the first administrator's password, read once.")
     ] = ""

@@ -100,6 +100,8 @@ class User(Named):
     password_hash = models.CharField(max_length=255, default="", blank=True)
     password_changed_at = models.DateTimeField(null=True)
     password_expires_at = models.DateTimeField(null=True)
+    failed_auth_count = models.PositiveIntegerField(default=0)
+    failed_auth_at = models.DateTimeField(null=True)
     token_generation = models.PositiveIntegerField(default=0)
 
     class Meta:
@@ -107,6 +109,17 @@ class User(Named):
 
     def __str__(self) -> str:
         return self.name
+
+
+class FormerPassword(models.Model):
+    """A hash that a user's password had before, kept only as far as users may not choose it again."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="former_passwords")
+    password_hash = models.CharField(max_length=255)
+    replaced_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return f"former password of {self.user_id}"
 
 
 class Group(Named):
@@ -199,6 +212,46 @@ class Assignment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id or self.group_id}: {self.role_id} on {self.target_id or self.scope}"
+
+
+class AccessRule(models.Model):
+    """One call that an application credential may make; shared by the credentials of a user."""
+
+    id = models.CharField(primary_key=True, max_length=64, default=new_id, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="access_rules")
+    service = models.CharField(max_length=64)
+    method = models.CharField(max_length=16)
+    path = models.CharField(max_length=255)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "service", "method", "path"], name="identity_access_rule_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.service}:{self.path}"
+
+
+class ApplicationCredential(TimestampedModel):
+    """A secret by which a program acts for a user in one project, with some of the user's roles there."""
+
+    id = models.CharField(primary_key=True, max_length=64, default=new_id, editable=False)
+    name = models.CharField(max_length=255)
+    description = models.TextField(default="", blank=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="application_credentials")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
+    roles = models.ManyToManyField(Role, related_name="+")
+    secret_hash = models.CharField(max_length=255)
+    expires_at = models.DateTimeField(null=True)
+    unrestricted = models.BooleanField(default=False)
+    has_access_rules = models.BooleanField(default=False)
+    access_rules = models.ManyToManyField(AccessRule, related_name="credentials")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "name"], name="identity_application_credential_name")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Epoch(models.Model):

@@ -206,6 +206,43 @@ RULES = (
     *_crud("region", "regions", get="@", list_="@", write=ADMIN),
     *_crud("service", "services", get=ADMIN_OR_SYSTEM_READER, list_=ADMIN_OR_SYSTEM_READER, write=ADMIN),
     *_crud("endpoint", "endpoints", get=ADMIN_OR_SYSTEM_READER, list_=ADMIN_OR_SYSTEM_READER, write=ADMIN),
+    Rule(
+        "identity:get_application_credential",
+        f"{ADMIN_OR_SYSTEM_READER} or rule:owner",
+        "Show an application credential.",
+        ("GET /v3/users/{user_id}/application_credentials/{application_credential_id}",),
+    ),
+    Rule(
+        "identity:list_application_credentials",
+        f"{ADMIN_OR_SYSTEM_READER} or rule:owner",
+        "List application credentials.",
+        ("GET /v3/users/{user_id}/application_credentials",),
+    ),
+    Rule(
+        "identity:create_application_credential",
+        "user_id:%(user_id)s",
+        "Make an application credential, for oneself only.",
+        ("POST /v3/users/{user_id}/application_credentials",),
+    ),
+    Rule(
+        "identity:delete_application_credential",
+        f"{ADMIN} or rule:owner",
+        "Delete an application credential.",
+        ("DELETE /v3/users/{user_id}/application_credentials/{application_credential_id}",),
+    ),
+    *(
+        Rule(
+            f"identity:{name}",
+            f"{check} or user_id:%(target.user.id)s",
+            "Access rules of application credentials.",
+            (f"{method} /v3/users/{{user_id}}/access_rules{tail}",),
+        )
+        for name, check, method, tail in (
+            ("list_access_rules", SYSTEM_READER, "GET", ""),
+            ("get_access_rule", SYSTEM_READER, "GET", "/{access_rule_id}"),
+            ("delete_access_rule", "(role:admin and system_scope:all)", "DELETE", "/{access_rule_id}"),
+        )
+    ),
     Rule("identity:get_auth_catalog", "@", "The caller's catalogue.", ("GET /v3/auth/catalog",)),
     Rule("identity:get_auth_projects", "@", "Projects the caller may choose.", ("GET /v3/auth/projects",)),
     Rule("identity:get_auth_domains", "@", "Domains the caller may choose.", ("GET /v3/auth/domains",)),

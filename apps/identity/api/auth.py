@@ -18,6 +18,7 @@ from apps.core.policy import enforce
 from apps.identity import selectors, services
 from apps.identity.api.base import IDENTITY
 from apps.identity.api.documents import token_document
+from apps.identity.backends.access_rules import fits
 from apps.identity.states import Scope
 
 _REF = {"type": "object", "properties": {"id": {"type": "string"}, "name": {"type": "string"}}}
@@ -51,6 +52,23 @@ TOKEN_ISSUE: dict[str, Any] = {
                             },
                         },
                         "token": {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}},
+                        "application_credential": {
+                            "type": "object",
+                            "required": ["secret"],
+                            "properties": {
+                                "id": {"type": "string", "maxLength": 64},
+                                "name": {"type": "string", "maxLength": 255},
+                                "secret": {"type": "string"},
+                                "user": {
+                                    "type": "object",
+                                    "properties": {
+                                        "id": {"type": "string", "maxLength": 64},
+                                        "name": {"type": "string", "maxLength": 255},
+                                        "domain": _REF,
+                                    },
+                                },
+                            },
+                        },
                     },
                 },
                 "scope": {
@@ -73,18 +91,23 @@ def _shown(token: str, document: bytes, status: int) -> HttpResponse:
     return HttpResponse(document, status=status, content_type="application/json", headers=headers)
 
 
+def _may(caller: selectors.Session, request: HttpRequest) -> bool:
+    """Access rules of an application credential hold here as everywhere."""
+    return caller.calls is None or fits(caller.calls, method=request.method or "", path=request.path)
+
+
 def _validate(request: HttpRequest) -> HttpResponseBase:
     """Show what a token says; services ask this all day, so it goes without DRF and with one query for both tokens."""
     try:
         caller_token = request.META.get("HTTP_X_AUTH_TOKEN", "")
         token = request.META.get("HTTP_X_SUBJECT_TOKEN", "")
         caller, subject = selectors.sessions_of((caller_token, token))
-        if caller is None:
+        if caller is None or not _may(caller, request):
             raise Unauthorized(services.REQUIRED)
-        target = {"target": {"token": {"user_id": subject.user.pk}}} if subject else {}
-        enforce(caller.context, f"identity:{'check' if request.method == 'HEAD' else 'validate'}_token", target)
         if subject is None:
             raise NotFound("token")
+        rule = "identity:check_token" if request.method == "HEAD" else "identity:validate_token"
+        enforce(caller.context, rule, {"target": {"token": {"user_id": subject.user.pk}}})
         return _shown(token, token_document(subject, with_catalog="nocatalog" not in request.GET), 200)
     except KumoError as error:
         return plain(request, error)

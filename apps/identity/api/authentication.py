@@ -7,6 +7,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from apps.core.context import RequestContext
+from apps.identity.backends.access_rules import fits
 from apps.identity.selectors.sessions import Session, session_of
 
 
@@ -19,6 +20,8 @@ class TokenAuthentication(BaseAuthentication):
             return None
         session = session_of(token)
         if session is None:
+            raise AuthenticationFailed
+        if session.calls is not None and not fits(session.calls, method=request.method or "", path=request.path):
             raise AuthenticationFailed
         return request_context(session, request), session
 

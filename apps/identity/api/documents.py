@@ -41,6 +41,12 @@ def token_body(session: Session, *, with_catalog: bool) -> dict[str, Any]:
     }
     if claims.scope == Scope.UNSCOPED:
         return body
+    if session.credential is not None:
+        body["application_credential"] = {
+            "id": session.credential.pk,
+            "name": session.credential.name,
+            "restricted": not session.credential.unrestricted,
+        }
     if claims.scope == Scope.SYSTEM:
         body["system"] = {"all": True}
     elif claims.scope == Scope.DOMAIN:

@@ -24,6 +24,8 @@ urlpatterns = [
     path("/v3/users/<str:user_id>/password", views.UserPassword.as_view()),
     path("/v3/users/<str:user_id>/projects", views.UserProjects.as_view(list_view="detail")),
     path("/v3/users/<str:user_id>/groups", views.UserGroups.as_view(list_view="detail")),
+    *views.ApplicationCredentials.urls("/v3/users/<str:user_id>/application_credentials"),
+    *views.AccessRules.urls("/v3/users/<str:user_id>/access_rules"),
     *views.Groups.urls("/v3/groups"),
     path("/v3/groups/<str:group_id>/users", views.GroupUsers.as_view(list_view="detail")),
     path("/v3/groups/<str:group_id>/users/<str:user_id>", views.GroupUser.as_view()),

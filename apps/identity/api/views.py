@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 from rest_framework.request import Request
@@ -11,6 +12,7 @@ from apps.core.api import types as t
 from apps.core.api.listing import Param
 from apps.core.api.resource import CREATE, SHOW
 from apps.core.api.views import ApiView, Crud
+from apps.core.errors import Invalid
 from apps.identity import resources, selectors, services
 from apps.identity.api.base import IDENTITY, IdentityView, with_extra
 from apps.identity.models import Project
@@ -265,3 +267,50 @@ class Endpoints(IdentityView):
         update=services.endpoint_update,
         delete=services.endpoint_delete,
     )
+
+
+def _restricted(request: Request) -> bool:
+    """Did the caller sign in by an application credential that may not manage others?"""
+    session = request.auth
+    return (
+        isinstance(session, selectors.Session)
+        and session.credential is not None
+        and not session.credential.unrestricted
+    )
+
+
+class ApplicationCredentials(IdentityView):
+    resource = resources.APPLICATION_CREDENTIAL
+    calls = Crud(
+        list=selectors.application_credential_list,
+        get=selectors.application_credential_get,
+        create=services.application_credential_create,
+        delete=services.application_credential_delete,
+    )
+
+    def create(self, request: Request, **_: Any) -> Response:
+        arguments = self._arguments(CREATE, request.data)
+        if text := arguments.get("expires_at"):
+            arguments["expires_at"] = _time(text)
+        made, secret = services.application_credential_create(
+            self.ctx, **self.parents, restricted=_restricted(request), **arguments
+        )
+        answer = self._written(made, SHOW)
+        answer[self.resource.member]["secret"] = secret
+        return Response(answer, status=201)
+
+    def destroy(self, request: Request, **_: Any) -> Response:
+        services.application_credential_delete(self.ctx, **self.target, restricted=_restricted(request))
+        return Response(status=204)
+
+
+def _time(text: str) -> datetime.datetime:
+    try:
+        return t.parse_time(text)
+    except ValueError as error:
+        raise Invalid("Timestamp not in expected format; ISO 8601 is.", field="expires_at") from error
+
+
+class AccessRules(IdentityView):
+    resource = resources.ACCESS_RULE
+    calls = Crud(list=selectors.access_rule_list, get=selectors.access_rule_get, delete=services.access_rule_delete)

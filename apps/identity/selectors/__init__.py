@@ -8,6 +8,12 @@ from apps.identity.selectors.assignments import (
     grant_roles,
 )
 from apps.identity.selectors.catalog import catalog
+from apps.identity.selectors.credentials import (
+    access_rule_get,
+    access_rule_list,
+    application_credential_get,
+    application_credential_list,
+)
 from apps.identity.selectors.epoch import pulse
 from apps.identity.selectors.nouns import (
     auth_domains,
@@ -48,6 +54,10 @@ __all__ = [
     "Given",
     "RoleName",
     "Session",
+    "access_rule_get",
+    "access_rule_list",
+    "application_credential_get",
+    "application_credential_list",
     "assignment_list",
     "auth_domains",
     "auth_projects",

@@ -27,7 +27,7 @@ def _facts(noun: str, row: Any) -> dict[str, Any]:
     return {"id": row.pk, "domain_id": row.domain_id}
 
 
-def scoped(ctx: RequestContext, rule: str, rows: QuerySet[M], *, domain_column: str = "domain_id") -> QuerySet[M]:
+def scoped(rows: QuerySet[M], ctx: RequestContext, rule: str, *, domain_column: str = "domain_id") -> QuerySet[M]:
     """All rows for callers whom the rule gives all, those of the caller's domain for its readers, else Forbidden."""
     if allowed(ctx, rule, {}):
         return rows
@@ -43,7 +43,7 @@ def scoped(ctx: RequestContext, rule: str, rows: QuerySet[M], *, domain_column: 
     return rows.filter(**{domain_column: ctx.domain_id})
 
 
-def found(ctx: RequestContext, rule: str, rows: QuerySet[M], ident: str, *, noun: str) -> M:
+def found(rows: QuerySet[M], ident: str, ctx: RequestContext, rule: str, *, noun: str) -> M:
     """The row, if the caller may. Forbidden for a row that is not there, to who may not see any; else NotFound."""
     row = rows.filter(pk=ident).first()
     enforce(ctx, rule, target_of(**{noun: row}))

@@ -39,8 +39,8 @@ class Grant:
 
 
 def grant_of(
-    ctx: RequestContext,
     verb: str,
+    ctx: RequestContext,
     *,
     scope: Scope,
     target_id: str = "",
@@ -80,14 +80,14 @@ def _rule(verb: str, scope: Scope, user_id: str) -> str:
 @selector("anyone")
 def grant_roles(ctx: RequestContext, **address: Any) -> QuerySet[Role]:
     """The roles given at one address, as they were given. Raises NotFound."""
-    grant = grant_of(ctx, "list", **address)
+    grant = grant_of("list", ctx, **address)
     return Role.objects.filter(pk__in=Assignment.objects.filter(**grant.row()).values("role_id"))
 
 
 @selector("anyone")
 def grant_check(ctx: RequestContext, **address: Any) -> None:
     """Raise NotFound unless exactly this was given."""
-    grant = grant_of(ctx, "check", **address)
+    grant = grant_of("check", ctx, **address)
     if not Assignment.objects.filter(**grant.row()).exists():
         raise NotFound("role assignment", grant.role.pk if grant.role else "")
 
@@ -210,11 +210,13 @@ def _effective(rows: Iterable[Given], projects: frozenset[str] | None) -> Iterat
         members[group].append(user)
     implied = _implied()
     below = _below()
+    of_domains = set(Role.objects.exclude(domain=None).values_list("pk", flat=True))  # they never show in a token
     for given in rows:
         for placed in _placed(given, below, projects):
             for person in _people(placed, members):
-                yield person
-                for role in implied[person.role_id]:
+                if person.role_id not in of_domains:
+                    yield person
+                for role in implied[person.role_id] - of_domains:
                     yield replace(person, role_id=role, prior_role=person.role_id)
 
 

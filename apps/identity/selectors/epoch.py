@@ -20,7 +20,7 @@ def pulse(audit_ids: Sequence[str] = ()) -> tuple[int, frozenset[str]]:
     """
     if connection.connection is None or connection.in_atomic_block:
         return _ask(audit_ids)
-    connection.health_check_done = True
+    connection.health_check_done = True  # type: ignore[attr-defined]
     try:
         return _ask(audit_ids)
     except (OperationalError, InterfaceError):

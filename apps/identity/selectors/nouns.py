@@ -31,13 +31,13 @@ from apps.identity.states import Scope
 @selector("anyone")
 def domain_list(ctx: RequestContext) -> QuerySet[Domain]:
     """Domains: all, or for a reader of a domain that one."""
-    return scoped(ctx, "identity:list_domains", Domain.objects.all(), domain_column="pk")
+    return scoped(Domain.objects.all(), ctx, "identity:list_domains", domain_column="pk")
 
 
 @selector("anyone")
 def domain_get(ctx: RequestContext, *, domain_id: str) -> QuerySet[Domain]:
     """One domain. Raises NotFound."""
-    found(ctx, "identity:get_domain", Domain.objects.all(), domain_id, noun="domain")
+    found(Domain.objects.all(), domain_id, ctx, "identity:get_domain", noun="domain")
     return Domain.objects.filter(pk=domain_id)
 
 
@@ -52,7 +52,7 @@ def project_list(
     not_tags_any: str = "",
 ) -> QuerySet[Project]:
     """Projects, or with `is_domain` the domains as projects; tags are comma separated."""
-    rows = scoped(ctx, "identity:list_projects", Project.objects.filter(is_domain=is_domain))
+    rows = scoped(Project.objects.filter(is_domain=is_domain), ctx, "identity:list_projects")
     if tags:
         rows = rows.filter(tags__contains=tags.split(","))
     if tags_any:
@@ -67,20 +67,20 @@ def project_list(
 @selector("anyone")
 def project_get(ctx: RequestContext, *, project_id: str) -> QuerySet[Project]:
     """One project. Raises NotFound."""
-    found(ctx, "identity:get_project", Project.objects.all(), project_id, noun="project")
+    found(Project.objects.all(), project_id, ctx, "identity:get_project", noun="project")
     return Project.objects.filter(pk=project_id)
 
 
 @selector("anyone")
 def project_tags(ctx: RequestContext, *, project_id: str) -> list[str]:
     """The tags of a project."""
-    return found(ctx, "identity:list_project_tags", Project.objects.all(), project_id, noun="project").tags
+    return found(Project.objects.all(), project_id, ctx, "identity:list_project_tags", noun="project").tags
 
 
 @selector("anyone")
 def project_tag_check(ctx: RequestContext, *, project_id: str, tag: str) -> None:
     """Raise NotFound unless the project has the tag."""
-    project = found(ctx, "identity:get_project_tag", Project.objects.all(), project_id, noun="project")
+    project = found(Project.objects.all(), project_id, ctx, "identity:get_project_tag", noun="project")
     if tag not in project.tags:
         raise NotFound("project tag", tag)
 
@@ -116,13 +116,13 @@ def project_subtree(project_id: str) -> QuerySet[Project]:
 @selector("anyone")
 def user_list(ctx: RequestContext) -> QuerySet[User]:
     """Users: all, or those of the domain that the caller reads."""
-    return scoped(ctx, "identity:list_users", User.objects.all())
+    return scoped(User.objects.all(), ctx, "identity:list_users")
 
 
 @selector("anyone")
 def user_get(ctx: RequestContext, *, user_id: str) -> QuerySet[User]:
     """One user; everybody may see themself. Raises NotFound."""
-    found(ctx, "identity:get_user", User.objects.all(), user_id, noun="user")
+    found(User.objects.all(), user_id, ctx, "identity:get_user", noun="user")
     return User.objects.filter(pk=user_id)
 
 
@@ -139,7 +139,7 @@ def user_groups(ctx: RequestContext, *, user_id: str) -> QuerySet[Group]:
 @selector("anyone")
 def user_projects(ctx: RequestContext, *, user_id: str) -> QuerySet[Project]:
     """The projects a user has a role in, directly, by a group, or inherited. Raises NotFound."""
-    found(ctx, "identity:list_user_projects", User.objects.all(), user_id, noun="user")
+    found(User.objects.all(), user_id, ctx, "identity:list_user_projects", noun="user")
     return projects_of(user_id)
 
 
@@ -188,20 +188,20 @@ def _held_by(user_id: str) -> Q:
 @selector("anyone")
 def group_list(ctx: RequestContext) -> QuerySet[Group]:
     """Groups: all, or those of the domain that the caller reads."""
-    return scoped(ctx, "identity:list_groups", Group.objects.all())
+    return scoped(Group.objects.all(), ctx, "identity:list_groups")
 
 
 @selector("anyone")
 def group_get(ctx: RequestContext, *, group_id: str) -> QuerySet[Group]:
     """One group. Raises NotFound."""
-    found(ctx, "identity:get_group", Group.objects.all(), group_id, noun="group")
+    found(Group.objects.all(), group_id, ctx, "identity:get_group", noun="group")
     return Group.objects.filter(pk=group_id)
 
 
 @selector("anyone")
 def group_users(ctx: RequestContext, *, group_id: str) -> QuerySet[User]:
     """The users in a group. Raises NotFound."""
-    found(ctx, "identity:list_users_in_group", Group.objects.all(), group_id, noun="group")
+    found(Group.objects.all(), group_id, ctx, "identity:list_users_in_group", noun="group")
     return User.objects.filter(membership__group_id=group_id)
 
 

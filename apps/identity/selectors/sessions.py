@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apps.core.context import RequestContext
+from apps.identity.backends.access_rules import AllowedCall
 from apps.identity.backends.tokens import BadToken, Claims, unseal
-from apps.identity.models import Project, User
+from apps.identity.models import ApplicationCredential, Project, User
 from apps.identity.selectors.epoch import pulse
 from apps.identity.selectors.keys import key_ring
 from apps.identity.selectors.roles import RoleName, effective_roles
@@ -33,6 +34,8 @@ class Session:
     target: Project | None
     roles: tuple[RoleName, ...]
     context: RequestContext
+    credential: ApplicationCredential | None = None
+    calls: tuple[AllowedCall, ...] | None = None  # the only calls it may make; None: all
     documents: dict[str, Any] = field(default_factory=dict)
 
     def context_for(self, *, request_id: str, global_request_id: str = "") -> RequestContext:
@@ -106,6 +109,13 @@ def session_for(claims: Claims, epoch: int) -> Session | None:
         if target is None or not is_usable(target) or target.token_generation != claims.target_generation:
             return None
     roles = effective_roles(user_id=user.pk, scope=claims.scope, target_id=claims.target_id)
+    credential: ApplicationCredential | None = None
+    if claims.credential_id:
+        credential = ApplicationCredential.objects.filter(pk=claims.credential_id).first()
+        if credential is None:
+            return None
+        kept = set(credential.roles.values_list("pk", flat=True))
+        roles = tuple(role for role in roles if role.id in kept)
     if not roles and claims.scope != Scope.UNSCOPED:
         return None
     return Session(
@@ -115,7 +125,15 @@ def session_for(claims: Claims, epoch: int) -> Session | None:
         target=target,
         roles=roles,
         context=context_from(user, claims.scope, target, roles, token_id=claims.audit_ids[0]),
+        credential=credential,
+        calls=_calls(credential),
     )
+
+
+def _calls(credential: ApplicationCredential | None) -> tuple[AllowedCall, ...] | None:
+    if credential is None or not credential.has_access_rules:
+        return None
+    return tuple(AllowedCall(r.service, r.method, r.path) for r in credential.access_rules.all())
 
 
 def is_usable(target: Project) -> bool:

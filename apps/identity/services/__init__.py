@@ -13,6 +13,11 @@ from apps.identity.services.catalogue import (
     service_delete,
     service_update,
 )
+from apps.identity.services.credentials import (
+    access_rule_delete,
+    application_credential_create,
+    application_credential_delete,
+)
 from apps.identity.services.groups import (
     group_create,
     group_delete,
@@ -55,6 +60,9 @@ from apps.identity.services.users import user_change_password, user_create, user
 __all__ = [
     "REQUIRED",
     "UNLIMITED",
+    "access_rule_delete",
+    "application_credential_create",
+    "application_credential_delete",
     "assignment_create",
     "assignment_delete",
     "bootstrap",

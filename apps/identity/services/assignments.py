@@ -15,7 +15,7 @@ from apps.identity.services.epoch import change_epoch
 @service("anyone")
 def assignment_create(ctx: RequestContext, **address: Any) -> None:
     """Give a role at an address (see `grant_of`); harmless if it was given. Raises NotFound, Forbidden."""
-    grant = grant_of(ctx, "create", **address)
+    grant = grant_of("create", ctx, **address)
     _fits(grant)
     Assignment.objects.get_or_create(**grant.row())
     change_epoch()
@@ -24,7 +24,7 @@ def assignment_create(ctx: RequestContext, **address: Any) -> None:
 @service("anyone")
 def assignment_delete(ctx: RequestContext, **address: Any) -> None:
     """Take a role away; tokens lose it with their next request. Raises NotFound, also if it was not given."""
-    grant = grant_of(ctx, "revoke", **address)
+    grant = grant_of("revoke", ctx, **address)
     deleted, _ = Assignment.objects.filter(**grant.row()).delete()
     if not deleted:
         raise NotFound("role assignment", address.get("role_id", ""))

@@ -15,9 +15,9 @@ from apps.identity.models import Named
 from apps.identity.states import DEFAULT_DOMAIN_ID
 
 
-def own_domain_id(ctx: RequestContext) -> str:
-    """The domain of what is created without naming one: that of the caller's scope."""
-    return ctx.domain_id or ctx.project_domain_id or DEFAULT_DOMAIN_ID
+def domain_or_own(domain_id: str | None, ctx: RequestContext) -> str:
+    """The domain that was named, else that of the caller's scope."""
+    return domain_id or ctx.domain_id or ctx.project_domain_id or DEFAULT_DOMAIN_ID
 
 
 def unchangeable(row: Model, **asked: Any) -> None:

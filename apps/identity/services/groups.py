@@ -11,7 +11,7 @@ from apps.core.policy import enforce
 from apps.core.transactions import service
 from apps.identity.models import Domain, Group, Membership, User
 from apps.identity.selectors.access import row_of, target_of
-from apps.identity.services.common import apply, own_domain_id, unchangeable
+from apps.identity.services.common import apply, domain_or_own, unchangeable
 from apps.identity.services.epoch import change_epoch
 
 
@@ -26,7 +26,7 @@ def group_create(
 ) -> Group:
     """A new group, in the caller's domain unless another is named. Raises NotFound for the domain, Conflict."""
     group = Group(
-        name=name, domain_id=domain_id or own_domain_id(ctx), description=description or "", extra=dict(extra or {})
+        name=name, domain_id=domain_or_own(domain_id, ctx), description=description or "", extra=dict(extra or {})
     )
     enforce(ctx, "identity:create_group", target_of(group=group))
     row_of(Domain, group.domain_id, "domain")

@@ -15,7 +15,7 @@ from apps.core.transactions import service
 from apps.identity.models import Domain, Group, Project, Role, User
 from apps.identity.selectors.access import row_of, target_of
 from apps.identity.selectors.nouns import project_parents, project_subtree
-from apps.identity.services.common import apply, merged_options, mutable, own_domain_id, unchangeable
+from apps.identity.services.common import apply, domain_or_own, merged_options, mutable, unchangeable
 from apps.identity.services.epoch import change_epoch
 from apps.identity.services.tokens import end_tokens_of_project
 from apps.identity.states import DEFAULT_DOMAIN_ID, MAX_PROJECT_DEPTH, MAX_TAGS, new_id
@@ -128,7 +128,7 @@ def _place(ctx: RequestContext, project: Project, domain_id: str | None, parent_
     """Set domain and parent, each derived from the other where it is missing."""
     parent = row_of(Project, parent_id, "project") if parent_id else None
     inside = (parent.domain_id or parent.pk) if parent else None
-    domain = row_of(Domain, domain_id or inside or own_domain_id(ctx), "domain")
+    domain = row_of(Domain, domain_or_own(domain_id or inside, ctx), "domain")
     if inside and domain.pk != inside:
         raise Invalid("Invalid domain_id: it is not the domain of the parent.", field="domain_id")
     project.domain = domain

@@ -84,8 +84,8 @@ def implied_role_create(ctx: RequestContext, *, prior_role_id: str, implied_role
     prior, implied = row_of(Role, prior_role_id, "role"), row_of(Role, implied_role_id, "role")
     if implied.name == ADMIN_ROLE and implied.domain_id is None:
         raise Forbidden(f"{implied.pk} cannot be an implied role.")
-    if implied.domain_id and implied.domain_id != prior.domain_id:
-        raise Forbidden("A role of a domain can be implied by roles of the same domain only.")
+    if implied.domain_id and prior.domain_id is None:
+        raise Forbidden("A global role cannot imply a role of a domain.")
     if prior == implied:
         raise Forbidden(f"{implied.pk} cannot imply itself.")
     ImpliedRole.objects.get_or_create(prior=prior, implied=implied)

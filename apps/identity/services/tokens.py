@@ -1,6 +1,7 @@
 """Signing in, and the life of tokens.
 
-Whatever is wrong with somebody's credentials, the answer and the time it takes are the same.
+Whatever is wrong with somebody's credentials, the answer and the time it takes are the same. Signing in is not one
+transaction: a wrong password is counted although the call fails.
 """
 
 from __future__ import annotations
@@ -8,19 +9,21 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.core.context import RequestContext
-from apps.core.errors import Invalid, NotFound, Unauthorized
+from apps.core.errors import Forbidden, Invalid, NotFound, Unauthorized
 from apps.core.policy import enforce
-from apps.core.transactions import internal, service
+from apps.core.transactions import service
 from apps.identity.backends.passwords import hash_password, needs_rehash, verify_password
 from apps.identity.backends.tokens import Claims, new_audit_id, seal
-from apps.identity.models import Project, RevokedToken, User
+from apps.identity.models import ApplicationCredential, Project, RevokedToken, User
 from apps.identity.selectors.sessions import Session, session_for, session_of
 from apps.identity.services.keys import key_ring_ensured
 from apps.identity.states import Method, Scope
@@ -30,25 +33,65 @@ UNSUPPORTED = "Attempted to authenticate with an unsupported method."
 SCOPES = ("system", "project", "domain", "unscoped")
 
 
-@internal("signing in: there is no caller yet")
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """What one method showed: who it is, and what limits the token made from it."""
+
+    user: User
+    parent: Session | None = None
+    credential: ApplicationCredential | None = None
+
+
 def sign_in(*, password: str, user_id: str = "", name: str = "", domain_id: str = "", domain_name: str = "") -> User:
-    """The user with this name (or id) and password. Raises Unauthorized, always the same."""
-    user = _user(user_id=user_id, name=name, domain_id=domain_id, domain_name=domain_name)
-    right = verify_password(password, user.password_hash if user else "")
-    if user is None or not right or not (user.enabled and user.domain.enabled):
-        raise Unauthorized(REQUIRED)
+    """The user with this name (or id) and password. Raises Unauthorized, the same for every reason but expiry."""
+    user = proven_user(password=password, user_id=user_id, name=name, domain_id=domain_id, domain_name=domain_name)
     if user.password_expires_at is not None and user.password_expires_at <= timezone.now():
         raise Unauthorized(f"The password is expired and needs to be changed for user: {user.pk}.")
+    return user
+
+
+def proven_user(
+    *, password: str, user_id: str = "", name: str = "", domain_id: str = "", domain_name: str = ""
+) -> User:
+    """The same, also with a password that has expired; wrong ones count towards the lock."""
+    user = _user(user_id=user_id, name=name, domain_id=domain_id, domain_name=domain_name)
+    right = verify_password(password, user.password_hash if user else "")
+    if user is None:
+        raise Unauthorized(REQUIRED)
+    if not right and not _locked(user):
+        _count_failure(user)
+    if not right or _locked(user) or not (user.enabled and user.domain.enabled):
+        raise Unauthorized(REQUIRED)
+    if user.failed_auth_count:
+        User.objects.filter(pk=user.pk).update(failed_auth_count=0, failed_auth_at=None)
     if needs_rehash(user.password_hash):
         User.objects.filter(pk=user.pk).update(password_hash=hash_password(password))
     return user
 
 
-@internal("signing in: there is no caller yet")
+def _locked(user: User) -> bool:
+    limits = settings.CONFIG.identity
+    if not limits.lockout_failures or user.options.get("ignore_lockout_failure_attempts"):
+        return False
+    if user.failed_auth_count < limits.lockout_failures or user.failed_auth_at is None:
+        return False
+    return user.failed_auth_at > timezone.now() - datetime.timedelta(seconds=limits.lockout_seconds)
+
+
+def _count_failure(user: User) -> None:
+    """One more wrong password in a row; a lock that has run out starts the count anew."""
+    limit = settings.CONFIG.identity.lockout_failures
+    if not limit:
+        return
+    count = 1 if user.failed_auth_count >= limit else F("failed_auth_count") + 1
+    User.objects.filter(pk=user.pk).update(failed_auth_count=count, failed_auth_at=Now())
+
+
 def token_issue(*, identity: Mapping[str, Any], scope: Mapping[str, Any] | str | None) -> tuple[str, Session]:
     """A new token for the bodies `auth.identity` and `auth.scope`, already of the right shape.
 
-    Raises Invalid for contradictory bodies, Unauthorized for everything that must not be told apart.
+    Raises Invalid for contradictory bodies, NotFound for a token that does not hold, Unauthorized for everything
+    that must not be told apart.
     """
     methods = tuple(dict.fromkeys(identity["methods"]))
     for method in methods:
@@ -56,26 +99,34 @@ def token_issue(*, identity: Mapping[str, Any], scope: Mapping[str, Any] | str |
             raise Invalid(f"Expecting to find {method} in identity.", field=method)
         if method not in _METHODS:
             raise Unauthorized(UNSUPPORTED)
-    if not methods:
+    if Method.APPLICATION_CREDENTIAL in methods and scope is not None:
+        raise Unauthorized("Application credentials cannot request a scope.")
+    proofs = [_METHODS[method](identity[method]) for method in methods]
+    if len({proof.user.pk for proof in proofs}) != 1:
         raise Unauthorized(REQUIRED)
-    users: dict[str, User] = {}
-    parent: Session | None = None
-    for method in methods:
-        user, session = _METHODS[method](identity[method])
-        users[user.pk] = user
-        parent = session or parent
-    if len(users) != 1:
-        raise Unauthorized(REQUIRED)
-    user = next(iter(users.values()))
-    target_scope, target = _scope(scope)  # only now: strangers learn nothing of domains and projects
-    if scope is None and user.default_project_id:
-        made = _issue(user, Scope.PROJECT, _usable_project(user.default_project_id), methods, parent)
-        if made is not None:
-            return made
-    made = _issue(user, target_scope, target, methods, parent)
+    proof = _Proof(
+        proofs[0].user,
+        next((p.parent for p in proofs if p.parent), None),
+        next((p.credential for p in proofs if p.credential), None),
+    )
+    made = _issue_scoped(proof, methods, scope)
     if made is None:
         raise Unauthorized(REQUIRED)
     return made
+
+
+def _issue_scoped(
+    proof: _Proof, methods: tuple[str, ...], scope: Mapping[str, Any] | str | None
+) -> tuple[str, Session] | None:
+    """The scope is looked at only now, when it is known who asks: strangers learn nothing of domains and projects."""
+    if proof.credential is not None:
+        return _issue(proof, Scope.PROJECT, _usable_project(proof.credential.project_id), methods)
+    if scope is None and proof.user.default_project_id:
+        made = _issue(proof, Scope.PROJECT, _usable_project(proof.user.default_project_id), methods)
+        if made is not None:
+            return made
+    target_scope, target = _scope(scope)
+    return _issue(proof, target_scope, target, methods)
 
 
 @service("anyone")
@@ -83,7 +134,6 @@ def token_revoke(ctx: RequestContext, *, token: str) -> None:
     """End a token for every process with its next request. Raises NotFound for one that does not hold."""
     session = session_of(token)
     if session is None:
-        enforce(ctx, "identity:revoke_token", {})
         raise NotFound("token")
     enforce(ctx, "identity:revoke_token", {"target": {"token": {"user_id": session.user.pk}}})
     RevokedToken.objects.filter(expires_at__lt=timezone.now() - datetime.timedelta(minutes=5)).delete()
@@ -110,10 +160,9 @@ def end_tokens_of_project(project: Project) -> None:
 # --- methods of proving who one is ------------------------------------------------------------------
 
 
-def _by_password(data: Mapping[str, Any]) -> tuple[User, None]:
+def _by_password(data: Mapping[str, Any]) -> _Proof:
     who = data.get("user") or {}
-    if "id" not in who and ("name" not in who or not who.get("domain")):
-        raise Invalid("Expecting to find id, or name and domain, in identity/password/user.", field="user")
+    _named(who, "identity/password/user")
     domain = who.get("domain") or {}
     user = sign_in(
         password=who.get("password") or "",
@@ -122,17 +171,52 @@ def _by_password(data: Mapping[str, Any]) -> tuple[User, None]:
         domain_id=domain.get("id", ""),
         domain_name=domain.get("name", ""),
     )
-    return user, None
+    return _Proof(user)
 
 
-def _by_token(data: Mapping[str, Any]) -> tuple[User, Session]:
+def _by_token(data: Mapping[str, Any]) -> _Proof:
     session = session_of(data.get("id", ""))
     if session is None:
+        raise NotFound("token")
+    if session.credential is not None:
+        raise Forbidden("A token of an application credential cannot be exchanged for another.")
+    return _Proof(session.user, parent=session)
+
+
+def _by_application_credential(data: Mapping[str, Any]) -> _Proof:
+    credentials = ApplicationCredential.objects.select_related("user__domain")
+    if "id" in data:
+        credential = credentials.filter(pk=data["id"]).first()
+    else:
+        who = data.get("user") or {}
+        _named(who, "identity/application_credential/user")
+        domain = who.get("domain") or {}
+        owner = _user(
+            user_id=who.get("id", ""),
+            name=who.get("name", ""),
+            domain_id=domain.get("id", ""),
+            domain_name=domain.get("name", ""),
+        )
+        credential = credentials.filter(user=owner, name=data.get("name", "")).first() if owner else None
+    right = verify_password(data["secret"], credential.secret_hash if credential else "")
+    if credential is None or not right:
         raise Unauthorized(REQUIRED)
-    return session.user, session
+    if credential.expires_at is not None and credential.expires_at <= timezone.now():
+        raise Unauthorized(REQUIRED)
+    return _Proof(credential.user, credential=credential)
 
 
-_METHODS = {Method.PASSWORD: _by_password, Method.TOKEN: _by_token}
+_METHODS = {
+    Method.PASSWORD: _by_password,
+    Method.TOKEN: _by_token,
+    Method.APPLICATION_CREDENTIAL: _by_application_credential,
+}
+
+
+def _named(who: Mapping[str, Any], place: str) -> None:
+    domain = who.get("domain") or {}
+    if "id" not in who and ("name" not in who or not (domain.get("id") or domain.get("name"))):
+        raise Invalid(f"Expecting to find id, or name and domain, in {place}.", field="user")
 
 
 def _user(*, user_id: str, name: str, domain_id: str, domain_name: str) -> User | None:
@@ -196,23 +280,23 @@ def _usable_project(project_id: str) -> Project | None:
 # --- making -----------------------------------------------------------------------------------------
 
 
-def _issue(
-    user: User, scope: Scope, target: Project | None, methods: tuple[str, ...], parent: Session | None
-) -> tuple[str, Session] | None:
-    """Seal a token; None if the user has no role there. One made from a token never outlives it."""
+def _issue(proof: _Proof, scope: Scope, target: Project | None, methods: tuple[str, ...]) -> tuple[str, Session] | None:
+    """Seal a token; None if the user has no role there. It never outlives what it was made from."""
     if scope in {Scope.PROJECT, Scope.DOMAIN} and target is None:
         return None
     now = time.time()
     audit_ids = [new_audit_id()]
     proven = {Method(method) for method in methods}
     expires_at = int(now) + settings.CONFIG.identity.token_hours * 3600
-    if parent is not None:
-        audit_ids.append(parent.claims.audit_ids[-1])
-        proven |= set(parent.claims.methods)
-        expires_at = min(expires_at, parent.claims.expires_at)
+    if proof.parent is not None:
+        audit_ids.append(proof.parent.claims.audit_ids[-1])
+        proven |= set(proof.parent.claims.methods)
+        expires_at = min(expires_at, proof.parent.claims.expires_at)
+    if proof.credential is not None and proof.credential.expires_at is not None:
+        expires_at = min(expires_at, int(proof.credential.expires_at.timestamp()))
     claims = Claims(
-        user_id=user.pk,
-        user_generation=user.token_generation,
+        user_id=proof.user.pk,
+        user_generation=proof.user.token_generation,
         scope=scope,
         target_id=target.pk if target else "",
         target_generation=target.token_generation if target else 0,
@@ -220,6 +304,7 @@ def _issue(
         issued_at=int(now * 1_000_000),
         expires_at=expires_at,
         audit_ids=tuple(audit_ids),
+        credential_id=proof.credential.pk if proof.credential else "",
     )
     ring = key_ring_ensured()
     session = session_for(claims, ring.epoch)

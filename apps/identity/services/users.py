@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.db.models.functions import Now
 
 from apps.core.context import RequestContext
@@ -12,11 +13,11 @@ from apps.core.errors import Forbidden, Invalid, NotFound, Unauthorized
 from apps.core.policy import enforce
 from apps.core.transactions import internal, service
 from apps.identity.backends.passwords import MAX_PASSWORD_LENGTH, hash_password, verify_password
-from apps.identity.models import Domain, Project, User
+from apps.identity.models import Domain, FormerPassword, Project, User
 from apps.identity.selectors.access import row_of, target_of
-from apps.identity.services.common import apply, merged_options, own_domain_id, unchangeable
+from apps.identity.services.common import apply, domain_or_own, merged_options, unchangeable
 from apps.identity.services.epoch import change_epoch
-from apps.identity.services.tokens import REQUIRED, end_tokens_of_user
+from apps.identity.services.tokens import REQUIRED, end_tokens_of_user, proven_user
 
 
 @service("anyone")
@@ -38,7 +39,7 @@ def user_create(
     """
     user = User(
         name=name,
-        domain_id=domain_id or own_domain_id(ctx),
+        domain_id=domain_or_own(domain_id, ctx),
         enabled=enabled,
         default_project_id=_default_project(default_project_id),
         description=description or "",
@@ -77,8 +78,9 @@ def user_update(
     ends = changes.get("enabled") is False
     if "password" in changes:
         password = changes.pop("password")
+        _remember(user)
         changes["password_hash"] = _hashed(password) if password is not None else ""
-        changes["password_changed_at"] = Now()
+        changes |= {"password_changed_at": Now(), "failed_auth_count": 0, "failed_auth_at": None}
         ends = True
     apply(user, changes, extra=extra)
     if ends:
@@ -98,26 +100,52 @@ def user_delete(ctx: RequestContext, *, user_id: str) -> None:
     change_epoch()
 
 
-@internal("the user proves who they are with the present password; a token is not needed, as in Keystone")
 def user_change_password(*, user_id: str, original_password: str, password: str) -> None:
     """A user's own change of password; ends every token of theirs.
 
     Raises Unauthorized for a wrong present password or unknown user alike, Invalid for the new one, Forbidden
     where the option `lock_password` is set.
     """
-    user = User.objects.select_for_update(no_key=True).select_related(None).filter(pk=user_id).first()
-    right = verify_password(original_password, user.password_hash if user else "")
-    if user is None or not right or not (user.enabled and user.domain.enabled):
-        raise Unauthorized(REQUIRED)
+    proven_user(user_id=user_id, password=original_password)
+    _change_password(user_id, original_password, password)
+
+
+@internal("the present password was the proof; a token is not needed, as in Keystone")
+def _change_password(user_id: str, original_password: str, password: str) -> None:
+    user = User.objects.select_for_update(no_key=True).get(pk=user_id)
+    if not verify_password(original_password, user.password_hash):
+        raise Unauthorized(REQUIRED)  # changed by another request meanwhile
     if user.options.get("lock_password"):
         raise Forbidden("Only an administrator may change this user's password.")
-    if password == original_password:
-        raise Invalid("The new password cannot be identical to the present one.", field="password")
+    _unlike_the_last(user, password)
+    _remember(user)
     User.objects.filter(pk=user.pk).update(
         password_hash=_hashed(password), password_changed_at=Now(), password_expires_at=None
     )
     end_tokens_of_user(user.pk)
     change_epoch()
+
+
+def _unlike_the_last(user: User, password: str) -> None:
+    count = settings.CONFIG.identity.unique_last_passwords
+    if not count:
+        return
+    former = user.former_passwords.order_by("-pk").values_list("password_hash", flat=True)[: count - 1]
+    if any(verify_password(password, stored) for stored in (user.password_hash, *former)):
+        raise Invalid(
+            "The new password cannot be identical to a previous password. The total number which includes the new "
+            f"password must be unique is {count}.",
+            field="password",
+        )
+
+
+def _remember(user: User) -> None:
+    """Keep the present hash among the former ones, and only as many as are compared."""
+    kept = max(settings.CONFIG.identity.unique_last_passwords - 1, 0)
+    if kept and user.password_hash:
+        FormerPassword.objects.create(user=user, password_hash=user.password_hash)
+    newest = user.former_passwords.order_by("-pk").values_list("pk", flat=True)[:kept]
+    user.former_passwords.exclude(pk__in=list(newest)).delete()
 
 
 def _hashed(password: str) -> str:
