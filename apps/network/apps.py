@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -13,7 +15,8 @@ class NetworkConfig(AppConfig):
     def ready(self) -> None:
         from apps.core import policy
         from apps.identity.services import limits_register
-        from apps.network import policies, services  # the projector registers itself
+        from apps.network import policies, services
 
         policy.book.register(policies.RULES)
         limits_register("network", services.QUOTA_DEFAULTS)
+        import_module("apps.network.reconcile")  # registers the projector

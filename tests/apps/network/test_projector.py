@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from apps.network import services
+from apps.network import jobs, reconcile, services
 from apps.network.models import Change, Port
-from apps.network.reconcile import projector
 from apps.network.states import Owner
 
 
 def project(northbound) -> list[str]:
     """What the daemon does with the marks there are."""
     scopes = {(c.kind, str(c.ident)) for c in Change.objects.all()}
-    plan = projector.project(northbound, scopes)
+    plan = jobs.project(northbound, scopes)
     Change.objects.all().delete()
     return plan.lines()
 
@@ -37,13 +36,13 @@ def test_a_port_is_projected_with_its_switch_groups_and_dhcp(ctx, subnet, networ
     groups = {g["name"]: g for g in nb.rows("Port_Group", "name", "ports", "acls")}
     assert len(groups) == 2
     assert all(g["ports"] for g in groups.values())
-    assert projector.sync(northbound, dry_run=True).lines() == []
+    assert jobs.sync(northbound, dry_run=True).lines() == []
 
 
 def test_projecting_twice_changes_nothing(ctx, subnet, network, northbound):
     port = services.port_create(ctx, network_id=str(network.pk))
     project(northbound)
-    assert not projector.project(northbound, {("port", str(port.pk)), ("network", str(network.pk))})
+    assert not jobs.project(northbound, {("port", str(port.pk)), ("network", str(network.pk))})
 
 
 def test_a_change_touches_only_what_changed(ctx, subnet, network, northbound):
@@ -89,7 +88,7 @@ def test_a_router_with_gateway_and_floating_ip(ctx, subnet, network, external, n
     assert localnet["options"] == {"network_name": "physnet1"}
     services.floatingip_update(ctx, floatingip_id=str(floating.pk), port_id=None)
     assert project(northbound) == [f"delete NAT {floating.pk}"]
-    assert projector.sync(northbound, dry_run=True).lines() == []
+    assert jobs.sync(northbound, dry_run=True).lines() == []
 
 
 def test_everything_goes_with_its_thing_and_foreign_rows_stay(ctx, subnet, network, external, nb, northbound):
@@ -107,7 +106,7 @@ def test_everything_goes_with_its_thing_and_foreign_rows_stay(ctx, subnet, netwo
     assert {row["name"] for row in nb.rows("Logical_Switch", "name")} == {"foreign", f"kumo-{external.pk}"}
     assert set(port_rows(nb)) == {"foreign-port", f"provnet-{external.pk}"}
     assert nb.rows("Logical_Router", "name") == []
-    assert projector.sync(northbound, dry_run=True).lines() == []
+    assert jobs.sync(northbound, dry_run=True).lines() == []
 
 
 def test_sync_mends_what_was_edited_and_lost(ctx, subnet, network, nb, northbound):
@@ -118,15 +117,15 @@ def test_sync_mends_what_was_edited_and_lost(ctx, subnet, network, nb, northboun
     nb.ctl("lsp-del", str(Port.objects.get(device_owner=Owner.METADATA).pk))
     northbound.close()
     again = type(northbound)(nb.remote)
-    found = projector.sync(again, dry_run=True).lines()
+    found = jobs.sync(again, dry_run=True).lines()
     assert len(found) == 3, found
-    assert projector.sync(again).lines() == found
-    assert projector.sync(again, dry_run=True).lines() == []
+    assert jobs.sync(again).lines() == found
+    assert jobs.sync(again, dry_run=True).lines() == []
     again.close()
 
 
 def test_a_dry_run_changes_nothing(ctx, subnet, network, nb, northbound):
-    assert projector.sync(northbound, dry_run=True).lines()
+    assert jobs.sync(northbound, dry_run=True).lines()
     assert nb.rows("Logical_Switch", "name") == []
     assert Change.objects.exists()
 
@@ -134,10 +133,10 @@ def test_a_dry_run_changes_nothing(ctx, subnet, network, nb, northbound):
 def test_ports_follow_what_ovn_says(ctx, subnet, network, nb, northbound):
     port = services.port_create(ctx, network_id=str(network.pk))
     project(northbound)
-    projector.record_status({str(port.pk): True, "not-a-uuid": True})
+    reconcile.record_status({str(port.pk): True, "not-a-uuid": True})
     port.refresh_from_db()
     assert port.status == "ACTIVE"
-    projector.record_status({str(port.pk): False})
+    reconcile.record_status({str(port.pk): False})
     port.refresh_from_db()
     assert port.status == "DOWN"
 
@@ -153,7 +152,7 @@ def test_the_daemon_projects_hears_and_heals(ctx, subnet, network, nb, settings)
     config = settings.CONFIG
     settings.CONFIG = msgspec.structs.replace(config, ovn=msgspec.structs.replace(config.ovn, northbound=nb.remote))
     stop = threading.Event()
-    thread = threading.Thread(target=projector.run, args=(stop,))
+    thread = threading.Thread(target=reconcile.run, args=(stop,))
     thread.start()
 
     def until(condition, seconds=20.0):

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.network.backends.ovn import Northbound, Unreachable
-from apps.network.reconcile.projector import sync
+from apps.network.jobs import sync
 
 
 class Command(BaseCommand):

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 
 from apps.network.backends.rows import Join, Ref, Row, Scope
-from apps.network.reconcile.facts import (
+from apps.network.jobs.facts import (
     Facts,
     FloatingFact,
     GroupFact,

@@ -12,7 +12,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -23,12 +23,13 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection, transaction
 
 from apps.core import context, live
-from apps.network.backends.ovn import Missing, Northbound, Unreachable
-from apps.network.backends.rows import Plan, Scope
+from apps.network.backends.ovn import Northbound, Unreachable
+from apps.network.backends.rows import Scope
+from apps.network.jobs import gateway_chassis, project, sync, wake_servers
 from apps.network.models import Change, Port, Router
-from apps.network.reconcile import facts, wanted
 from apps.network.services import CHANNEL, mark
 from apps.network.states import SERVER_PREFIX, Dirty, PortStatus
+from apps.operations.registry import daemon
 from apps.operations.services import operation_wake
 
 logger = logging.getLogger("kumo.network")
@@ -38,7 +39,6 @@ RETRY_S = 2.0
 TICK_S = 5.0  # how soon a change that rings no bell (a lost connection, a new host) is noticed
 FULL_S = 300.0  # how often everything is compared
 DEFER_S = 30.0  # how long a thing that OVN refuses is left alone
-CLOSURE = 4  # how often a batch may turn out to need rows of further things
 
 
 def run(stop: threading.Event) -> None:
@@ -139,7 +139,7 @@ class Projector:
             if plan:
                 logger.info("OVN was made to match", extra={"changes": len(plan.lines())})
             self.session, self.compared_at = session, time.monotonic()
-            self.chassis = facts.gateway_chassis()
+            self.chassis = gateway_chassis()
             self.deferred.clear()
         self._notice_hosts()
         while self._batch():
@@ -148,7 +148,7 @@ class Projector:
 
     def _notice_hosts(self) -> None:
         """Hosts that came or went change which of them hold gateways."""
-        chassis = facts.gateway_chassis()
+        chassis = gateway_chassis()
         if chassis != self.chassis:
             mark(Dirty.ROUTER, *Router.objects.exclude(gateway_network=None).values_list("pk", flat=True))
             self.chassis = chassis
@@ -184,58 +184,6 @@ class Projector:
         return set()
 
 
-def options() -> dict[str, Any]:
-    """The backend's options of the configuration."""
-    found: dict[str, Any] = settings.KUMO_DRIVERS["network"]["default"].get("OPTIONS", {})
-    return found
-
-
-def project(northbound: Northbound, scopes: Iterable[Scope]) -> Plan:
-    """Make OVN's rows of these things what the database says; further things join in where they must."""
-    included = set(scopes)
-    for _ in range(CLOSURE):
-        rows = wanted.rows(
-            facts.read(included),
-            with_base=wanted.BASE in included,
-            distributed=bool(options().get("distributed_floating_ips")),
-        )
-        try:
-            return northbound.project(rows, included)
-        except Missing as missing:
-            if missing.scopes <= included:
-                raise
-            included |= missing.scopes
-    raise RuntimeError(f"the things to project keep needing others: {sorted(included)[:5]}")
-
-
-def sync(northbound: Northbound, *, dry_run: bool = False) -> Plan:
-    """Compare everything of ours and make it right; the marks there were are done with. Raises Unreachable."""
-    with transaction.atomic():
-        marks = list(Change.objects.select_for_update(skip_locked=True).order_by("pk"))
-        rows = wanted.rows(
-            facts.read(None), with_base=True, distributed=bool(options().get("distributed_floating_ips"))
-        )
-        plan = northbound.project(rows, None, dry_run=dry_run)
-        if not dry_run:
-            Change.objects.filter(pk__in=[m.pk for m in marks]).delete()
-            wake_servers({(m.kind, str(m.ident)) for m in marks})
-    return plan
-
-
-def wake_servers(scopes: Iterable[Scope]) -> None:
-    """Operations of servers that wait for their network look again."""
-    ports = [ident for kind, ident in scopes if kind == Dirty.PORT]
-    networks = [ident for kind, ident in scopes if kind == Dirty.NETWORK]
-    servers = set(
-        Port.objects.filter(pk__in=ports, device_owner__startswith=SERVER_PREFIX).values_list("device_id", flat=True)
-    )
-    if networks:
-        waiting = Port.objects.filter(network__in=networks, device_owner__startswith=SERVER_PREFIX)
-        servers |= set(waiting.exclude(status=PortStatus.ACTIVE).values_list("device_id", flat=True))
-    for server in servers:
-        operation_wake(context.system(), subject_type="server", subject_id=server)
-
-
 def record_status(ups: Mapping[str, bool]) -> None:
     """Write what OVN says about ports, where it is news."""
     idents = {}
@@ -255,3 +203,6 @@ def record_status(ups: Mapping[str, bool]) -> None:
             live.notify(port.project_id or "", "port", port.pk)
             if port.device_owner.startswith(SERVER_PREFIX):
                 operation_wake(context.system(), subject_type="server", subject_id=port.device_id)
+
+
+daemon("network.projector", run)
