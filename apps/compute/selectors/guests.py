@@ -11,6 +11,7 @@ from apps.compute.models import Server
 from apps.compute.selectors._common import as_uuid
 from apps.core.context import RequestContext
 from apps.core.transactions import internal
+from apps.hosts.models import Host
 from apps.network.models import Port
 
 
@@ -34,6 +35,11 @@ def guest_by_address(ctx: RequestContext, *, network_id: UUID, address: str, hos
         if any(_covers(pair["ip_address"], asked) for pair in pairs):
             return None
     return Server.objects.filter(pk=as_uuid(port.device_id), host_name=host_name).first()
+
+
+def image_is_used(host: Host, image_id: UUID) -> bool:
+    """Is a server that starts from the image placed on the host? The host may fetch it then."""
+    return Server.objects.filter(host_name=host.name, image_id=image_id).exists()
 
 
 def _covers(prefix: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
