@@ -126,6 +126,9 @@ class Compute(Section, frozen=True, kw_only=True):
     cpu_overcommit: Annotated[float, msgspec.Meta(description="Virtual CPUs per CPU of a host.", ge=0.1, le=64)] = 4.0
     ram_overcommit: Annotated[float, msgspec.Meta(description="Guest memory per memory of a host.", ge=0.1, le=8)] = 1.0
     reserved_ram_mib: Annotated[int, msgspec.Meta(description="Memory of a host kept from guests.", ge=0)] = 512
+    repair_guests: Annotated[
+        bool, msgspec.Meta(description="Make a guest anew that vanished from its host; if false, it gets a fault.")
+    ] = True
 
 
 class Security(Section, frozen=True, kw_only=True):

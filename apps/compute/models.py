@@ -229,3 +229,16 @@ class ConsoleSession(UuidModel, TimestampedModel):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.server_id}"
+
+
+class ReconciledBoot(models.Model):
+    """The start of a host's worker whose first inventory was looked at.
+
+    A guest that is off in that first one lost its power with the host; one that goes off later went by itself.
+    """
+
+    host_name = models.CharField(primary_key=True, max_length=255)
+    boot_id = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return self.host_name

@@ -17,15 +17,18 @@ from agents.contracts import (
     Domain,
     DomainReady,
     EnsureDisks,
+    Inventory,
     Power,
     ReadConsoleLog,
     RebootDomain,
     RemoveDisks,
     RemoveDomain,
+    ReportInventory,
 )
 from apps.compute.models import Server, ServerDeleted, ServerGroup
 from apps.compute.services.consoles import READ_LOG
 from apps.compute.services.creating import CREATE
+from apps.compute.services.inspecting import INSPECT
 from apps.compute.services.interfaces import ATTACH, DETACH
 from apps.compute.services.servers import DELETE, database_time, locked_row, touched
 from apps.compute.states import STATE_OF_POWER, GroupPolicy, ServerState
@@ -38,6 +41,7 @@ from apps.operations.registry import Agent, Local, Saga, Wait, register
 from apps.operations.view import Failure, Op
 
 REPAIR = "compute.server.repair"
+REMOVE = "compute.guest.remove"
 
 
 PROJECTED_WITHIN_S = 60
@@ -475,6 +479,34 @@ SERVER_REPAIR = Saga(
 )
 
 
+GUEST_REMOVE = Saga(
+    REMOVE,
+    title="Remove a guest that is left over",
+    forward_only=True,
+    cancellable=False,
+    locks=None,
+    steps=(
+        Agent("domain", "compute.remove_domain", target=lambda op: op.input["host"], message=remove_domain_message),
+        Agent("disks", "compute.remove_disks", target=lambda op: op.input["host"], message=remove_disks_message),
+    ),
+)
+HOST_INSPECT = Saga(
+    INSPECT,
+    title="Inspect host",
+    tries=1,
+    steps=(
+        Agent(
+            "report",
+            "inventory.report",
+            target=lambda op: op.subject_id,
+            message=lambda op: ReportInventory(asked_at=op.input["asked_at"]),
+            returns=Inventory,
+            deadline_s=30,
+        ),
+    ),
+)
+
+
 # --- console log -----------------------------------------------------------------------------------
 
 
@@ -508,5 +540,7 @@ register(
     SERVER_ATTACH,
     SERVER_DETACH,
     SERVER_REPAIR,
+    GUEST_REMOVE,
+    HOST_INSPECT,
     CONSOLE_LOG_READ,
 )

@@ -9,6 +9,7 @@ from apps.core.api import types as t
 from apps.core.api.links import nova_member_links
 from apps.core.api.resource import ABSENT, CREATE, DETAIL, LIST, SHOW, UPDATE, Env, F, Resource, Row
 
+_IDENT = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\w.\-]([\w.\- ]*[\w.\-])?$"}
 PREFIX = "/compute/v2.1"
 NAME = t.text(255, least=1, pattern=r"^\S(.*\S)?$")
 MOST = 2**31 - 1
@@ -52,7 +53,7 @@ FLAVOR = Resource(
         F("name", NAME, on=(CREATE,), required=True),
         F(
             "id",
-            t.Type({"anyOf": [t.text(255, least=1, pattern=r"^[a-zA-Z0-9.\-_]([a-zA-Z0-9.\-_ ]*[a-zA-Z0-9.\-_])?$").schema,
+            t.Type({"anyOf": [_IDENT,
                               {"type": "integer"}, {"type": "null"}]}),
             on=(CREATE,),
             arg="flavor_id",

@@ -34,15 +34,28 @@ SERVER_GROUP = Resource(
         F("rules", since=(2, 64)),
         F("name", t.text(255, least=1, pattern=r"^\S(.*\S)?$"), on=(CREATE,), required=True),
         F("policies", _one_policy(_HARD), on=(CREATE,), required=True, until=(2, 14)),
-        F("policies", _one_policy(p.value for p in GroupPolicy), on=(CREATE,), required=True, since=(2, 15), until=(2, 63)),
+        F(
+            "policies",
+            _one_policy(p.value for p in GroupPolicy),
+            on=(CREATE,),
+            required=True,
+            since=(2, 15),
+            until=(2, 63),
+        ),
         F("policy", t.enum(GroupPolicy), on=(CREATE,), required=True, since=(2, 64)),
         F(
             "rules",
-            t.shape({"max_server_per_host": t.Type({"anyOf": [t.integer(1, 1000).schema, {"type": "string", "pattern": "^[1-9][0-9]*$"}]})}),
+            t.shape(
+                {
+                    "max_server_per_host": t.Type(
+                        {"anyOf": [t.integer(1, 1000).schema, {"type": "string", "pattern": "^[1-9][0-9]*$"}]}
+                    )
+                }
+            ),
             on=(CREATE,),
             since=(2, 64),
         ),
     ),
     noun="server group",
     default_sort=("created_at", "id"),
-)  # fmt: skip
+)
