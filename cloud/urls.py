@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("openapi.json", OpenApi.as_view()),
     path("identity", include("apps.identity.api.urls")),
     path("image", include("apps.image.api.urls")),
+    path("networking", include("apps.network.api.urls")),
     path("compute", include("apps.compute.api.urls")),
     path("internal/host/v1/", include("apps.hosts.api.host")),
     path("internal/host/v1/", include("apps.compute.api.host")),

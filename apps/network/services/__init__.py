@@ -1,6 +1,6 @@
 """Writes of the network service, one module per noun."""
 
-from apps.network.services.common import CHANNEL, QUOTA_DEFAULTS, mark
+from apps.network.services.common import CHANNEL, QUOTA_DEFAULTS, create_many, mark, missing
 from apps.network.services.floating import floatingip_create, floatingip_delete, floatingip_update
 from apps.network.services.groups import (
     default_group,
@@ -45,7 +45,7 @@ from apps.network.services.subnets import subnet_create, subnet_delete, subnet_u
 from apps.network.services.tags import tag_add, tag_list, tag_remove, tags_set
 
 __all__ = [
-    "CHANNEL", "QUOTA_DEFAULTS", "default_group", "floatingip_create", "floatingip_delete", "floatingip_update", "mark",
+    "CHANNEL", "QUOTA_DEFAULTS", "create_many", "default_group", "floatingip_create", "floatingip_delete", "floatingip_update", "mark", "missing",
     "network_create", "network_delete", "network_update", "port_create", "port_delete", "port_update", "projected",
     "protocol_number", "quota_defaults", "quota_details", "quota_get", "quota_list", "quota_reset", "quota_update",
     "router_add_interface", "router_add_routes", "router_create", "router_delete", "router_remove_interface",
