@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from apps.core.api.openapi import OpenApi
+from apps.compute.web.urls import site as consoles
 from apps.dashboard.web.urls import site
 
 handler404 = "apps.core.api.faults.not_found"
@@ -20,6 +21,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("internal/host/v1/", include("apps.compute.api.host")),
     path("internal/host/v1/", include("apps.image.api.host")),
     *site,
+    *consoles,
     path(
         "p/<str:project>/",
         include(
@@ -27,6 +29,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
                 path("", include("apps.dashboard.web.urls")),
                 path("", include("apps.operations.web.urls")),
                 path("", include("apps.hosts.web.urls")),
+                path("", include("apps.image.web.urls")),
+                path("", include("apps.network.web.urls")),
+                path("", include("apps.compute.web.urls")),
             ]
         ),
     ),

@@ -13,7 +13,7 @@ from apps.compute import selectors, services
 from apps.compute.models import Flavor
 from apps.core.context import RequestContext
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, FormPage, ListPage
+from apps.core.web.pages import ActPage, FormPage, ListPage, said
 from apps.core.web.tables import Action, Column, Empty, Table
 from apps.hosts import selectors as hosts
 
@@ -98,4 +98,4 @@ class FlavorCreate(FormPage):
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         made = services.flavor_create(self.ctx, **form.cleaned_data)
-        return self.url("compute:flavors"), f"{_('Created')} · {made.name}"
+        return self.url("compute:flavors"), said(_("Created"), made.name)

@@ -15,7 +15,7 @@ from apps.compute.models import KeyPair
 from apps.core.context import RequestContext
 from apps.core.errors import KumoError
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, FormPage, ListPage, put_error
+from apps.core.web.pages import ActPage, FormPage, ListPage, put_error, said
 from apps.core.web.tables import Action, Column, Empty, Table
 
 TABLE = Table(
@@ -102,7 +102,7 @@ class KeyPairCreate(FormPage):
             put_error(form, error)
             return self.show(form, 422)
         if not made.private_key:
-            return self.answer(self.url("compute:key-pairs"), ("success", f"{_('Added')} · {given['name']}"))
+            return self.answer(self.url("compute:key-pairs"), ("success", said(_("Added"), given["name"])))
         response = self.render("compute/key_pair_made.html", title=given["name"], private_key=made.private_key)
         response["Cache-Control"] = "no-store"
         return response

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
-from django.db.models import OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext
@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.compute import selectors, services
 from apps.compute.models import Server
 from apps.compute.resources import SERVER
-from apps.compute.resources.expressions import progress, task
+from apps.compute.resources.expressions import progress, server_addresses, task
 from apps.compute.states import ALLOWED, ServerState
 from apps.compute.web import words
 from apps.core.context import RequestContext
@@ -27,7 +27,7 @@ from apps.core.web import cells
 from apps.core.web.pages import ActPage, DetailPage, ListPage, Page
 from apps.core.web.raw import document
 from apps.core.web.tables import Action, Column, Empty, Filter, Table
-from apps.network import selectors as network
+from apps.network.models import Port
 from apps.operations import selectors as operations
 
 RAW_VERSION = (2, 72)
@@ -35,7 +35,7 @@ RAW_VERSION = (2, 72)
 
 def annotated(rows: QuerySet[Server]) -> QuerySet[Server]:
     """Servers with what they are busy with and their addresses, in the same query."""
-    return rows.annotate(task=task(), percent=progress(), addresses_json=network.server_addresses(OuterRef("pk")))
+    return rows.annotate(task=task(), percent=progress(), addresses_json=server_addresses())
 
 
 def fits(action: str) -> Callable[[Any], bool]:
@@ -285,7 +285,7 @@ class Network(ServerPage):
     template = "compute/server_network.html"
 
     def more(self, row: Any) -> dict[str, Any]:
-        ports = network.port_list(self.ctx).filter(device_id=str(row.pk)).select_related("network")
+        ports = Port.objects.visible(self.ctx).filter(device_id=str(row.pk)).select_related("network")
         ports = ports.prefetch_related("fixed_ips", "security_groups", "floating_ips")
         return {"ports": ports}
 

@@ -70,22 +70,22 @@ class Page(View):
             shown["sections"] = navigation.sections(self.ctx, self.project, self.nav)
         return HttpResponse(render_to_string(template or self.template, shown, self.request), status=status)
 
-    def answer(self, to: str, *said: tuple[str, str], follow: bool = False) -> HttpResponse:
+    def answer(self, to: str, *words: tuple[str, str], follow: bool = False) -> HttpResponse:
         """After a change: words and a fresh page; scripts get the words in a header and refresh in place.
 
         `follow` makes scripts go to `to` as well.
         """
         if not self.request.headers.get("X-Kumo-Act"):
-            for tone, words in said:
-                messages.add_message(self.request, messages.constants.DEFAULT_LEVELS[tone.upper()], words)
+            for tone, text in words:
+                messages.add_message(self.request, messages.constants.DEFAULT_LEVELS[tone.upper()], text)
             return redirect(to)
         response = HttpResponse(status=204)
         if follow:
-            for tone, words in said:
-                messages.add_message(self.request, messages.constants.DEFAULT_LEVELS[tone.upper()], words)
+            for tone, text in words:
+                messages.add_message(self.request, messages.constants.DEFAULT_LEVELS[tone.upper()], text)
             response["X-Kumo-Location"] = to
         else:
-            response["X-Kumo-Toasts"] = quote(json.dumps(said))
+            response["X-Kumo-Toasts"] = quote(json.dumps(words))
         return response
 
 
@@ -225,20 +225,17 @@ class ActPage(Page):
         rows = self._rows(picked)
         if chosen.asks and "sure" not in request.POST:
             return redirect(f"{request.path}?{urlencode([('id', i) for i in picked])}")
-        said, done = [], 0
+        words, done = [], 0
         for row in rows:
             try:
                 chosen.call(self.ctx, row)
                 done += 1
             except KumoError as error:
-                said.append(("error", f"{_name(row)}: {error}"))
+                words.append(("error", f"{_name(row)}: {error}"))
         if done and chosen.done:
-            said.insert(
-                0, ("success", f"{chosen.done} · {_name(rows[0])}" if len(rows) == 1 else f"{chosen.done} · {done}")
-            )
-        return self.answer(
-            self._return_to(), *said, follow=bool(request.POST.get("next")) and not (len(said) > bool(done))
-        )
+            words.insert(0, ("success", said(chosen.done, _name(rows[0]) if len(rows) == 1 else done)))
+        follow = bool(request.POST.get("next")) and done == len(rows)
+        return self.answer(self._return_to(), *words, follow=follow)
 
     def _return_to(self) -> str:
         wanted = self.request.POST.get("next", "")
@@ -367,6 +364,11 @@ class FormPage(Page):
             except KumoError as error:
                 put_error(form, error)
         return self.show(form, 422)
+
+
+def said(word: Any, what: object) -> str:
+    """`Created · web-1`: what was done, and to what."""
+    return f"{word} · {what}"
 
 
 def put_error(form: forms.Form, error: KumoError) -> None:

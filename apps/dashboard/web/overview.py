@@ -1,4 +1,4 @@
-"""The first page of a project."""
+"""The first page of a project: what it has, what it does, what needs somebody, and the first step when it is empty."""
 
 from __future__ import annotations
 
@@ -6,14 +6,34 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.web.pages import Page
+from apps.dashboard import selectors
+
+STATES = {
+    "building": ("busy", _("Building")),
+    "active": ("ok", _("Active")),
+    "paused": ("idle", _("Paused")),
+    "suspended": ("idle", _("Suspended")),
+    "shutoff": ("off", _("Shut off")),
+    "error": ("bad", _("Error")),
+}
 
 
 class Overview(Page):
-    """What the project has, and what needs somebody."""
-
-    template = "core/frame.html"
+    template = "dashboard/overview.html"
     title = _("Overview")
     nav = "dashboard:overview"
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        return self.render()
+        steps = selectors.next_steps(self.ctx)
+        counts = selectors.server_counts(self.ctx)
+        return self.render(
+            quotas=selectors.quotas(self.ctx),
+            counts=[(state, *STATES[state], n) for state, n in counts.items()],
+            servers=sum(counts.values()),
+            recent=selectors.recent_servers(self.ctx),
+            tasks=selectors.running(self.ctx),
+            attention=selectors.attention(self.ctx),
+            steps=steps,
+            empty=steps["server"],
+            cloud=selectors.cloud(self.ctx) if self.allowed("hosts:list") else None,
+        )

@@ -15,10 +15,10 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, one
+from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, one, said
 from apps.core.web.tables import Action, Column, Empty, Table
-from apps.network import selectors, services
-from apps.network.models import Network, Router, Subnet
+from apps.network import services
+from apps.network.models import Network, Port, Router, Subnet
 from apps.network.states import Owner
 
 FREE_RANGE = "10.{}.0.0/24"
@@ -85,7 +85,7 @@ class Networks(ListPage):
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[Network]:
         mine = Q(project_id=ctx.project_id) | Q(shared=True) | Q(external=True)
-        return selectors.network_list(ctx).filter(mine).prefetch_related("subnets")
+        return Network.objects.visible(ctx).filter(mine).prefetch_related("subnets")
 
 
 class NetworksAct(ActPage):
@@ -121,7 +121,7 @@ def free_range(ctx: RequestContext) -> str:
 
 def external_networks(ctx: RequestContext) -> QuerySet[Network]:
     """Networks that lead to the outside."""
-    return selectors.network_list(ctx).filter(external=True).order_by("name")
+    return Network.objects.visible(ctx).filter(external=True).order_by("name")
 
 
 class NetworkCreate(FormPage):
@@ -145,7 +145,7 @@ class NetworkCreate(FormPage):
             made = network_with_subnet(self.ctx, given["name"], given["cidr"], given["dns_nameservers"].split())
             if made[1] is not None and given["router"]:
                 join(self.ctx, given["router"], made[1], given["name"])
-        return self.url("network:network", made[0].pk), f"{_('Created')} · {made[0]}"
+        return self.url("network:network", made[0].pk), said(_("Created"), made[0])
 
 
 def network_with_subnet(ctx: RequestContext, name: str, cidr: str, dns: list[str]) -> tuple[Network, Subnet | None]:
@@ -174,7 +174,7 @@ class NetworkPage(DetailPage):
     live = "network subnet port"
 
     def row(self, ident: Any) -> Network:
-        return one(selectors.network_list(self.ctx), _("network"), ident)
+        return one(Network.objects.visible(self.ctx), _("network"), ident)
 
     def state(self, row: Network) -> Any:
         return kind_cell(row, self) if row.external or row.shared else ""
@@ -190,7 +190,7 @@ class NetworkPage(DetailPage):
         ]
 
     def more(self, row: Network) -> dict[str, Any]:
-        ports = selectors.port_list(self.ctx).filter(network=row).exclude(device_owner=Owner.METADATA)
+        ports = Port.objects.visible(self.ctx).filter(network=row).exclude(device_owner=Owner.METADATA)
         return {
             "subnets": row.subnets.order_by("cidr").prefetch_related("pools"),
             "ports": ports.prefetch_related("fixed_ips").order_by("created_at")[:200],
@@ -229,7 +229,7 @@ class SubnetCreate(FormPage):
             enable_dhcp=given["enable_dhcp"],
             dns_nameservers=given["dns_nameservers"].split(),
         )
-        return self.url("network:network", network), f"{_('Added')} · {given['cidr']}"
+        return self.url("network:network", network), said(_("Added"), given["cidr"])
 
 
 class SubnetDelete(NetworkPage):
@@ -292,7 +292,7 @@ class Routers(ListPage):
 
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[Router]:
-        mine = selectors.router_list(ctx).filter(project_id=ctx.project_id)
+        mine = Router.objects.visible(ctx).filter(project_id=ctx.project_id)
         return mine.select_related("gateway_network").prefetch_related("ports__fixed_ips__subnet")
 
 
@@ -324,7 +324,7 @@ class RouterCreate(FormPage):
         given = form.cleaned_data
         gateway = {"network_id": given["outside"]} if given["outside"] else None
         made = services.router_create(self.ctx, name=given["name"], external_gateway_info=gateway)
-        return self.url("network:router", made.pk), f"{_('Created')} · {made}"
+        return self.url("network:router", made.pk), said(_("Created"), made)
 
 
 class RouterPage(DetailPage):
@@ -333,7 +333,7 @@ class RouterPage(DetailPage):
     live = "router port"
 
     def row(self, ident: Any) -> Router:
-        return one(selectors.router_list(self.ctx), _("router"), ident)
+        return one(Router.objects.visible(self.ctx), _("router"), ident)
 
     def facts(self, row: Router) -> list[tuple[Any, Any]]:
         gateways = [
@@ -351,7 +351,7 @@ class RouterPage(DetailPage):
     def more(self, row: Router) -> dict[str, Any]:
         joined = row.ports.filter(device_owner=Owner.ROUTER_INTERFACE).select_related("network")
         ids = [ip.subnet_id for p in joined for ip in p.fixed_ips.all()]
-        free = selectors.subnet_list(self.ctx).filter(project_id=self.ctx.project_id).exclude(pk__in=ids)
+        free = Subnet.objects.visible(self.ctx).filter(project_id=self.ctx.project_id).exclude(pk__in=ids)
         return {
             "interfaces": joined.prefetch_related("fixed_ips__subnet"),
             "free": free.select_related("network").order_by("cidr"),

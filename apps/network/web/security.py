@@ -14,9 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.context import RequestContext
 from apps.core.errors import KumoError
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, one, put_error
+from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, one, put_error, said
 from apps.core.web.tables import Action, Column, Empty, Table
-from apps.network import selectors, services
+from apps.network import services
 from apps.network.models import SecurityGroup, SecurityGroupRule
 
 # Name of a preset → what it lets in: protocol, first port, last port.
@@ -76,7 +76,7 @@ class SecurityGroups(ListPage):
 
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[SecurityGroup]:
-        mine = selectors.security_group_list(ctx).filter(project_id=ctx.project_id)
+        mine = SecurityGroup.objects.visible(ctx).filter(project_id=ctx.project_id)
         return mine.annotate(rule_count=Count("rules", distinct=True), port_count=Count("ports", distinct=True))
 
 
@@ -99,7 +99,7 @@ class GroupCreate(FormPage):
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         made = services.security_group_create(self.ctx, **form.cleaned_data)
-        return self.url("network:security-group", made.pk), f"{_('Created')} · {made}"
+        return self.url("network:security-group", made.pk), said(_("Created"), made)
 
 
 class RuleForm(forms.Form):
@@ -179,7 +179,7 @@ class GroupPage(DetailPage):
     live = "security_group"
 
     def row(self, ident: Any) -> SecurityGroup:
-        return one(selectors.security_group_list(self.ctx), _("security group"), ident)
+        return one(SecurityGroup.objects.visible(self.ctx), _("security group"), ident)
 
     def facts(self, row: SecurityGroup) -> list[tuple[Any, Any]]:
         return [

@@ -4,7 +4,7 @@ from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.web import navigation, palette
-from apps.network import selectors
+from apps.network.models import FloatingIp
 from apps.network.web import floating, networks, security
 
 app_name = "network"
@@ -66,7 +66,7 @@ palette.searcher(
             (f.port.device_id,) if f.port_id and f.port.device_id else (),
             "globe",
         )
-        for f in selectors.floatingip_list(ctx)
+        for f in FloatingIp.objects.visible(ctx)
         .filter(project_id=ctx.project_id, floating_ip_address__startswith=words)
         .select_related("port")[: palette.MOST]
     ],
