@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db import transaction
@@ -88,7 +89,9 @@ def server_console_open(ctx: RequestContext, *, server_id: str, kind: ConsoleKin
         kind=kind,
         expires_at=Now() + timedelta(minutes=TOKEN_MINUTES),
     )
-    return Console(kind, f"{settings.CONFIG.public.url}/console?token={token}")
+    # `path` is how noVNC's own page, and clients that imitate it, find the WebSocket.
+    query = urlencode({"path": f"console/ws?token={token}"})
+    return Console(kind, f"{settings.CONFIG.public.url}/console?{query}")
 
 
 @internal("the daemon that hears of browsers which used their token")

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.web.pages import Page
-from apps.dashboard import selectors
+from apps.dashboard import summary
 
 STATES = {
     "building": ("busy", _("Building")),
@@ -24,16 +24,16 @@ class Overview(Page):
     nav = "dashboard:overview"
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        steps = selectors.next_steps(self.ctx)
-        counts = selectors.server_counts(self.ctx)
+        steps = summary.next_steps(self.ctx)
+        counts = summary.server_counts(self.ctx)
         return self.render(
-            quotas=selectors.quotas(self.ctx),
+            quotas=summary.quotas(self.ctx),
             counts=[(state, *STATES[state], n) for state, n in counts.items()],
             servers=sum(counts.values()),
-            recent=selectors.recent_servers(self.ctx),
-            tasks=selectors.running(self.ctx),
-            attention=selectors.attention(self.ctx),
+            recent=summary.recent_servers(self.ctx),
+            tasks=summary.running(self.ctx),
+            attention=summary.attention(self.ctx),
             steps=steps,
             empty=steps["server"],
-            cloud=selectors.cloud(self.ctx) if self.allowed("hosts:list") else None,
+            cloud=summary.cloud(self.ctx) if self.allowed("hosts:list") else None,
         )

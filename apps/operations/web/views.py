@@ -23,6 +23,7 @@ from apps.operations.states import UNFINISHED, Status
 from apps.operations.web import words
 
 SHOWN_IN_LOG = 12
+UNTOLD = ("console_log",)  # reads that pass through the engine change nothing
 
 
 def subject_link(row: Operation, page: Page) -> Any:
@@ -131,7 +132,8 @@ class Operations(ListPage):
 
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[Operation]:
-        return selectors.operation_list(ctx).filter(project_id=ctx.project_id, parent_id=None)
+        mine = selectors.operation_list(ctx).filter(project_id=ctx.project_id, parent_id=None)
+        return mine.exclude(subject_type__in=UNTOLD)
 
 
 class AllOperations(Operations):

@@ -76,6 +76,7 @@ def recent_servers(ctx: RequestContext) -> list[Server]:
 def running(ctx: RequestContext) -> list[Operation]:
     """What the project is busy with, and what it did last."""
     mine = operations.operation_list(ctx).filter(project_id=ctx.project_id, parent_id=None)
+    mine = mine.exclude(subject_type="console_log")  # a read that passes through the engine
     return list(mine.order_by("-created_at", "-pk")[:RECENT])
 
 
