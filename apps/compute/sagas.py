@@ -6,6 +6,7 @@ Changing power: one verb that makes the host match what the operation wants. Del
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -435,11 +436,19 @@ def _domain_step(message: Callable[[Op], Domain]) -> Agent:
     )
 
 
+def drop_port(op: Op, failure: Failure) -> None:
+    """The port was taken before the first step, so it is given back after the last undo."""
+    if Server.objects.filter(pk=op.subject_id).exists():
+        with contextlib.suppress(NotFound):
+            release_port(op)
+
+
 SERVER_ATTACH = Saga(
     ATTACH,
     title="Attach interface",
+    on_failed=drop_port,
     steps=(
-        Local("port", do=bind_new_port, undo=release_port),
+        Local("port", do=bind_new_port),
         Wait("network", is_projected, deadline_s=PROJECTED_WITHIN_S),
         Agent(
             "domain",
