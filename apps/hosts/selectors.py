@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import le
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import F, QuerySet, Sum
 from django.http import HttpRequest
 
+from apps.core import policy
 from apps.core.context import RequestContext
 from apps.core.errors import Forbidden, NotFound
 from apps.core.transactions import selector
@@ -93,6 +94,66 @@ def disagreements(ctx: RequestContext) -> list[dict[str, Any]]:
         if claimed != host.used:
             found.append({"host": host.name, "used": host.used, "claimed": claimed})
     return found
+
+
+# --- as placement sees it ---------------------------------------------------------------------------
+
+
+@selector("placement:resource_providers:list")
+def provider_list(
+    ctx: RequestContext, *, name: str = "", ident: str = "", room: Mapping[str, int] | None = None
+) -> list[Host]:
+    """Hosts as resource providers: by name, by id, and with room for what is named (`{"vcpus": 2, …}`)."""
+    hosts = Host.objects.order_by("name")
+    if name:
+        hosts = hosts.filter(name=name)
+    if ident:
+        hosts = hosts.filter(pk=_uuid("resource provider", ident))
+    return [h for h in hosts if all(h.capacity[r] - h.used[r] >= n for r, n in (room or {}).items())]
+
+
+@selector("placement:resource_providers:show")
+def provider_get(ctx: RequestContext, *, ident: str) -> Host:
+    """One host as a resource provider. Raises NotFound."""
+    found = Host.objects.filter(pk=_uuid("resource provider", ident)).first()
+    if found is None:
+        raise NotFound("resource provider", ident)
+    return found
+
+
+@selector("placement:allocation_candidates:list")
+def candidate_list(ctx: RequestContext, *, room: Mapping[str, int]) -> list[Host]:
+    """Hosts on which a claim of that size could succeed now."""
+    wanted = {"vcpus": 0, "ram_mib": 0, "disk_gib": 0} | dict(room)
+    taking = Host.objects.filter(state=HostState.UP, mode=HostMode.ENABLED).order_by("name")
+    return [h for h in taking if all(h.capacity[r] - h.used[r] >= n for r, n in wanted.items())]
+
+
+@selector("placement:allocations:list")
+def consumer_get(ctx: RequestContext, *, consumer: str) -> Claim | None:
+    """What a consumer holds, or None. Raises NotFound for what cannot be an id."""
+    claims = Claim.objects.select_related("host")
+    return claims.filter(consumer_id=_uuid("consumer", consumer)).first()
+
+
+@selector("placement:usages")
+def project_usage(ctx: RequestContext, *, project_id: str) -> dict[str, int]:
+    """What a project's servers hold: `{"vcpus", "ram_mib", "disk_gib"}`. Raises Forbidden for another's."""
+    policy.enforce(ctx, "placement:usages", {"project_id": project_id})
+    sums = Claim.objects.filter(project_id=project_id).aggregate(
+        vcpus=Sum("vcpus"), ram_mib=Sum("ram_mib"), disk_gib=Sum("disk_gib")
+    )
+    return {name: value or 0 for name, value in sums.items()}
+
+
+def _uuid(noun: str, text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(noun, text) from None
+
+
+# --- who asks --------------------------------------------------------------------------------------
 
 
 def host_of_request(request: HttpRequest) -> Host:
