@@ -99,7 +99,6 @@ PORT_OF_FLOATING = related(
     JSONField(),
     "port_id",
 )
-_TIME = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
 RULES_OF_GROUP = related(
     "SELECT COALESCE(jsonb_agg(jsonb_build_object("
     "'id', r.id, 'project_id', r.project_id, 'tenant_id', r.project_id, 'security_group_id', r.security_group_id,"
@@ -107,8 +106,9 @@ RULES_OF_GROUP = related(
     " 'port_range_max', r.port_range_max, 'remote_ip_prefix', r.remote_ip_prefix,"
     " 'normalized_cidr', network(r.remote_ip_prefix::inet)::text, 'remote_group_id', r.remote_group_id,"
     " 'remote_address_group_id', null, 'description', r.description, 'revision_number', r.revision,"
-    f" 'created_at', {_TIME.format('r.created_at')},"
-    f" 'updated_at', {_TIME.format('COALESCE(r.updated_at, r.created_at)')})"
+    " 'created_at', to_char(r.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"
+    " 'updated_at', to_char(COALESCE(r.updated_at, r.created_at) AT TIME ZONE 'UTC',"
+    ' \'YYYY-MM-DD"T"HH24:MI:SS"Z"\'))'
     " ORDER BY r.created_at, r.id), '[]') FROM network_securitygrouprule r WHERE r.security_group_id = {}",
     JSONField(),
 )
@@ -273,7 +273,8 @@ PORT = Resource(
         F("extra_dhcp_opts", OBJECTS, ALL),
         F("binding:vnic_type", t.enum(("normal", "direct", "macvtap", "baremetal", "direct-physical")), ALL,
           source="vnic_type"),
-        F("binding:host_id", TEXT_OR_NULL, ALL, source="host_name", filter="host_name", rule="get_port:binding:host_id"),
+        F("binding:host_id", TEXT_OR_NULL, ALL, source="host_name", filter="host_name",
+          rule="get_port:binding:host_id"),
         F("binding:profile", t.Type({"type": ["object", "null"]}), ALL, source="binding_profile",
           rule="get_port:binding:profile"),
         F("binding:vif_type", t.text(), value=_vif_type, needs=("host_name",), rule="get_port:binding:vif_type"),

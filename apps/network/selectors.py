@@ -32,7 +32,7 @@ from apps.network.states import SERVER_PREFIX
 ROW_LIMIT = 2  # to tell one from several
 
 
-def _identified(ident: str) -> uuid.UUID | None:
+def _identified(ident: str) -> Any:
     """An id from outside; what cannot be one is nobody's."""
     try:
         return uuid.UUID(str(ident))
@@ -272,7 +272,7 @@ def security_groups_of_server(outer_ref: Any) -> Func:
 
 
 @internal("compute's internal API, which answers metadata to hosts")
-def port_owner_by_address(ctx: RequestContext, *, network_id: object, address: str) -> tuple[str, str] | None:
+def port_owner_by_address(ctx: RequestContext, *, network_id: Any, address: str) -> tuple[str, str] | None:
     """Server and project of the one port that has this address on this network; None where none or several claim it."""
     fixed = Port.objects.filter(network_id=network_id, fixed_ips__address=address)
     owners = list(fixed.distinct().values_list("pk", "device_id", "project_id", "device_owner")[:ROW_LIMIT])

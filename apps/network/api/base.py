@@ -56,6 +56,7 @@ class NeutronView(ResourceView):
             raise Invalid(f"Bulk operation needs a list of {self.resource.collection} and nothing else.")
         if len(items) > _MAX_BULK:
             raise Invalid(f"At most {_MAX_BULK} {self.resource.collection} at once.")
+        assert self.calls.create is not None
         arguments = [self._arguments(r.CREATE, {self.resource.member: item}) for item in items]
         made = services.create_many(self.ctx, call=self.calls.create, items=arguments)
         members = [self._written(one, self.show_view)[self.resource.member] for one in made]

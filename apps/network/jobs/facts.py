@@ -177,7 +177,7 @@ def _networks(wanted: Mapping[str, set[str]] | None, of_ports: set[Any]) -> dict
     metadata = FixedIp.objects.filter(port__device_owner=Owner.METADATA).values_list("subnet_id", "address")
     rows = Network.objects.prefetch_related(Prefetch("subnets", Subnet.objects.order_by("created_at", "pk")))
     if wanted is not None:
-        idents = {*wanted[Dirty.NETWORK], *(str(pk) for pk in of_ports)}
+        idents: set[Any] = {*wanted[Dirty.NETWORK], *(str(pk) for pk in of_ports)}
         rows = rows.filter(pk__in=idents)
         metadata = metadata.filter(subnet__network__in=idents)
     found = {str(subnet): str(address) for subnet, address in metadata}
@@ -225,7 +225,7 @@ def _port(row: Port, network: NetworkFact) -> PortFact:
         owner=row.device_owner,
         router=str(row.router_id) if row.router_id else "",
         chassis=row.chassis,
-        groups=tuple(str(g.security_group_id) for g in row.portgroup_set.all()),  # type: ignore[attr-defined]
+        groups=tuple(str(g.security_group_id) for g in row.portgroup_set.all()),
     )
 
 

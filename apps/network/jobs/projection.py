@@ -60,7 +60,7 @@ def sync(northbound: Northbound, *, dry_run: bool = False) -> Plan:
 def wake_servers(scopes: Iterable[Scope]) -> None:
     """Operations of servers that wait for their network look again."""
     ports = [ident for kind, ident in scopes if kind == Dirty.PORT]
-    networks = [ident for kind, ident in scopes if kind == Dirty.NETWORK]
+    networks: list[Any] = [ident for kind, ident in scopes if kind == Dirty.NETWORK]
     servers = set(
         Port.objects.filter(pk__in=ports, device_owner__startswith=SERVER_PREFIX).values_list("device_id", flat=True)
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import uuid
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from apps.network.backends.rows import Join, Ref, Row, Scope
 from apps.network.jobs.facts import (
@@ -195,11 +196,12 @@ def port_rows(port: PortFact) -> list[Row]:
     """The port, a member of its network and its groups, with DHCP options of its own where it has extra ones."""
     scope = (str(Dirty.PORT), port.id)
     on_switch = Join(switch_ref(port.network.id), "ports")
+    columns: dict[str, Any]
     if port.router:
-        columns = {"name": port.id, "type": "router", "addresses": ["router"], "enabled": [port.up]}
-        columns["options"] = {"router-port": f"lrp-{port.id}"}
+        options = {"router-port": f"lrp-{port.id}"}
         if port.owner == Owner.ROUTER_GATEWAY:
-            columns["options"] |= {"nat-addresses": "router", "exclude-lb-vips-from-garp": "true"}
+            options |= {"nat-addresses": "router", "exclude-lb-vips-from-garp": "true"}
+        columns = {"name": port.id, "type": "router", "addresses": ["router"], "enabled": [port.up], "options": options}
         return [Row("Logical_Switch_Port", port.id, scope, columns, (on_switch,), port.name)]
     if port.owner == Owner.METADATA:
         own = " ".join([port.mac, *(address for address, _ in port.addresses)])

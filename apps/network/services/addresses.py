@@ -145,8 +145,8 @@ def wishes(requested: Sequence[Mapping[str, Any]], subnets: Sequence[Subnet], po
             if subnet is None:
                 find(Subnet.objects.all(), "subnet", subnet_id)
                 raise Invalid(
-                    f"Invalid input for operation: Failed to create port on network {port.network_id}, because fixed_ips "
-                    f"included invalid subnet {subnet_id}.",
+                    f"Invalid input for operation: Failed to create port on network {port.network_id}, because "
+                    f"fixed_ips included invalid subnet {subnet_id}.",
                     field="fixed_ips",
                     code="InvalidInput",
                 )

@@ -175,7 +175,7 @@ def touch(rows: models.QuerySet[Any]) -> None:
     rows.update(revision=models.F("revision") + 1, updated_at=Now())
 
 
-def mark(kind: Dirty, *idents: object) -> None:
+def mark(kind: Dirty, *idents: Any) -> None:
     """Tell the projector, once this transaction commits, that these things are to be projected again."""
     if not idents:
         return

@@ -115,8 +115,8 @@ def _lead(ctx: RequestContext, floating: FloatingIp, port_id: str, fixed_ip_addr
     ).exclude(pk=floating.pk)
     if other := taken.first():
         raise in_use(
-            f"Cannot associate floating IP {floating.floating_ip_address} ({floating.pk}) with port {port.pk} using fixed "
-            f"IP {fixed.address}, as that fixed IP already has a floating IP ({other.pk}) on external network "
+            f"Cannot associate floating IP {floating.floating_ip_address} ({floating.pk}) with port {port.pk} using "
+            f"fixed IP {fixed.address}, as that fixed IP already has a floating IP ({other.pk}) on external network "
             f"{floating.floating_network_id}.",
             "FloatingIPPortAlreadyAssociated",
         )
@@ -167,8 +167,8 @@ def _router_between(fixed: FixedIp, floating: FloatingIp) -> Router:
     router = at_gateway.first() or routers.first()
     if router is None:
         raise NotFound(
-            f"External network {floating.floating_network_id} is not reachable from subnet {fixed.subnet_id}. Therefore, "
-            f"port {fixed.port_id} cannot be associated with a Floating IP; a router between them",
+            f"External network {floating.floating_network_id} is not reachable from subnet {fixed.subnet_id}. "
+            f"Therefore, port {fixed.port_id} cannot be associated with a Floating IP; a router between them",
             code="ExternalGatewayForFloatingIPNotFound",
         )
     return router

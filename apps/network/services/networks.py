@@ -175,7 +175,8 @@ def _check_no_gateways(network: Network) -> None:
         or FloatingIp.objects.filter(floating_network=network).exists()
     ):
         raise in_use(
-            f"External network {network.pk} cannot be updated to be made non-external, since it has existing gateway ports.",
+            f"External network {network.pk} cannot be updated to be made non-external, since it has existing "
+            "gateway ports.",
             "ExternalNetworkInUse",
         )
 

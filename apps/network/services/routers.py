@@ -73,7 +73,7 @@ def router_update(ctx: RequestContext, *, router_id: str, if_revision: int | Non
     router = find(Router.objects.visible(ctx), "router", router_id, lock=True)
     guard(ctx, "update_router", router)
     check_revision(router, if_revision)
-    kind = {k: values.pop(k) for k in ("distributed", "ha") if k in values}
+    kind: dict[str, Any] = {k: values.pop(k) for k in ("distributed", "ha") if k in values}
     guard_attributes(ctx, "update_router", kind, {}, target(router))
     _check_kind(kind.get("distributed"), kind.get("ha"))
     gateway = values.pop("external_gateway_info", DEFAULT)
@@ -338,7 +338,8 @@ def _held(router: Router, subnet_id: str | None, port_id: str | None) -> Port:
     """The interface that is meant. Raises NotFound, Conflict."""
     mine = router.ports.filter(device_owner=Owner.ROUTER_INTERFACE)
     if port_id:
-        port = mine.filter(pk=identified(port_id)).first()
+        key = identified(port_id)
+        port = mine.filter(pk=key).first() if key else None
         if port is None:
             raise NotFound(
                 f"Router {router.pk} does not have an interface with id", port_id, code="RouterInterfaceNotFound"
@@ -362,14 +363,15 @@ def _check_interface_unused(router: Router, port: Port) -> None:
     floating = FloatingIp.objects.filter(router=router, port__fixed_ips__subnet_id__in=[s for s, _ in subnets])
     if floating.exists():
         raise in_use(
-            f"Router interface for subnet {subnets[0][0]} on router {router.pk} cannot be deleted, as it is required by "
+            f"Router interface for subnet {subnets[0][0]} on router {router.pk} cannot be deleted, as it is required "
+            "by "
             "one or more floating IPs.",
             "RouterInterfaceInUseByFloatingIP",
         )
     for route in router.routes:
         if any(ipaddress.ip_address(route["nexthop"]) in ipaddress.ip_network(cidr) for _, cidr in subnets):
             raise in_use(
-                f"Router interface for subnet {subnets[0][0]} on router {router.pk} cannot be deleted, as it is required "
-                "by one or more routes.",
+                f"Router interface for subnet {subnets[0][0]} on router {router.pk} cannot be deleted, as it is "
+                "required by one or more routes.",
                 "RouterInterfaceInUseByRoute",
             )

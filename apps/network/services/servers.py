@@ -97,7 +97,8 @@ def _make(
     caller: RequestContext, item: Mapping[str, Any], server_id: object, zone: str, groups: list[str] | None
 ) -> Port:
     network_id = item.get("uuid") or item.get("network")
-    network = Network.objects.visible(caller).filter(pk=identified(network_id)).first()
+    key = identified(network_id)
+    network = Network.objects.visible(caller).filter(pk=key).first() if key else None
     if network is None:
         raise Invalid(f"Network {network_id} could not be found.")
     if network.external and not network.shared and network.project_id != caller.project_id and not caller.is_admin:
@@ -105,6 +106,7 @@ def _make(
     if not network.subnets.exists():
         raise Invalid(f"Network {network_id} requires a subnet in order to boot instances on.")
     fixed = item.get("fixed_ip")
+    chosen: dict[str, Any] = {"fixed_ips": [{"ip_address": fixed}]} if fixed else {}
     try:
         port = port_create(
             caller,
@@ -112,7 +114,7 @@ def _make(
             device_id=str(server_id),
             device_owner=f"{SERVER_PREFIX}{zone}",
             security_groups=groups or None if network.port_security_enabled else None,
-            **({"fixed_ips": [{"ip_address": fixed}]} if fixed else {}),
+            **chosen,
         )
     except OverNetworkQuota as error:
         raise OverQuota("port", used=error.used, wanted=error.wanted, limit=error.limit) from error

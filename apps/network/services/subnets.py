@@ -136,8 +136,8 @@ def _check_modes(prefix: Prefix, enable_dhcp: bool, ra_mode: str | None, address
             raise Invalid(f"Invalid input for operation: {value} is not an IPv6 mode.", code="InvalidInput")
     if ra_mode and address_mode and ra_mode != address_mode:
         raise Invalid(
-            f"Invalid input for operation: ipv6_ra_mode set to '{ra_mode}' with ipv6_address_mode set to '{address_mode}' "
-            "is not valid. If both attributes are set, they must be the same value.",
+            f"Invalid input for operation: ipv6_ra_mode set to '{ra_mode}' with ipv6_address_mode set to "
+            f"'{address_mode}' is not valid. If both attributes are set, they must be the same value.",
             code="InvalidInput",
         )
     if not enable_dhcp:
@@ -148,8 +148,8 @@ def _check_modes(prefix: Prefix, enable_dhcp: bool, ra_mode: str | None, address
         )
     if {ra_mode, address_mode} & set(AUTO_MODES) and prefix.prefixlen != 64:
         raise Invalid(
-            f"Invalid input for operation: Invalid CIDR {prefix} for IPv6 address mode. OpenStack uses the EUI-64 address "
-            "format, which requires the prefix to be /64.",
+            f"Invalid input for operation: Invalid CIDR {prefix} for IPv6 address mode. OpenStack uses the EUI-64 "
+            "address format, which requires the prefix to be /64.",
             code="InvalidInput",
         )
 
@@ -357,7 +357,8 @@ def subnet_delete(ctx: RequestContext, *, subnet_id: str, if_revision: int | Non
         used = used.filter(port__router__isnull=False)
     if used.exists():
         raise in_use(
-            f"Unable to complete operation on subnet {subnet.pk}: One or more ports have an IP allocation from this subnet.",
+            f"Unable to complete operation on subnet {subnet.pk}: One or more ports have an IP allocation from this "
+            "subnet.",
             "SubnetInUse",
         )
     network = subnet.network
