@@ -57,6 +57,7 @@ CATALOGUE = (
     ("image", "glance", "/image"),
     ("network", "neutron", "/networking"),
     ("compute", "nova", "/compute/v2.1"),
+    ("placement", "placement", "/placement"),
 )
 
 MAX_PROJECT_DEPTH = 5  # projects above each other, without the domain; as Keystone's default
