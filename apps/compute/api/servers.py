@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.compute import selectors, services
+from apps.compute.api import older
 from apps.compute.api.versions import COMPUTE
 from apps.compute.resources import SERVER
 from apps.compute.resources.servers import UPDATED
@@ -50,6 +51,26 @@ GROUP = {
     "required": ["name"],
     "additionalProperties": True,
 }
+
+FLOATING = {
+    "type": "object",
+    "properties": {
+        "address": {"type": "string", "minLength": 1, "maxLength": 45},
+        "fixed_address": {"type": "string", "minLength": 1, "maxLength": 45},
+    },
+    "required": ["address"],
+    "additionalProperties": False,
+}
+
+
+def _floating_ip_add(ctx: Any, *, server_id: str, address: str, fixed_address: str | None = None) -> None:
+    selectors.server_get(ctx, server_id=server_id)
+    older.floating_ip_add(ctx, server_id=server_id, address=address, fixed_address=fixed_address)
+
+
+def _floating_ip_remove(ctx: Any, *, server_id: str, address: str) -> None:
+    selectors.server_get(ctx, server_id=server_id)
+    older.floating_ip_remove(ctx, server_id=server_id, address=address)
 
 
 def _console_body(*types: str) -> dict[str, Any]:
@@ -162,6 +183,8 @@ class Servers(ResourceView):
         "os-resetState": Act(services.server_reset_state, body=RESET),
         "addSecurityGroup": Act(services.server_group_add, body=GROUP),
         "removeSecurityGroup": Act(services.server_group_remove, body=GROUP),
+        "addFloatingIp": Act(_floating_ip_add, body=FLOATING, until=(2, 43)),
+        "removeFloatingIp": Act(_floating_ip_remove, body=FLOATING, until=(2, 43)),
         "os-getConsoleOutput": Act(_console_log, body=LENGTH, status=200, render=lambda text, env: {"output": text}),
         "os-getVNCConsole": Act(_vnc, body=_console_body("novnc"), status=200, until=(2, 5), render=_console("novnc")),
         "os-getSerialConsole": Act(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path, re_path
 
-from apps.compute.api import catalogue, cloud, parts, servers, versions
+from apps.compute.api import catalogue, cloud, older, parts, servers, versions
 
 SERVER = "/servers/<str:server_id>"
 FLAVOR = "/flavors/<str:flavor_id>"
@@ -56,6 +56,22 @@ def _paths(version: str) -> list[URLPattern]:
         path(f"{version}/os-quota-class-sets/<str:name>", cloud.QuotaClassSet.as_view()),
         path(f"{version}/os-simple-tenant-usage", cloud.Usages.as_view()),
         path(f"{version}/os-simple-tenant-usage/<str:project_id>", cloud.Usage.as_view()),
+        path(f"{version}/os-security-groups", older.SecurityGroups.as_view()),
+        path(f"{version}/os-security-groups/<str:ident>", older.SecurityGroupView.as_view()),
+        path(f"{version}/os-security-group-rules", older.SecurityGroupRules.as_view()),
+        path(f"{version}/os-security-group-rules/<str:ident>", older.SecurityGroupRuleView.as_view()),
+        path(f"{version}/os-floating-ips", older.FloatingIps.as_view()),
+        path(f"{version}/os-floating-ips/<str:ident>", older.FloatingIpView.as_view()),
+        path(f"{version}/os-floating-ip-pools", older.FloatingIpPools.as_view()),
+        path(f"{version}/os-networks", older.TenantNetworks.as_view()),
+        path(f"{version}/os-networks/<str:ident>", older.TenantNetworks.as_view()),
+        path(f"{version}/os-tenant-networks", older.TenantNetworks.as_view()),
+        path(f"{version}/os-tenant-networks/<str:ident>", older.TenantNetworks.as_view()),
+        path(f"{version}/images", older.Images.as_view()),
+        path(f"{version}/images/detail", older.Images.as_view(detail=True)),
+        path(f"{version}/images/<str:ident>", older.ImageView.as_view()),
+        path(f"{version}/images/<str:ident>/metadata", older.ImageMetadata.as_view()),
+        path(f"{version}/images/<str:ident>/metadata/<str:key>", older.ImageMetadataItem.as_view()),
         path(f"{version}/extensions", cloud.Extensions.as_view()),
         path(f"{version}/extensions/<str:alias>", cloud.Extensions.as_view()),
     ]
