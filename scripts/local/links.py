@@ -75,11 +75,14 @@ def remove_all(site: Site) -> None:
 def refuse_overlap(site: Site) -> None:
     """Refuse ranges that this machine already routes elsewhere. Raises Failure."""
     mine = set(ours(site))
+    wanted_here = [("KUMO_UNDERLAY", site.underlay)]
+    if not site.outside:  # else the range lives in a namespace of its own
+        wanted_here.append(("KUMO_EXTERNAL", site.external))
     for route in json.loads(run(["ip", "-json", "-4", "route", "show"]).stdout or "[]"):
         if route["dst"] == "default" or route.get("dev") in mine:
             continue
         taken = ipaddress.IPv4Network(route["dst"], strict=False)
-        for name, wanted in (("KUMO_UNDERLAY", site.underlay), ("KUMO_EXTERNAL", site.external)):
+        for name, wanted in wanted_here:
             if wanted.overlaps(taken):
                 raise Failure(
                     f"{wanted} is in use on this machine ({route['dst']} on {route.get('dev')})",
