@@ -13,11 +13,12 @@ from . import central, control, first, nginx, postgres, python, redis, systemd, 
 from .host import Host
 from .memory import report
 from .progress import Background, step, total
-from .run import Failure, run, wait_until
+from .run import Failure, run, wait_until, write
 from .secret import give_to_control_plane
 from .site import CHECKOUT, Site
 from .supervisor import Supervisor
 
+MARK = "kumo-state"  # a file that says: this directory is the state of a cloud, and destroy may remove it
 FREE_MIB = 3000  # what a first start writes: packages' images, databases, a guest's disk
 
 
@@ -68,6 +69,7 @@ def prepare_state(site: Site) -> None:
     """The state directory, with room on its disk, and a checkout that others than root may read."""
     site.state.mkdir(parents=True, exist_ok=True)
     site.state.chmod(0o755)
+    write(site.path(MARK), f"{site.mark}\n")
     for path in (site.run, site.logs):
         path.mkdir(exist_ok=True)
     free_mib = shutil.disk_usage(site.state).free // (1 << 20)
@@ -159,7 +161,7 @@ def destroy(site: Site, *, confirmed: bool) -> int:
     if not site.state.exists():
         print(f"There is nothing at {site.state}.")
         return 0
-    if not (site.state / "services").exists() and any(site.state.iterdir()):
+    if not site.path(MARK).exists():
         raise Failure(f"{site.state} is not the state of a cloud", "set KUMO_STATE to the directory that you mean")
     if not confirmed:
         if not sys.stdin.isatty():

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.local import central, view, wires
+from scripts.local import cloud as local
 from scripts.local.host import Host
 from scripts.local.run import run
 from scripts.local.site import CHECKOUT, Site
@@ -112,6 +113,7 @@ def real_site() -> Iterator[RealSite]:
     site = new_site()
     with reaped(site):
         supervisor = Supervisor(site)
+        local.prepare_state(site)
         view.ensure(site)
         wires.start(site)
         central.start(site, supervisor)
