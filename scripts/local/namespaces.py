@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .run import Failure, run, wait_until
+from .run import Failure, run, succeeds, wait_until
 
 NSFS_MAGIC = "nsfs"
 
@@ -40,12 +40,26 @@ class Namespaces:
         run(["mount", "--make-private", self.directory])
         for kind in self.kinds:
             self.file(kind).touch()
-        pins = [f"--{kind}={self.file(kind)}" for kind in self.kinds]
         try:
-            run(["unshare", *pins, "sh", "-euc", setup])
+            self.unshare()
+            run(self.enter(["sh", "-euc", setup]))
         except Failure:
             self.remove()
             raise
+
+    def unshare(self) -> None:
+        """Create and pin them, bare.
+
+        A mount namespace can be pinned only by an older one, and age is told by an id that recent kernels (6.18)
+        hand out in blocks per CPU. One that was itself made just now (a container's) may thus look younger
+        than its child; on one of the CPUs it does not.
+        """
+        pins = [f"--{kind}={self.file(kind)}" for kind in self.kinds]
+        *others, last = sorted(os.sched_getaffinity(0))
+        for cpu in others:
+            if succeeds(["taskset", "--cpu-list", str(cpu), "unshare", *pins, "true"]):
+                return
+        run(["taskset", "--cpu-list", str(last), "unshare", *pins, "true"])
 
     def enter(self, argv: Sequence[str | Path], directory: Path = Path("/")) -> list[str]:
         """The command that runs `argv` inside, in a directory; it replaces itself, so the process id stays."""
