@@ -18,8 +18,8 @@ from apps.core.context import RequestContext
 from apps.hosts import selectors as hosts
 from apps.hosts.states import HostState
 from apps.identity import services as identity
+from apps.network import selectors as network
 from apps.network import services as network_services
-from apps.network.models import Network
 from apps.operations import selectors as operations
 from apps.operations.models import Operation
 from apps.operations.states import UNFINISHED, Status
@@ -94,7 +94,7 @@ def next_steps(ctx: RequestContext) -> dict[str, bool]:
     return {
         "server": not compute.server_list(ctx).exists(),
         "key": not compute.key_pair_list(ctx).exists(),
-        "network": not Network.objects.visible(ctx).filter(project_id=ctx.project_id).exists(),
+        "network": not network.network_list(ctx).filter(project_id=ctx.project_id).exists(),
     }
 
 

@@ -24,8 +24,8 @@ from apps.hosts import selectors as hosts
 from apps.identity import services as identity
 from apps.image import selectors as images
 from apps.image.models import Image
+from apps.network import selectors as network
 from apps.network import services as network_services
-from apps.network.models import Network, SecurityGroup, Subnet
 
 MAKE = "make"
 NEW_KEY = "new"
@@ -51,8 +51,8 @@ class LaunchForm(forms.Form):
     count = forms.IntegerField(label=_("How many"), min_value=1, max_value=MOST_AT_ONCE, initial=1)
     image = forms.ChoiceField(label=_("Image"))
     flavor = forms.ChoiceField(label=_("Flavor"))
-    networks = forms.MultipleChoiceField(label=_("Networks"), required=False)
-    groups = forms.MultipleChoiceField(label=_("Security groups"), required=False)
+    networks = forms.MultipleChoiceField(label=_("Networks"), required=False, widget=forms.CheckboxSelectMultiple)
+    groups = forms.MultipleChoiceField(label=_("Security groups"), required=False, widget=forms.CheckboxSelectMultiple)
     key = forms.ChoiceField(label=_("Key pair"), required=False)
     key_name = forms.CharField(label=_("Name of the key pair"), max_length=255, required=False)
     public_key = forms.CharField(
@@ -112,9 +112,9 @@ class Offers:
             images.image_list(ctx).filter(status="active", is_hidden=False).order_by("name", "pk")
         )
         self.flavors: list[Flavor] = list(selectors.flavor_list(ctx).order_by("ram_mib", "vcpus", "pk"))
-        usable = Network.objects.visible(ctx).filter(external=False).exclude(subnets=None).distinct()
+        usable = network.network_list(ctx).filter(external=False).exclude(subnets=None).distinct()
         self.networks = [n for n in usable.order_by("name", "pk") if n.project_id == ctx.project_id or n.shared]
-        own = SecurityGroup.objects.visible(ctx).filter(project_id=ctx.project_id)
+        own = network.security_group_list(ctx).filter(project_id=ctx.project_id)
         self.groups = list(own.order_by("name").values_list("name", flat=True)) or ["default"]
         self.keys = list(selectors.key_pair_list(ctx).order_by("name").values_list("name", flat=True))
         self.zones = [z["name"] for z in hosts.zone_list(ctx) if z["available"]]
@@ -196,11 +196,11 @@ class Launch(Page):
         """A network with a range of its own and, where there is an outside, a way there."""
         name = "main"
         made = network_services.network_create(self.ctx, name=name)
-        own = Subnet.objects.visible(self.ctx).filter(project_id=self.ctx.project_id)
+        own = network.subnet_list(self.ctx).filter(project_id=self.ctx.project_id)
         taken = set(own.values_list("cidr", flat=True))
         cidr = next(c for c in (f"10.{n}.0.0/24" for n in range(256)) if c not in taken)
         subnet = network_services.subnet_create(self.ctx, network_id=str(made.pk), name=name, cidr=cidr, ip_version=4)
-        outside = Network.objects.visible(self.ctx).filter(external=True).order_by("name").first()
+        outside = network.network_list(self.ctx).filter(external=True).order_by("name").first()
         if outside is not None:
             gateway = {"network_id": str(outside.pk)}
             router = network_services.router_create(self.ctx, name=name, external_gateway_info=gateway)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
@@ -27,7 +27,7 @@ from apps.core.web import cells
 from apps.core.web.pages import ActPage, DetailPage, ListPage, Page
 from apps.core.web.raw import document
 from apps.core.web.tables import Action, Column, Empty, Filter, Table
-from apps.network.models import Port
+from apps.network import selectors as network
 from apps.operations import selectors as operations
 
 RAW_VERSION = (2, 72)
@@ -125,8 +125,10 @@ TABLE = Table(
         Column(key="status", label=_("Status"), sort="state", cell=words.status),
         Column(key="addresses", label=_("Addresses"), cell=words.address_cell),
         Column(key="flavor", label=_("Flavor"), cell=words.flavor_cell),
-        Column(key="image", label=_("Image"), cell=lambda row, page: row.image.get("name") or cells.NOTHING),
-        Column(key="zone", label=_("Zone"), cell=cells.text("zone")),
+        Column(
+            key="image", label=_("Image"), minor=True, cell=lambda row, page: row.image.get("name") or cells.NOTHING
+        ),
+        Column(key="zone", label=_("Zone"), minor=True, cell=cells.text("zone")),
         Column(key="created", label=_("Age"), sort="created_at", cell=cells.ago("created_at")),
     ),
     sort="-created",
@@ -157,7 +159,7 @@ class Servers(ListPage):
     nav = "compute:servers"
     act = "compute:servers-act"
     table = TABLE
-    create = ("compute:launch", _("Launch"), "os_compute_api:servers:create")
+    create: ClassVar[tuple[str, Any, str] | None] = ("compute:launch", _("Launch"), "os_compute_api:servers:create")
 
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[Server]:
@@ -285,7 +287,7 @@ class Network(ServerPage):
     template = "compute/server_network.html"
 
     def more(self, row: Any) -> dict[str, Any]:
-        ports = Port.objects.visible(self.ctx).filter(device_id=str(row.pk)).select_related("network")
+        ports = network.port_list(self.ctx).filter(device_id=str(row.pk)).select_related("network")
         ports = ports.prefetch_related("fixed_ips", "security_groups", "floating_ips")
         return {"ports": ports}
 

@@ -76,7 +76,9 @@ def address_cell(row: Any, page: Any) -> Any:
         return cells.NOTHING
     shown = cells.lines(
         format_html(
-            '<span class="mono nowrap">{}</span>{}', a["ip"], cells.icon("globe") if a["type"] == "floating" else ""
+            '<span class="nowrap"><span class="mono">{}</span> {}</span>',
+            a["ip"],
+            cells.icon("globe") if a["type"] == "floating" else "",
         )
         for a in found[:2]
     )

@@ -82,7 +82,7 @@ class WebOnlyMiddleware:
         for layer in self.layers if inward else reversed(self.layers):
             answer = getattr(layer, hook, lambda *_: None)(*args)
             if answer is not None:
-                return answer  # type: ignore[no-any-return]
+                return answer
         return None
 
 

@@ -7,7 +7,7 @@ selectors and services as the API. Where the browser asks for a fragment (`HX-Ta
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
@@ -95,12 +95,16 @@ class ListPage(Page):
     template = "core/list.html"
     table: ClassVar[Table]
     create: ClassVar[tuple[str, Text, str] | None] = None  # URL name, label, rule
-    rows: ClassVar[Callable[[RequestContext], QuerySet[Any]]]
     act: ClassVar[str] = ""  # URL name of the act page
     note: ClassVar[Text] = ""
 
+    @staticmethod
+    def rows(ctx: RequestContext) -> QuerySet[Any]:
+        """What the caller may see of it."""
+        raise NotImplementedError
+
     def queryset(self) -> QuerySet[Any]:
-        return type(self).rows(self.ctx)
+        return self.rows(self.ctx)
 
     def get(self, request: HttpRequest) -> HttpResponse:
         table, asked = self.table, request.GET

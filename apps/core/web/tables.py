@@ -24,6 +24,7 @@ class Column:
     sort: str = ""
     lead: bool = False  # the card's heading at phone width
     number: bool = False
+    minor: bool = False  # left out at phone width
 
     def show(self, row: Any, page: Any) -> Any:
         return (self.cell or text(self.key))(row, page)

@@ -21,7 +21,7 @@ from apps.image import selectors, services
 from apps.image.models import Image
 from apps.image.states import ImageStatus, Visibility
 
-STATES = {
+STATES: dict[str, tuple[str, Any]] = {
     ImageStatus.QUEUED: ("idle", _("Without content")),
     ImageStatus.SAVING: ("busy", _("Uploading")),
     ImageStatus.UPLOADING: ("busy", _("Staging")),

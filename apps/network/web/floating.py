@@ -15,7 +15,7 @@ from apps.core.context import RequestContext
 from apps.core.web import cells
 from apps.core.web.pages import ActPage, FormPage, ListPage, said
 from apps.core.web.tables import Action, Column, Empty, Table
-from apps.network import services
+from apps.network import selectors, services
 from apps.network.models import FloatingIp, Port
 from apps.network.states import SERVER_PREFIX
 from apps.network.web.networks import external_networks
@@ -92,7 +92,7 @@ class FloatingIps(ListPage):
 
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[FloatingIp]:
-        mine = FloatingIp.objects.visible(ctx).filter(project_id=ctx.project_id)
+        mine = selectors.floatingip_list(ctx).filter(project_id=ctx.project_id)
         return mine.select_related("floating_network", "port")
 
 
@@ -115,7 +115,7 @@ class FloatingIpForm(forms.Form):
 
 def server_ports(ctx: RequestContext) -> QuerySet[Port]:
     """Ports of the project's servers, which a floating IP may lead to."""
-    mine = Port.objects.visible(ctx).filter(project_id=ctx.project_id, device_owner__startswith=SERVER_PREFIX)
+    mine = selectors.port_list(ctx).filter(project_id=ctx.project_id, device_owner__startswith=SERVER_PREFIX)
     return mine.prefetch_related("fixed_ips").select_related("network").order_by("-created_at")[:200]
 
 

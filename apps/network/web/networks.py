@@ -17,8 +17,8 @@ from apps.core.context import RequestContext
 from apps.core.web import cells
 from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, one, said
 from apps.core.web.tables import Action, Column, Empty, Table
-from apps.network import services
-from apps.network.models import Network, Port, Router, Subnet
+from apps.network import selectors, services
+from apps.network.models import Network, Router, Subnet
 from apps.network.states import Owner
 
 FREE_RANGE = "10.{}.0.0/24"
@@ -85,7 +85,7 @@ class Networks(ListPage):
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[Network]:
         mine = Q(project_id=ctx.project_id) | Q(shared=True) | Q(external=True)
-        return Network.objects.visible(ctx).filter(mine).prefetch_related("subnets")
+        return selectors.network_list(ctx).filter(mine).prefetch_related("subnets")
 
 
 class NetworksAct(ActPage):
@@ -115,13 +115,13 @@ class NetworkForm(forms.Form):
 
 def free_range(ctx: RequestContext) -> str:
     """A private range that the project does not use yet."""
-    used = {s.cidr for s in Subnet.objects.visible(ctx).filter(project_id=ctx.project_id)}
+    used = {s.cidr for s in selectors.subnet_list(ctx).filter(project_id=ctx.project_id)}
     return next((c for c in (FREE_RANGE.format(n) for n in range(256)) if c not in used), "")
 
 
 def external_networks(ctx: RequestContext) -> QuerySet[Network]:
     """Networks that lead to the outside."""
-    return Network.objects.visible(ctx).filter(external=True).order_by("name")
+    return selectors.network_list(ctx).filter(external=True).order_by("name")
 
 
 class NetworkCreate(FormPage):
@@ -174,7 +174,7 @@ class NetworkPage(DetailPage):
     live = "network subnet port"
 
     def row(self, ident: Any) -> Network:
-        return one(Network.objects.visible(self.ctx), _("network"), ident)
+        return one(selectors.network_list(self.ctx), _("network"), ident)
 
     def state(self, row: Network) -> Any:
         return kind_cell(row, self) if row.external or row.shared else ""
@@ -190,7 +190,7 @@ class NetworkPage(DetailPage):
         ]
 
     def more(self, row: Network) -> dict[str, Any]:
-        ports = Port.objects.visible(self.ctx).filter(network=row).exclude(device_owner=Owner.METADATA)
+        ports = selectors.port_list(self.ctx).filter(network=row).exclude(device_owner=Owner.METADATA)
         return {
             "subnets": row.subnets.order_by("cidr").prefetch_related("pools"),
             "ports": ports.prefetch_related("fixed_ips").order_by("created_at")[:200],
@@ -292,7 +292,7 @@ class Routers(ListPage):
 
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[Router]:
-        mine = Router.objects.visible(ctx).filter(project_id=ctx.project_id)
+        mine = selectors.router_list(ctx).filter(project_id=ctx.project_id)
         return mine.select_related("gateway_network").prefetch_related("ports__fixed_ips__subnet")
 
 
@@ -333,7 +333,7 @@ class RouterPage(DetailPage):
     live = "router port"
 
     def row(self, ident: Any) -> Router:
-        return one(Router.objects.visible(self.ctx), _("router"), ident)
+        return one(selectors.router_list(self.ctx), _("router"), ident)
 
     def facts(self, row: Router) -> list[tuple[Any, Any]]:
         gateways = [
@@ -351,7 +351,7 @@ class RouterPage(DetailPage):
     def more(self, row: Router) -> dict[str, Any]:
         joined = row.ports.filter(device_owner=Owner.ROUTER_INTERFACE).select_related("network")
         ids = [ip.subnet_id for p in joined for ip in p.fixed_ips.all()]
-        free = Subnet.objects.visible(self.ctx).filter(project_id=self.ctx.project_id).exclude(pk__in=ids)
+        free = selectors.subnet_list(self.ctx).filter(project_id=self.ctx.project_id).exclude(pk__in=ids)
         return {
             "interfaces": joined.prefetch_related("fixed_ips__subnet"),
             "free": free.select_related("network").order_by("cidr"),

@@ -16,7 +16,7 @@ from apps.core.errors import KumoError
 from apps.core.web import cells
 from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, one, put_error, said
 from apps.core.web.tables import Action, Column, Empty, Table
-from apps.network import services
+from apps.network import selectors, services
 from apps.network.models import SecurityGroup, SecurityGroupRule
 
 # Name of a preset → what it lets in: protocol, first port, last port.
@@ -76,7 +76,7 @@ class SecurityGroups(ListPage):
 
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[SecurityGroup]:
-        mine = SecurityGroup.objects.visible(ctx).filter(project_id=ctx.project_id)
+        mine = selectors.security_group_list(ctx).filter(project_id=ctx.project_id)
         return mine.annotate(rule_count=Count("rules", distinct=True), port_count=Count("ports", distinct=True))
 
 
@@ -165,7 +165,8 @@ def remote_words(rule: SecurityGroupRule, page: Any) -> Any:
     """Whom it is about."""
     if rule.remote_group_id:
         url = page.url("network:security-group", rule.remote_group_id)
-        return format_html('{} <a href="{}">{}</a>', _("members of"), url, rule.remote_group)
+        group = format_html('<a href="{}">{}</a>', url, rule.remote_group)
+        return format_html('{} {} <span class="muted">({})</span>', _("members of"), group, rule.ethertype)
     if rule.remote_ip_prefix and rule.remote_ip_prefix not in {"0.0.0.0/0", "::/0"}:
         return format_html('<span class="mono">{}</span>', rule.remote_ip_prefix)
     return format_html('{} <span class="muted">({})</span>', _("anybody"), rule.ethertype)
@@ -179,7 +180,7 @@ class GroupPage(DetailPage):
     live = "security_group"
 
     def row(self, ident: Any) -> SecurityGroup:
-        return one(SecurityGroup.objects.visible(self.ctx), _("security group"), ident)
+        return one(selectors.security_group_list(self.ctx), _("security group"), ident)
 
     def facts(self, row: SecurityGroup) -> list[tuple[Any, Any]]:
         return [

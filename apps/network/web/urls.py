@@ -1,10 +1,13 @@
 """Addresses of the network pages, below `/p/<project>/`."""
 
+from collections.abc import Iterable
+
 from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
+from apps.core.context import RequestContext
 from apps.core.web import navigation, palette
-from apps.network.models import FloatingIp
+from apps.network.states import SERVER_PREFIX
 from apps.network.web import floating, networks, security
 
 app_name = "network"
@@ -56,18 +59,14 @@ palette.searcher(
         for n in networks.Networks.rows(ctx).filter(name__icontains=words)[: palette.MOST]
     ],
 )
-palette.searcher(
-    "floatingip",
-    _("Floating IPs"),
-    lambda ctx, words: [
-        palette.Hit(
-            f.floating_ip_address,
-            "compute:server" if f.port_id and f.port.device_id else "network:floating-ips",
-            (f.port.device_id,) if f.port_id and f.port.device_id else (),
-            "globe",
-        )
-        for f in FloatingIp.objects.visible(ctx)
-        .filter(project_id=ctx.project_id, floating_ip_address__startswith=words)
-        .select_related("port")[: palette.MOST]
-    ],
-)
+
+
+def _floating_ips(ctx: RequestContext, typed: str) -> Iterable[palette.Hit]:
+    found = floating.FloatingIps.rows(ctx).filter(floating_ip_address__startswith=typed)
+    for row in found[: palette.MOST]:
+        server = row.port.device_id if row.port and row.port.device_owner.startswith(SERVER_PREFIX) else ""
+        page, args = ("compute:server", (server,)) if server else ("network:floating-ips", ())
+        yield palette.Hit(row.floating_ip_address, page, args, "globe", row.fixed_ip_address or "")
+
+
+palette.searcher("floatingip", _("Floating IPs"), _floating_ips)
