@@ -18,6 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("networking", include("apps.network.api.urls")),
     path("compute", include("apps.compute.api.urls")),
     path("placement", include("apps.hosts.api.urls")),
+    path("", include("apps.operations.api.urls")),
     path("internal/host/v1/", include("apps.hosts.api.host")),
     path("internal/host/v1/", include("apps.compute.api.host")),
     path("internal/host/v1/", include("apps.image.api.host")),

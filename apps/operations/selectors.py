@@ -45,6 +45,17 @@ def operation_get(ctx: RequestContext, *, operation_id: object) -> Operation:
 
 
 @selector("operations:list")
+def operation_get_query(ctx: RequestContext, *, operation_id: object) -> QuerySet[Operation]:
+    """One operation for the API: a query set of at most one row."""
+    try:
+        ident = uuid.UUID(str(operation_id))
+    except ValueError:
+        raise NotFound("Operation", operation_id) from None
+    rows = Operation.objects.filter(pk=ident)
+    return rows if ctx.is_admin else rows.filter(project_id=ctx.project_id)
+
+
+@selector("operations:list")
 def step_list(ctx: RequestContext, *, operation_ids: Sequence[object]) -> QuerySet[Step]:
     """Steps of operations that the caller may see, in order of their start."""
     rows = Step.objects.filter(operation_id__in=[str(i) for i in operation_ids])

@@ -207,8 +207,13 @@ def answer_to(message: wire.Envelope, body: wire.Answer) -> str:
         "attempt": message.attempt,
         "fence": message.fence,
     }
-    sealed = wire.envelope(sender=message.to, to=wire.CONTROL, verb=wire.ANSWER, body=body, **fields)
-    return wire.seal(wire.private_key(KEYS[message.to]), sealed)
+    return said(message.to, wire.ANSWER, body, **fields)
+
+
+def said(host: str, verb: str, body: msgspec.Struct, **fields: Any) -> str:
+    """Something a host says, signed."""
+    message = wire.envelope(sender=host, to=wire.CONTROL, verb=verb, body=body, **fields)
+    return wire.seal(wire.private_key(KEYS[host]), message)
 
 
 @contextmanager
