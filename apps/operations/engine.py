@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from apps.core import logs
 from apps.core.errors import KumoError
 from apps.core.transactions import internal
-from apps.operations import children, ending
+from apps.operations import children, ending, locks
 from apps.operations.clock import LOOK_S, from_now
 from apps.operations.models import Operation, Step
 from apps.operations.registry import SAGAS, Agent, Child, Job, Local, Wait
@@ -134,7 +134,11 @@ def _move(turn: Turn) -> bool:
 def _queued(turn: Turn) -> bool:
     if turn.row.cancel_requested:
         ending.finish(turn.row, Status.FAILED, _cancelled(turn), view=turn.view)
-    return False
+        return False
+    if not locks.take_awaited(turn.row.pk):
+        return False
+    turn.settle()
+    return True
 
 
 def _is_to_cancel(turn: Turn) -> bool:

@@ -1,7 +1,8 @@
-"""Locks of operations: all or none, in sorted order, with waiters served when one is freed.
+"""Locks of operations: all or none, in sorted order; those who wait are rung when one is freed and try again.
 
 The order everywhere is operation, then these rows, then resources. A partial unique index lets one operation
-hold a key; waiters keep rows of their own with `held` false.
+hold a key; waiters keep rows of their own with `held` false. Whoever ends never takes locks for others: all
+taking is done in sorted order by the one who needs them, so that nobody waits in a circle.
 """
 
 from __future__ import annotations
@@ -9,12 +10,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 
-from django.db import IntegrityError, connection, transaction
-from django.db.models.functions import Now
+from django.db import connection, transaction
 
-from apps.operations.models import Operation, OperationLock
+from apps.core.errors import Conflict
+from apps.operations.models import OperationLock
 from apps.operations.registry import Lock
-from apps.operations.states import Status, WaitsFor
 
 _TAKE = """
 INSERT INTO operation_lock (operation_id, type, ident, held)
@@ -28,24 +28,56 @@ SELECT held.operation_id FROM operation_lock held
 JOIN unnest(%s::text[], %s::text[]) AS key(type, ident) ON held.type = key.type AND held.ident = key.ident
 WHERE held.held ORDER BY held.type, held.ident FOR UPDATE OF held
 """
+_STARTABLE = """
+SELECT operation.id FROM operation
+WHERE operation.waits_for = 'locks' AND operation.status = 'pending' AND NOT EXISTS (
+    SELECT 1 FROM operation_lock mine JOIN operation_lock held USING (type, ident)
+    WHERE mine.operation_id = operation.id AND NOT mine.held AND held.held)
+ORDER BY operation.created_at, operation.id LIMIT %s
+"""
 ROUNDS = 5  # a holder may vanish between refusal and look; each round needs another such coincidence
+RUNG_AT_ONCE = 20
+
+
+class _Busy(Exception):
+    """Leaves the savepoint, so that what was taken is free at once and not only when the transaction ends."""
 
 
 def take(operation: uuid.UUID, keys: Iterable[Lock]) -> list[uuid.UUID]:
     """Take all keys and return nothing, or take none and return who holds them.
 
     Holders stay locked rows until the transaction ends, so that none of them can free its lock without seeing
-    what the caller does next (such as `wait`).
+    what the caller does next (such as `wait`). Raises Conflict when keys change hands all the time.
     """
     wanted = sorted(set(keys))
     for _ in range(ROUNDS):
-        missing = _insert(operation, wanted)
+        missing = _all_or_missing(operation, wanted)
         if not missing:
             return []
-        OperationLock.objects.filter(operation_id=operation).delete()
         if busy := _lock_holders(missing):
             return busy
-    raise OSError("locks changed hands too often")
+    raise Conflict("The resource is too busy.", hint="Try again.")
+
+
+def _all_or_missing(operation: uuid.UUID, wanted: Sequence[Lock]) -> list[Lock]:
+    missing: list[Lock] = []
+    try:
+        with transaction.atomic():
+            missing = _insert(operation, wanted)
+            if missing:
+                raise _Busy
+    except _Busy:
+        pass
+    return missing
+
+
+def take_awaited(operation: uuid.UUID) -> bool:
+    """Take the keys that the operation waits for, if all are free now."""
+    rows = OperationLock.objects.filter(operation_id=operation, held=False)
+    if take(operation, [(row.type, row.ident) for row in rows]):
+        return False
+    rows.delete()
+    return True
 
 
 def holders(keys: Iterable[Lock]) -> list[uuid.UUID]:
@@ -68,36 +100,23 @@ def hold(operation: uuid.UUID) -> None:
 
 
 def free(operation: uuid.UUID) -> list[uuid.UUID]:
-    """Give up all locks of the operation and hand them to waiters, the oldest first. Returns whom to ring."""
+    """Give up all locks of the operation. Returns those who wait for them, the oldest first: ring them."""
     mine = OperationLock.objects.filter(operation_id=operation)
-    keys = [(lock.type, lock.ident) for lock in mine if lock.held]
+    keys = {(lock.type, lock.ident) for lock in mine if lock.held}
     mine.delete()
-    return hand_over(keys)
-
-
-def hand_over(keys: Sequence[Lock]) -> list[uuid.UUID]:
-    """Let the operations that wait for freed keys take theirs. Returns those that could start."""
     if not keys:
         return []
-    wanted = set(keys)
-    waiting = OperationLock.objects.filter(held=False, ident__in={ident for _, ident in wanted})
-    candidates = {row.operation_id for row in waiting if (row.type, row.ident) in wanted}
-    rows = Operation.objects.filter(id__in=candidates).order_by("created_at", "id")
-    return [operation_id for operation_id in list(rows.values_list("id", flat=True)) if _promote(operation_id)]
+    waiting = OperationLock.objects.filter(held=False, ident__in={ident for _, ident in keys})
+    found = [row for row in waiting.select_related("operation") if (row.type, row.ident) in keys]
+    ids = dict.fromkeys(row.operation_id for row in sorted(found, key=lambda row: row.operation.created_at))
+    return list(ids)[:RUNG_AT_ONCE]
 
 
-def _promote(operation_id: uuid.UUID) -> bool:
-    # One at a time: two operations that free one key each see the other's deletion, because the second waits here.
-    row = Operation.objects.select_for_update(no_key=True).filter(id=operation_id).first()
-    if row is None or row.status != Status.PENDING or row.waits_for != WaitsFor.LOCKS:
-        return False
-    try:
-        with transaction.atomic():
-            OperationLock.objects.filter(operation_id=operation_id).update(held=True)
-    except IntegrityError:
-        return False
-    Operation.objects.filter(id=operation_id).update(waits_for=WaitsFor.NOTHING, wake_at=Now(), due_at=Now())
-    return True
+def startable(most: int) -> list[uuid.UUID]:
+    """Operations whose awaited keys are all free: their ring was lost."""
+    with connection.cursor() as cursor:
+        cursor.execute(_STARTABLE, [most])
+        return [row[0] for row in cursor.fetchall()]
 
 
 def _insert(operation: uuid.UUID, wanted: Sequence[Lock]) -> list[Lock]:

@@ -27,8 +27,11 @@ def steps() -> Subquery:
 
 
 def fault(error: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A stored failure without its traceback."""
-    return None if error is None else {name: value for name, value in error.items() if name != "traceback"}
+    """A stored failure without its tracebacks."""
+    if error is None:
+        return None
+    shown = {name: value for name, value in error.items() if name != "traceback"}
+    return shown | {"undo": fault(error["undo"])} if "undo" in error else shown
 
 
 def _title(row: Row, env: Env) -> str:

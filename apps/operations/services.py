@@ -25,6 +25,7 @@ from apps.operations.states import ACTIVE, FINISHED, Status
 from apps.operations.turn import Source
 from apps.operations.view import actor_of
 
+QUEUE_ENDINGS = (".long", ".control")
 POLL_S = (0.005, 0.25)  # first and longest pause of operation_wait
 
 
@@ -198,6 +199,8 @@ def _visible(ctx: RequestContext, operation_id: object, rule: str) -> Operation:
 @internal("apps.hosts enrols hosts under its own rule.")
 def executor_register(ctx: RequestContext, *, host: str, public_key: str) -> Executor:
     """Take a host's signing key (Ed25519, PEM); it counts as down until it is seen. Raises Invalid."""
+    if host.endswith(QUEUE_ENDINGS):
+        raise Invalid(f"A host cannot be named {host}: that is the name of another host's queue.", field="name")
     try:
         envelope.public_key(public_key)
     except ValueError as error:

@@ -9,7 +9,7 @@ import uuid
 
 from django.db import close_old_connections, connection
 
-from apps.operations import doorbell, executors
+from apps.operations import doorbell, executors, locks
 from apps.operations.clock import RING_S, from_now
 from apps.operations.models import Operation
 
@@ -40,6 +40,8 @@ def run(stop: threading.Event) -> None:
         now = time.monotonic()
         if now >= next_release:
             executors.release()
+            for ident in locks.startable(AT_ONCE):
+                doorbell.ring(ident)
             next_release = now + RELEASE_EVERY_S
         if now >= next_forget:
             forget()

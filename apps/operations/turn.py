@@ -180,7 +180,9 @@ class Turn(Source):
             self.back_off(tries, failure)
         elif undoing or self.saga.forward_only or (self.is_committed and not self._took_back_commit(failure)):
             self.stop_host()
-            self.settle(status=Status.STUCK, resume=self.row.status, error=failure.as_json(), wake_at=None)
+            # Turning back, what went wrong first stays the reason; the undo's own trouble is kept beside it.
+            error = {**(self.row.error or {}), "undo": failure.as_json()} if undoing else failure.as_json()
+            self.settle(status=Status.STUCK, resume=self.row.status, error=error, wake_at=None)
         else:
             self.turn_round(failure)
 

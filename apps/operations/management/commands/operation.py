@@ -91,4 +91,6 @@ class Command(BaseCommand):
 
 
 def _reason(row: Operation) -> str:
-    return str((row.error or {}).get("message", ""))
+    error = row.error or {}
+    undo = f" (its undo: {error['undo']['message']})" if "undo" in error else ""
+    return f"{error.get('message', '')}{undo}"
