@@ -162,6 +162,17 @@
       closeMenus();
     }
   });
+  // A row's menu hangs from the window, or the table's own scrolling would cut it off.
+  document.addEventListener("toggle", (event) => {
+    const menu = event.target;
+    if (!menu.matches?.("td details.menu") || !menu.open) return;
+    const sheet = $(".sheet", menu), from = menu.getBoundingClientRect();
+    sheet.style.position = "fixed";
+    sheet.style.right = `${innerWidth - from.right}px`;
+    sheet.style.top = `${from.bottom + 4}px`;
+    if (from.bottom + sheet.offsetHeight + 60 > innerHeight) sheet.style.top = `${Math.max(8, from.top - sheet.offsetHeight - 4)}px`;
+  }, true);
+  document.addEventListener("scroll", () => $$("td details.menu[open]").forEach((menu) => { menu.open = false; }), true);
   const zone = (root) => $$("time[datetime]", root).forEach((time) => { time.title = new Date(time.dateTime).toLocaleString(html.lang, { dateStyle: "medium", timeStyle: "medium" }); });
   document.addEventListener("mouseover", (event) => { if (event.target.nodeName === "TIME") zone(event.target.parentNode); });
 
