@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -248,14 +249,14 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT i.floating_ip_address, 'floating', 0 FROM network_floatingip i WHERE i.port_id = p.id
 ) a
-WHERE p.device_id = %(expressions)s AND p.device_id <> '' AND p.device_owner LIKE 'compute:%%')
+WHERE p.device_id = %(expressions)s AND p.device_id <> '' AND left(p.device_owner, 8) = 'compute:')
 """
 
 _GROUPS = """
 ARRAY(SELECT DISTINCT g.name::text FROM network_port p
 JOIN network_portgroup m ON m.port_id = p.id
 JOIN network_securitygroup g ON g.id = m.security_group_id
-WHERE p.device_id = %(expressions)s AND p.device_id <> '' AND p.device_owner LIKE 'compute:%%'
+WHERE p.device_id = %(expressions)s AND p.device_id <> '' AND left(p.device_owner, 8) = 'compute:'
 ORDER BY 1)
 """
 
@@ -271,6 +272,12 @@ def security_groups_of_server(outer_ref: Any) -> Func:
     return Func(_outer(outer_ref), template=_GROUPS, output_field=ArrayField(TextField()))
 
 
+def _covers(prefix: str, address: str) -> bool:
+    """May a port with this allowed address pair send from the address?"""
+    network, asked = ipaddress.ip_network(prefix, strict=False), ipaddress.ip_address(address)
+    return network.version == asked.version and asked in network
+
+
 @internal("compute's internal API, which answers metadata to hosts")
 def port_owner_by_address(ctx: RequestContext, *, network_id: Any, address: str) -> tuple[str, str] | None:
     """Server and project of the one port that has this address on this network; None where none or several claim it."""
@@ -278,8 +285,14 @@ def port_owner_by_address(ctx: RequestContext, *, network_id: Any, address: str)
     owners = list(fixed.distinct().values_list("pk", "device_id", "project_id", "device_owner")[:ROW_LIMIT])
     if len(owners) != 1 or not owners[0][3].startswith(SERVER_PREFIX):
         return None
-    paired = Port.objects.filter(network_id=network_id, allowed_address_pairs__contains=[{"ip_address": address}])
-    if paired.exclude(project_id=owners[0][2]).exists():
+    paired = Port.objects.filter(network_id=network_id).exclude(
+        Q(project_id=owners[0][2]) | Q(allowed_address_pairs=[])
+    )
+    if any(
+        _covers(pair["ip_address"], address)
+        for pairs in paired.values_list("allowed_address_pairs", flat=True)
+        for pair in pairs
+    ):
         return None
     return str(owners[0][1]), str(owners[0][2])
 

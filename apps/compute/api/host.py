@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +13,10 @@ from rest_framework.response import Response
 
 from apps.compute import services
 from apps.compute.models import Server
-from apps.compute.selectors.guests import guest_by_address
 from apps.core.api.host import HostView
 from apps.core.context import RequestContext
 from apps.core.errors import NotFound
+from apps.network.selectors import port_owner_by_address
 
 
 class ConfigDrive(HostView):
@@ -35,7 +36,8 @@ class Metadata(HostView):
 
     def get(self, request: Request, network_id: UUID, address: str, asked: str = "") -> HttpResponse:
         ctx = _host_context()
-        server = guest_by_address(ctx, network_id=network_id, address=address, host_name=self.host.name)
+        found = _owner(ctx, network_id, address)
+        server = Server.objects.filter(pk=found, host_name=self.host.name).first() if found else None
         if server is None:
             return HttpResponse(b"no guest of that address", status=404, content_type="text/plain")
         try:
@@ -47,6 +49,15 @@ class Metadata(HostView):
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         return HttpResponse(b"only GET", status=405, content_type="text/plain")
+
+
+def _owner(ctx: RequestContext, network_id: UUID, address: str) -> str:
+    """The server that alone can have this address on this network, or nothing."""
+    try:
+        owner = port_owner_by_address(ctx, network_id=network_id, address=str(ipaddress.ip_address(address)))
+    except ValueError:
+        return ""
+    return owner[0] if owner else ""
 
 
 def _host_context() -> RequestContext:

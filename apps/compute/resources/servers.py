@@ -121,13 +121,12 @@ def _addresses(row: Row, env: Env) -> dict[str, Any]:
 
 
 def _groups(row: Row, env: Env) -> Any:
-    found = row["groups_json"]
-    return [{"name": group["name"]} for group in found] if found else ABSENT
+    found = row["group_names"]
+    return [{"name": name} for name in found] if found else ABSENT
 
 
 def _created_groups(row: Row, env: Env) -> list[dict[str, Any]]:
-    found = row["groups_json"] or [{"name": "default"}]
-    return [{"name": group["name"]} for group in found]
+    return [{"name": name} for name in row["group_names"] or ["default"]]
 
 
 def _user_data(row: Row, env: Env) -> str | None:
@@ -287,7 +286,7 @@ SERVER = Resource(
         F("scheduler_hints", on=ALL, since=(2, 100)),
         *_fuller("key_name"),
         *_fuller("config_drive", value=lambda row, env: "True" if row["config_drive"] else "", needs=("config_drive",)),
-        *_fuller("security_groups", value=_groups, needs=("groups_json",), maybe=True),
+        *_fuller("security_groups", value=_groups, needs=("group_names",), maybe=True),
         *_fuller("OS-EXT-AZ:availability_zone", source="zone_shown"),
         *_fuller(
             "OS-SRV-USG:launched_at", value=lambda row, env: _bare_time(row["launched_at"]), needs=("launched_at",)
@@ -319,7 +318,7 @@ SERVER = Resource(
             since=(2, 16),
         ),
         # only in the answer to a create
-        F("security_groups", value=_created_groups, needs=("groups_json",), on=(CREATED,)),
+        F("security_groups", value=_created_groups, needs=("group_names",), on=(CREATED,)),
         # only taken
         F("imageRef", t.text(255), on=(CREATE,), arg="image_ref"),
         F("flavorRef", IDENT, on=(CREATE,), arg="flavor_ref", required=True),

@@ -9,11 +9,11 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from apps.compute.models import Server
-from apps.compute.resources.expressions import security_groups_of_server, server_addresses
 from apps.compute.selectors._common import as_uuid, one, server_for, server_or_tombstone
 from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 from apps.core.transactions import selector
+from apps.network import selectors as network
 from apps.network.models import Port, SecurityGroup, SecurityGroupRule
 from apps.operations.models import Operation, Step
 
@@ -22,7 +22,7 @@ from apps.operations.models import Operation, Step
 def server_address_list(ctx: RequestContext, *, server_id: str) -> list[dict[str, Any]]:
     """Addresses of a server as the network tells them."""
     server = server_for(ctx, server_id, "os_compute_api:ips:index")
-    rows = Server.objects.filter(pk=server.pk).annotate(found=server_addresses())
+    rows = Server.objects.filter(pk=server.pk).annotate(found=network.server_addresses(F("pk")))
     return rows.values_list("found", flat=True).get() or []
 
 
@@ -30,9 +30,8 @@ def server_address_list(ctx: RequestContext, *, server_id: str) -> list[dict[str
 def server_security_group_list(ctx: RequestContext, *, server_id: str) -> list[dict[str, Any]]:
     """Security groups of a server's ports, as the older API shows groups."""
     server = server_for(ctx, server_id, "os_compute_api:os-security-groups:list")
-    rows = Server.objects.filter(pk=server.pk).annotate(found=security_groups_of_server())
-    ids = [group["id"] for group in rows.values_list("found", flat=True).get() or []]
-    return [older_group(group) for group in SecurityGroup.objects.filter(pk__in=ids).prefetch_related("rules")]
+    groups = SecurityGroup.objects.filter(ports__in=_ports(server)).distinct().order_by("created_at", "pk")
+    return [older_group(group) for group in groups.prefetch_related("rules__remote_group")]
 
 
 def older_group(group: SecurityGroup) -> dict[str, Any]:

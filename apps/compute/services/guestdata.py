@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from django.db.models import F
+
 from apps.compute.models import Server
-from apps.compute.resources.expressions import security_groups_of_server, server_addresses
 from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 from apps.core.sealing import unseal
 from apps.core.transactions import internal
+from apps.network import selectors as network
 from apps.network.models import FixedIp, Port
 
 OPENSTACK_VERSIONS = (
@@ -136,7 +138,7 @@ class _Lazy:
         server = self.server
         shown = (
             Server.objects.filter(pk=server.pk)
-            .annotate(ips=server_addresses(), groups=security_groups_of_server())
+            .annotate(ips=network.server_addresses(F("pk")), groups=network.security_groups_of_server(F("pk")))
             .values("ips", "groups")
             .get()
         )
@@ -158,7 +160,7 @@ class _Lazy:
             "public-hostname": server.hostname,
             "public-ipv4": floating,
             "reservation-id": server.reservation_id,
-            "security-groups": "\n".join(group["name"] for group in shown["groups"] or ()),
+            "security-groups": "\n".join(shown["groups"] or ()),
         }
         if server.public_key:
             tree["public-keys"] = {f"0={server.key_name}": {"openssh-key": f"{server.public_key.strip()}\n"}}
