@@ -34,6 +34,7 @@ class Host:
         self.layout = Layout(config.root)
         self.loop = BackgroundLoop("host-sockets")
         self.on_event: Callable[[DomainEvent], None] = lambda event: None
+        self._adopted = False
 
     @cached_property
     def hypervisor(self) -> Hypervisor:
@@ -75,8 +76,16 @@ class Host:
         self.layout.make()
         self.hypervisor.listen(self._report, self._adopt)
 
+    def tend(self) -> None:
+        """Mend what was not possible at start or was lost since. Called with every heartbeat."""
+        if not self._adopted:
+            self._adopt()
+        self.metadata.mend()
+
     def _adopt(self) -> None:
+        self._adopted = False
         self.metadata.adopt(self.hypervisor.networks)
+        self._adopted = True
 
     def _report(self, event: DomainEvent) -> None:
         """Hand an event on; what goes wrong there is logged, and the next inventory tells it again."""

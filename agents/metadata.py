@@ -72,9 +72,7 @@ class MetadataService:
             if network.server is not None and network.endpoint == endpoint:
                 return
             network.endpoint = endpoint
-            namespaces.ensure(network_id, endpoint, self._wiring)
-            if network.server is None:
-                network.server = self._serve(network_id)
+            self._make(network_id, network, self._wiring)
 
     def release(self, server_id: str, keep: Iterable[str] = ()) -> None:
         """The server left its networks, those in `keep` apart; the last guest takes the endpoint along."""
@@ -102,10 +100,32 @@ class MetadataService:
                 log.info("removing metadata namespace %s, which no guest needs", name)
                 namespaces.remove(name, namespaces.LINK_PREFIX + name.removeprefix(namespaces.NAME_PREFIX))
 
+    def mend(self) -> None:
+        """Make again what could not be made yet, or what somebody took away."""
+        if self._wiring is None:
+            return
+        with self._lock:
+            present = namespaces.present()
+            for network_id, network in self._networks.items():
+                gone = namespaces.namespace_name(network_id) not in present
+                if network.server is not None and gone:
+                    self._loop.run(_stop(network.server))
+                    network.server = None
+                if network.server is None:
+                    try:
+                        self._make(network_id, network, self._wiring)
+                    except VerbError as error:
+                        log.warning("metadata of network %s: %s", network_id, error)
+
     def networks(self) -> list[str]:
         """Ids of the networks served, sorted."""
         with self._lock:
             return sorted(self._networks)
+
+    def _make(self, network_id: str, network: _Network, wiring: Wiring) -> None:
+        namespaces.ensure(network_id, network.endpoint, wiring)
+        if network.server is None:
+            network.server = self._serve(network_id)
 
     def _serve(self, network_id: str) -> asyncio.Server:
         try:

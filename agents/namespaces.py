@@ -47,7 +47,10 @@ def ensure(network_id: str, endpoint: MetadataEndpoint, wiring: Wiring) -> None:
     name, link = namespace_name(network_id), link_name(network_id)
     if not (ROOT / name).exists():
         run(("ip", "netns", "add", name))
-    if not _link_exists(link):
+    if not _joined(name, link):
+        # A pair may be left whose namespace was taken away and lives on without a name. The switch has to
+        # let go of it too, else it would keep reading from the device that was.
+        _unplug(link)
         run(("ip", "link", "add", link, "type", "veth", "peer", "name", INNER_LINK, "netns", name))
     _address(name, endpoint)
     if wiring.userspace():
@@ -72,7 +75,8 @@ def _address(name: str, endpoint: MetadataEndpoint) -> None:
         if found["scope"] != "link" or found["family"] == "inet"
     }
     for cidr in sorted(wanted - present):
-        run(("ip", "-n", name, "address", "replace", cidr, "dev", INNER_LINK))
+        at_once = ("nodad",) if ":" in cidr else ()
+        run(("ip", "-n", name, "address", "replace", cidr, "dev", INNER_LINK, *at_once))
     for cidr in sorted(present - wanted):
         run(("ip", "-n", name, "address", "del", cidr, "dev", INNER_LINK))
     run(("ip", "-n", name, "link", "set", INNER_LINK, "up"))
@@ -80,20 +84,24 @@ def _address(name: str, endpoint: MetadataEndpoint) -> None:
 
 def remove(name: str, link: str) -> None:
     """Remove a namespace and its link; absent is success."""
-    vsctl("--if-exists", "del-port", link)
-    if _link_exists(link):
-        _tolerating_absence("ip", "link", "del", link)
+    _unplug(link)
     if (ROOT / name).exists():
-        _tolerating_absence("ip", "netns", "del", name)
+        run(("ip", "netns", "del", name))
 
 
-def _tolerating_absence(*argv: str) -> None:
+def _joined(name: str, link: str) -> bool:
+    inner = json.loads(run(("ip", "-n", name, "-j", "link", "show")))
+    return _link_exists(link) and any(found["ifname"] == INNER_LINK for found in inner)
+
+
+def _unplug(link: str) -> None:
+    vsctl("--if-exists", "del-port", link)
     try:
-        run(argv)
+        if _link_exists(link):
+            run(("ip", "link", "del", link))
     except CommandFailed:
-        if argv[1] == "link" and not _link_exists(argv[-1]):
-            return  # the kernel took it away together with its peer
-        raise
+        if _link_exists(link):  # else the kernel took it away meanwhile, together with its peer
+            raise
 
 
 def _link_exists(link: str) -> bool:

@@ -18,6 +18,7 @@ GIB = 2**30
 @verb("inventory.report", ReportInventory, Inventory, resource=lambda request: "inventory")
 def report(request: ReportInventory, job: Job) -> Inventory:
     host = job.host
+    host.tend()
     return Inventory(
         asked_at=request.asked_at,
         host_clock=time.time(),

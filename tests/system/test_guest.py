@@ -204,6 +204,13 @@ def test_metadata_is_served_again_after_a_crash_of_the_worker(guest: Guest, real
     wait_until(lambda: ask_metadata(guest, real_host) == "from-metadata", seconds=30, what="metadata")
 
 
+def test_metadata_is_made_again_where_it_was_taken_away(guest: Guest, real_host: Host) -> None:
+    real_host.exec("ip", "netns", "del", metadata_namespace(guest))
+    guest.host.do("inventory.report", ReportInventory(asked_at="now"))
+    assert ask_metadata(guest, real_host) == "from-metadata"
+    ping(guest, real_host)
+
+
 def test_events_come_again_after_libvirtd_was_killed(guest: Guest, site: RealSite, real_host: Host) -> None:
     name = real_host.service_name("libvirt")
     before = site.supervisor.pid_of(name)
@@ -271,9 +278,13 @@ def metadata_namespace(guest: Guest) -> str:
 
 
 def ping(guest: Guest, real_host: Host) -> None:
-    """The guest answers somebody on its network. The first packet of a flow may be lost."""
+    """The guest answers somebody on its network, if not at once: a flow's first packets may be lost."""
     inside = ("ip", "netns", "exec", metadata_namespace(guest))
-    real_host.exec(*inside, "busybox", "ping", "-c", "4", "-W", "5", ADDRESS)
+
+    def answers() -> bool:
+        return "bytes from" in real_host.exec(*inside, "busybox", "ping", "-c", "2", "-W", "3", ADDRESS, check=False)
+
+    wait_until(answers, seconds=60, what="an answer of the guest")
 
 
 def ask_metadata(guest: Guest, real_host: Host) -> str:

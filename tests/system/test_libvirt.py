@@ -95,6 +95,14 @@ class TestLibvirt(HypervisorConformance):
         (base,) = (path for path in layout.images.iterdir() if len(path.name) == 64)
         assert (base.stat().st_uid, base.stat().st_mode & 0o777) == (0, 0o444)
 
+    def test_firmware_variables_go_with_the_guest(self, driver: Hypervisor, server_id: str, real_host: Host) -> None:
+        assert "uefi" in driver.capabilities().firmware
+        driver.ensure(wanted_domain(server_id, firmware="uefi", ram_mib=256), no_check)
+        kept = ("find", "/var/lib/libvirt/qemu/nvram", "-name", f"kumo-{server_id}*")
+        assert real_host.exec(*kept).strip()
+        driver.remove(server_id)
+        assert not real_host.exec(*kept).strip()
+
     def test_screen_is_on_no_network_port(self, driver: Hypervisor, server_id: str, real_host: Host) -> None:
         driver.ensure(wanted_domain(server_id), no_check)
         shown = virsh(real_host, "dumpxml", server_id)

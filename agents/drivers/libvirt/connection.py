@@ -140,11 +140,13 @@ class Connection:
                 log.exception("event from libvirt")
 
     def _reopened(self) -> bool:
+        told = False
         while not self._closing.is_set():
             try:
                 self.get()
             except Transient as error:
-                log.warning("%s; trying again", error)
+                log.log(logging.DEBUG if told else logging.WARNING, "%s; trying again", error)
+                told = True
                 self._closing.wait(RETRY_S)
             else:
                 return True

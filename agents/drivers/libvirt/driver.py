@@ -319,6 +319,8 @@ class LibvirtHypervisor:
     def _ready(self, domain: Any) -> DomainReady:
         mark = self._own(domain)
         state = power.read(domain)
+        if state == Power.CRASHED:
+            state = Power.SHUTOFF  # how it went off matters to observers, not to who wished for a state
         stale = False
         if domain.isActive():
             running = self._mark(domain, _LIVE)
