@@ -34,6 +34,7 @@ class Leader(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="leader", daemon=True)
         self.stop = threading.Event()
+        self.looks = 0  # how often it looked after the daemons
         self._held: set[str] = set()
         self._threads: dict[str, threading.Thread] = {}
         self._stops: dict[str, threading.Event] = {}
@@ -57,6 +58,7 @@ class Leader(threading.Thread):
                     cursor.execute("SELECT 1")
                     for name, run in DAEMONS.items():
                         self._look_after(cursor, name, run)
+                    self.looks += 1
         finally:
             self._end_all()  # before the locks are given up
             direct.close()
