@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from apps.core.models import TimestampedModel, UuidModel
-from apps.image.states import ImageStatus, MemberStatus, Visibility
+from apps.image.states import DefinitionKind, ImageStatus, MemberStatus, Visibility
 
 
 class Image(UuidModel, TimestampedModel):
@@ -100,3 +100,32 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return f"upload of {self.image_id}"
+
+
+class Namespace(TimestampedModel):
+    """A set of metadata definitions: which properties, objects and tags things of some types may carry."""
+
+    name = models.CharField(max_length=80, unique=True)
+    display_name = models.CharField(max_length=80, null=True)
+    description = models.CharField(max_length=500, null=True)
+    visibility = models.CharField(max_length=16, default=Visibility.PRIVATE)
+    protected = models.BooleanField(default=False)
+    project_id = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Definition(TimestampedModel):
+    """One definition of a namespace; `kind` says of what, `body` is what the API shows besides the name."""
+
+    namespace = models.ForeignKey(Namespace, on_delete=models.CASCADE, related_name="definitions")
+    kind = models.CharField(max_length=16, choices=[(k, k) for k in DefinitionKind])
+    name = models.CharField(max_length=80)
+    body: models.JSONField[dict[str, object], dict[str, object]] = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["namespace", "kind", "name"], name="image_definition_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"

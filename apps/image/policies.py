@@ -8,6 +8,8 @@ _SHARED = "project_id:%(member_id)s or 'community':%(visibility)s or 'public':%(
 _READER = f"role:admin or (role:reader and (project_id:%(project_id)s or {_SHARED}))"
 _MEMBER = "rule:project_member_or_admin"
 
+_DEFINITIONS_READER = "role:admin or (role:reader and (project_id:%(project_id)s or 'public':%(visibility)s))"
+
 RULES = (
     Rule("add_image", _MEMBER, "Register an image.", ("POST /v2/images",)),
     Rule("delete_image", _MEMBER, "Delete an image.", ("DELETE /v2/images/{image_id}",)),
@@ -52,4 +54,40 @@ RULES = (
     Rule("reactivate", _MEMBER, "Give an image out again.", ("POST /v2/images/{image_id}/actions/reactivate",)),
     Rule("stores_info", "rule:anyone", "See where images can be kept.", ("GET /v2/info/stores",)),
     Rule("image_info", "rule:anyone", "See what the service offers.", ("GET /v2/info/import", "GET /v2/info/usage")),
+    *(
+        Rule(name, _DEFINITIONS_READER, "See metadata definitions.", ("GET /v2/metadefs/…",))
+        for name in (
+            "get_metadef_namespace",
+            "get_metadef_namespaces",
+            "get_metadef_object",
+            "get_metadef_objects",
+            "get_metadef_property",
+            "get_metadef_properties",
+            "get_metadef_tag",
+            "get_metadef_tags",
+            "get_metadef_resource_type",
+            "list_metadef_resource_types",
+        )
+    ),
+    *(
+        Rule(name, "rule:admin", "Change metadata definitions.", ("POST|PUT|DELETE /v2/metadefs/…",))
+        for name in (
+            "add_metadef_namespace",
+            "modify_metadef_namespace",
+            "delete_metadef_namespace",
+            "add_metadef_object",
+            "modify_metadef_object",
+            "delete_metadef_object",
+            "add_metadef_property",
+            "modify_metadef_property",
+            "remove_metadef_property",
+            "add_metadef_tag",
+            "add_metadef_tags",
+            "modify_metadef_tag",
+            "delete_metadef_tag",
+            "delete_metadef_tags",
+            "add_metadef_resource_type_association",
+            "remove_metadef_resource_type_association",
+        )
+    ),
 )

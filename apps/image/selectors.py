@@ -15,8 +15,8 @@ from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 from apps.core.transactions import selector
 from apps.identity.services import limits_of
-from apps.image.models import Image, Member, Upload
-from apps.image.states import ImageStatus, MemberStatus, Visibility
+from apps.image.models import Definition, Image, Member, Namespace, Upload
+from apps.image.states import RESOURCE_TYPES, DefinitionKind, ImageStatus, MemberStatus, Visibility
 
 GIB = 2**30
 
@@ -125,6 +125,63 @@ def member_list(ctx: RequestContext, *, image_id: UUID | str) -> QuerySet[Member
 def member_get_query(ctx: RequestContext, *, image_id: UUID | str, member_id: str) -> QuerySet[Member]:
     """At most one member of an image. Raises NotFound for an image that the caller may not see."""
     return member_list(ctx, image_id=image_id).filter(member_id=member_id)
+
+
+# --- metadata definitions ---------------------------------------------------------------------------
+
+
+@selector("get_metadef_namespaces")
+def namespace_list(
+    ctx: RequestContext, *, visibility: str = "", resource_types: Sequence[str] = ()
+) -> QuerySet[Namespace]:
+    """Namespaces that the caller may see, by visibility and by the resource types that they are for."""
+    found = Namespace.objects.all()
+    if not ctx.is_admin:
+        found = found.filter(Q(visibility=Visibility.PUBLIC) | Q(project_id=ctx.project_id))
+    if visibility:
+        found = found.filter(visibility=visibility)
+    for name in resource_types:
+        kind = DefinitionKind.RESOURCE_TYPE
+        found = found.filter(Exists(Definition.objects.filter(namespace=OuterRef("pk"), kind=kind, name=name)))
+    return found
+
+
+@selector("get_metadef_namespaces")
+def namespace_get(ctx: RequestContext, *, name: str) -> Namespace:
+    """One namespace by name. Raises NotFound."""
+    found = namespace_list(ctx).filter(name=name).first()
+    if found is None or not policy.allowed(ctx, "get_metadef_namespace", namespace_target(found)):
+        raise NotFound("metadata definition namespace", name)
+    return found
+
+
+def namespace_target(namespace: Namespace) -> dict[str, Any]:
+    """What rules about a namespace may look at."""
+    return {"project_id": namespace.project_id, "visibility": namespace.visibility}
+
+
+@selector("get_metadef_namespaces")
+def definition_list(ctx: RequestContext, *, namespace: str, kind: DefinitionKind | None = None) -> list[Definition]:
+    """Definitions of a namespace, of one kind or all, by name. Raises NotFound."""
+    found = Definition.objects.filter(namespace=namespace_get(ctx, name=namespace)).order_by("kind", "name")
+    return list(found.filter(kind=kind) if kind else found)
+
+
+@selector("get_metadef_namespaces")
+def definition_get(ctx: RequestContext, *, namespace: str, kind: DefinitionKind, name: str) -> Definition:
+    """One definition. Raises NotFound."""
+    parent = namespace_get(ctx, name=namespace)
+    found = Definition.objects.filter(namespace=parent, kind=kind, name=name).first()
+    if found is None:
+        raise NotFound(f"metadata definition {kind.replace('_', ' ')}", name)
+    return found
+
+
+@selector("list_metadef_resource_types")
+def resource_type_list(ctx: RequestContext) -> list[str]:
+    """Names of all resource types: the usual ones and those that a namespace names."""
+    named = Definition.objects.filter(kind=DefinitionKind.RESOURCE_TYPE, namespace__in=namespace_list(ctx))
+    return sorted({*RESOURCE_TYPES, *named.values_list("name", flat=True)})
 
 
 @selector("image_info")

@@ -33,6 +33,24 @@ class MemberStatus(StrEnum):
     REJECTED = "rejected"
 
 
+class DefinitionKind(StrEnum):
+    """What a definition of a metadata namespace is about."""
+
+    PROPERTY = "property"
+    OBJECT = "object"
+    TAG = "tag"
+    RESOURCE_TYPE = "resource_type"
+
+
+# Types of things that definitions may be meant for, besides those that a namespace itself names.
+RESOURCE_TYPES = (
+    "OS::Cinder::Volume",
+    "OS::Glance::Image",
+    "OS::Nova::Aggregate",
+    "OS::Nova::Flavor",
+    "OS::Nova::Server",
+)
+
 CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop", "gpt")
 

@@ -70,9 +70,9 @@ class PlacementView(ApiView):
 
 
 class Versions(ApiView):
-    """`GET /placement`."""
+    """`GET /placement`; a version beyond the range is refused here too, which is how clients find the range."""
 
-    api = Api("placement", "/placement", placement_fault, nova_links)
+    api = PLACEMENT
     public = True
 
     def get(self, request: Request) -> Response:

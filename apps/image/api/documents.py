@@ -12,6 +12,7 @@ from apps.core.api.resource import CREATE, UPDATE
 from apps.core.api.views import ApiView
 from apps.core.errors import NotFound
 from apps.image import backends, selectors
+from apps.image.api import metadefs
 from apps.image.api.base import IMAGE_API
 from apps.image.resources import IMAGE, MEMBER
 from apps.image.states import IMPORT_METHODS
@@ -130,6 +131,7 @@ SCHEMAS: Mapping[str, Any] = {
     "members": _collection("members", _member_schema()),
     "task": _TASK,
     "tasks": _collection("tasks", _TASK, **_PAGES),
+    **metadefs.documents(),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.image.api import documents, files, views
+from apps.image.api import documents, files, metadefs, views
 
 ONE = "/v2/images/<str:image_id>"
 
@@ -24,5 +24,6 @@ urlpatterns = [
     path("/v2/info/import", documents.ImportInfo.as_view()),
     path("/v2/info/stores", documents.StoresInfo.as_view()),
     path("/v2/info/usage", documents.UsageInfo.as_view()),
+    *metadefs.urls(),
     path("/v2/schemas/<path:name>", documents.Schema.as_view()),
 ]

@@ -1,5 +1,14 @@
 """Writes of images: records, and bytes."""
 
+from apps.image.services.metadefs import (
+    definition_create,
+    definition_delete,
+    definition_update,
+    definitions_replace,
+    namespace_create,
+    namespace_delete,
+    namespace_update,
+)
 from apps.image.services.placed import host_needs, host_use_check
 from apps.image.services.records import (
     Change,
@@ -31,6 +40,10 @@ __all__ = [
     "Change",
     "Download",
     "Incoming",
+    "definition_create",
+    "definition_delete",
+    "definition_update",
+    "definitions_replace",
     "host_needs",
     "host_use_check",
     "image_bytes",
@@ -47,6 +60,9 @@ __all__ = [
     "member_add",
     "member_remove",
     "member_update",
+    "namespace_create",
+    "namespace_delete",
+    "namespace_update",
     "store_sweep",
     "tag_add",
     "tag_remove",

@@ -51,8 +51,9 @@ def test_the_root_needs_no_token_and_names_the_range():
         assert (version["min_version"], version["max_version"], version["links"][0]["href"]) == ("1.0", "1.17", "")
 
 
-def test_versions_beyond_the_range_are_406_with_the_range(admin):
-    answer = admin("GET", "/resource_providers", OpenStack_API_Version="placement 1.39")
+@pytest.mark.parametrize("path", ["/", "/resource_providers"])
+def test_versions_beyond_the_range_are_406_with_the_range(admin, path):
+    answer = admin("GET", path, OpenStack_API_Version="placement 1.39")
     assert answer.status_code == 406
     assert answer.json()["errors"][0]["max_version"] == "1.17"
 
