@@ -42,13 +42,11 @@ def start(site: Site, *, demo: bool) -> int:
         central.start(site, supervisor)
         host.start(supervisor)
     environment.join()
-    with step("database and first users"):
-        control.prepare(site)
-        python.compile_checkout(site)
-        control.prepare_database(site)
+    control.prepare(site)
+    if not control.is_prepared(site):
+        with step("database, first users, static files"):
+            control.prepare_for_revision(site)
     with step("web, bytes, live, control worker, nginx"):
-        control.collect_static(site)
-        control.certify(site)
         control.start(site, supervisor)
         nginx.start(site, supervisor)
         first.write_access_files(site)

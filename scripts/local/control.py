@@ -40,13 +40,23 @@ def prepare(site: Site) -> None:
     nginx.prepare_sockets(site)
 
 
-def prepare_database(site: Site) -> None:
-    """Tables, static files and the first domain, projects and users. Raises Failure."""
+def is_prepared(site: Site) -> bool:
+    """Whether what follows was done already for this code and configuration."""
+    stamp = site.path("prepared")
+    return stamp.exists() and stamp.read_text().strip() == python.revision(site.path("kumo.toml"))
+
+
+def prepare_for_revision(site: Site) -> None:
+    """Compiled modules, tables, first domain, projects and users, static files, certificate. Raises Failure."""
+    python.compile_checkout(site)
     python.manage(site, "migrate", "--no-input", "-v", "0")
     files = [secret_file(site, "admin_password"), secret_file(site, "demo_password")]
     give_to_control_plane(site)
     python.manage(site, "bootstrap", "--password-file", files[0], "--demo-password-file", files[1])
+    collect_static(site)
+    certify(site)
     give_to_control_plane(site)
+    write(site.path("prepared"), python.revision(site.path("kumo.toml")) + "\n")
 
 
 def certify(site: Site) -> None:
@@ -61,7 +71,6 @@ def collect_static(site: Site) -> None:
     """Files that nginx serves by itself."""
     words: list[str | Path] = [python.interpreter(site), "manage.py", "collectstatic", "--no-input", "-v", "0"]
     run(words, environment=python.environment(site), timeout_s=120)
-    give_to_control_plane(site)
 
 
 def secret_file(site: Site, name: str) -> Path:
