@@ -32,6 +32,7 @@ def start(*, keys: Iterable[Lock] | None = None, **columns: Any) -> Operation:
         operation.waits_for = WaitsFor.LOCKS
         return operation
     if holders:
+        Operation.objects.filter(pk=operation.pk).delete()  # the caller may catch the refusal and go on
         raise busy(columns, holders)
     ring_on_commit(operation.pk)
     return operation
