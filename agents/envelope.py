@@ -109,6 +109,8 @@ def unseal(text: str, *, to: str, key_of: Callable[[str], Ed25519PublicKey | Non
         mark = base64.b64decode(signature, altchars=b"-_", validate=True)
     except (msgspec.DecodeError, binascii.Error, UnicodeError, ValueError) as error:
         raise EnvelopeError(f"the message cannot be read: {error}") from error
+    if base64.urlsafe_b64encode(mark).decode() != signature:  # spare bits of the last character
+        raise EnvelopeError("the signature is not written as it should be")
     if envelope.to != to:
         raise EnvelopeError(f"the message is addressed to {envelope.to!r}, not to {to!r}")
     key = key_of(envelope.sender)
