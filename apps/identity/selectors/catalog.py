@@ -35,3 +35,9 @@ def _services(epoch: int) -> list[Service]:
         held = (epoch, list(Service.objects.filter(enabled=True).prefetch_related("endpoints").order_by("type", "id")))
         _read = held
     return held[1]
+
+
+def forget_catalog() -> None:
+    """Drop what this process keeps."""
+    global _read
+    _read = None

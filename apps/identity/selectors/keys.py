@@ -50,3 +50,9 @@ def key_ring(epoch: int) -> KeyRing | None:
         ) from error
     _ring = KeyRing(epoch, keys[0], MultiFernet(keys))
     return _ring
+
+
+def forget_keys() -> None:
+    """Drop what this process keeps."""
+    global _ring
+    _ring = None

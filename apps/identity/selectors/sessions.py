@@ -7,21 +7,25 @@ epoch in its own transaction, and holds for the very next request in every proce
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from apps.core.context import RequestContext
 from apps.identity.backends.access_rules import AllowedCall
 from apps.identity.backends.tokens import BadToken, Claims, unseal
 from apps.identity.models import ApplicationCredential, Project, User
+from apps.identity.selectors.catalog import forget_catalog
 from apps.identity.selectors.epoch import pulse
-from apps.identity.selectors.keys import key_ring
+from apps.identity.selectors.keys import forget_keys, key_ring
 from apps.identity.selectors.roles import RoleName, effective_roles
 from apps.identity.states import Scope
 
-_MOST = 10_000  # sessions kept in one process; about 2 kB each
+_MOST = 2_000  # sessions kept in one process; about 10 kB each with their documents
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,20 @@ _held: dict[str, Session] = {}
 _web: dict[tuple[str, str], tuple[int, RequestContext]] = {}
 
 
+def _keep(kept: dict[_K, _V], key: _K, value: _V) -> None:
+    """Bounded, the oldest going first; another thread that drops one at the same moment does no harm."""
+    while len(kept) >= _MOST:
+        with contextlib.suppress(StopIteration, RuntimeError):
+            kept.pop(next(iter(kept)), None)
+    kept[key] = value
+
+
 def forget() -> None:
     """Drop what this process keeps; for tests that write rows past the services."""
     _held.clear()
     _web.clear()
+    forget_catalog()
+    forget_keys()
 
 
 def session_of(token: str) -> Session | None:
@@ -88,9 +102,7 @@ def _resolved(token: str, epoch: int, now: float) -> Session | None:
         return None
     session = session_for(claims, epoch)
     if session is not None:
-        while len(_held) >= _MOST:
-            _held.pop(next(iter(_held)), None)
-        _held[token] = session
+        _keep(_held, token, session)
     else:
         _held.pop(token, None)
     return session
@@ -170,10 +182,8 @@ def web_context(user_id: str, project_id: str, request_id: str) -> RequestContex
         if context is None:
             _web.pop((user_id, project_id), None)
             return None
-        while len(_web) >= _MOST:
-            _web.pop(next(iter(_web)), None)
         held = (epoch, context)
-        _web[user_id, project_id] = held
+        _keep(_web, (user_id, project_id), held)
     return replace(held[1], request_id=request_id)
 
 

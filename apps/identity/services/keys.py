@@ -20,17 +20,18 @@ from apps.identity.services.epoch import change_epoch
 _MARGIN = datetime.timedelta(hours=1)  # clocks, and requests that were under way
 
 
-@internal("before the first token is made")
 def key_ring_ensured() -> KeyRing:
     """The keys in force; the first one is made now if there is none."""
-    epoch, _ = pulse()
-    ring = key_ring(epoch)
-    if ring is None:
-        _lock()
-        if not TokenKey.objects.exists():
-            _make()
-        change_epoch()
-        ring = key_ring(pulse()[0])
+    return key_ring(pulse()[0]) or _first_ring()
+
+
+@internal("before the first token is made")
+def _first_ring() -> KeyRing:
+    _lock()
+    if not TokenKey.objects.exists():
+        _make()
+    change_epoch()
+    ring = key_ring(pulse()[0])
     assert ring is not None
     return ring
 
