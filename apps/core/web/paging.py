@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.exceptions import FieldError, ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import DataError
 from django.db.models import Q, QuerySet
 
 from apps.core.errors import Invalid
@@ -31,12 +32,11 @@ def cut(rows: QuerySet[Any], *, sort: str, descending: bool, cursor: str, size: 
     """
     backwards, edge = _read(cursor)
     down = descending != backwards
-    if edge:
-        rows = rows.filter(_beyond(sort, key, edge, down))
     order = [f"-{sort}" if down else sort] + ([f"-{key}" if backwards else key] if key != sort else [])
     try:
+        rows = rows.filter(_beyond(sort, key, edge, down)) if edge else rows
         found = list(rows.order_by(*order)[: size + 1])
-    except (ValidationError, ValueError, FieldError) as error:
+    except (ValidationError, ValueError, TypeError, FieldError, DataError) as error:
         raise Invalid("This page's address is not one that the list hands out.", field="cursor") from error
     more, found = len(found) > size, found[:size]
     if backwards:

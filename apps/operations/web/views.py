@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from apps.core import policy
 from apps.core.context import RequestContext
 from apps.core.web import cells
 from apps.core.web.pages import ActPage, DetailPage, ListPage, Page
@@ -145,6 +146,7 @@ class AllOperations(Operations):
 
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[Operation]:
+        policy.enforce(ctx, "operations:retry")
         return selectors.operation_list(ctx)
 
 
