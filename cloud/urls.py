@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from apps.core.api.openapi import OpenApi
 from apps.compute.web.urls import site as consoles
+from apps.core.api.openapi import OpenApi
 from apps.dashboard.web.urls import site
 
 handler404 = "apps.core.api.faults.not_found"

@@ -136,6 +136,18 @@
     if (event.target.matches("select[data-submit]")) event.target.form.requestSubmit();
   });
 
+  async function copy(text) {
+    if (navigator.clipboard) { try { await navigator.clipboard.writeText(text); return true; } catch { /* the old way below */ } }
+    const box = document.createElement("textarea");
+    box.value = text;
+    box.className = "sr";
+    document.body.append(box);
+    box.select();
+    const done = document.execCommand("copy");
+    box.remove();
+    return done;
+  }
+
   // --- menus, copying, theme, times -----------------------------------------------------------------
   const closeMenus = (but) => $$("details.menu[open]").forEach((menu) => { if (menu !== but) menu.open = false; });
   document.addEventListener("click", async (event) => {
@@ -143,7 +155,7 @@
     const copier = event.target.closest("[data-copy], [data-copy-from]");
     if (copier) {
       const text = copier.dataset.copy ?? $(copier.dataset.copyFrom).textContent;
-      try { await navigator.clipboard.writeText(text); toast("success", words.copied); } catch { toast("error", words.notCopied); }
+      toast(...(await copy(text)) ? ["success", words.copied] : ["error", words.notCopied]);
     }
     const filler = event.target.closest("[data-fill]");
     if (filler) { const field = $(filler.dataset.fill); field.value = filler.dataset.text; field.focus(); }

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
+from django import forms
 from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -24,7 +25,7 @@ from apps.compute.web import words
 from apps.core.context import RequestContext
 from apps.core.errors import KumoError
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, DetailPage, ListPage, Page
+from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, Page, said
 from apps.core.web.raw import document
 from apps.core.web.tables import Action, Column, Empty, Filter, Table
 from apps.network import selectors as network
@@ -104,6 +105,26 @@ ACTIONS = (
     ),
     _action(
         "resume", _("Resume"), "play", _("Resuming"), services.server_resume, "os-suspend-server:resume", bulk=False
+    ),
+    Action(
+        name="lock",
+        label=_("Lock"),
+        icon="lock",
+        done=_("Locked"),
+        call=lambda ctx, row: services.server_lock(ctx, server_id=str(row.pk)),
+        when=lambda row: row.locked_at is None and not row.deleting_at,
+        rule="os_compute_api:os-lock-server:lock",
+        bulk=False,
+    ),
+    Action(
+        name="unlock",
+        label=_("Unlock"),
+        icon="lock-open",
+        done=_("Unlocked"),
+        call=lambda ctx, row: services.server_unlock(ctx, server_id=str(row.pk)),
+        when=lambda row: row.locked_at is not None,
+        rule="os_compute_api:os-lock-server:unlock",
+        bulk=False,
     ),
     Action(
         name="delete",
@@ -238,13 +259,42 @@ class ServerPage(DetailPage):
         return {
             "why": words.why(row) if row.state == ServerState.ERROR else "",
             "tasks": tasks.order_by("-created_at")[:5],
-            "floating": [a["ip"] for a in words.addresses(row) if a["type"] == "floating"],
+            "may_edit": self.allowed("os_compute_api:servers:update"),
+            "ssh": next((f"ssh {a['ip']}" for a in words.addresses(row) if a["type"] == "floating"), ""),
         }
 
 
 def _address(found: dict[str, Any]) -> Any:
     kind = cells.tags([_("floating") if found["type"] == "floating" else found["network_name"]])
     return format_html("{} {}", cells.copied(found["ip"]), kind)
+
+
+class ServerForm(forms.Form):
+    name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput(attrs={"autofocus": True}))
+    description = forms.CharField(label=_("Description"), max_length=255, required=False)
+
+
+class ServerEdit(FormPage):
+    """Another name or description."""
+
+    title = _("Edit the server")
+    nav = "compute:servers"
+    form = ServerForm
+    submit = _("Save")
+
+    def make(self, data: Any = None, files: Any = None) -> forms.Form:
+        row = selectors.server_get(self.ctx, server_id=str(self.kwargs["ident"]))
+        return ServerForm(data, initial={"name": row.name, "description": row.description or ""})
+
+    def save(self, form: forms.Form) -> tuple[str, str]:
+        given = form.cleaned_data
+        row = services.server_update(
+            self.ctx,
+            server_id=str(self.kwargs["ident"]),
+            name=given["name"],
+            description=given["description"] or None,
+        )
+        return self.url("compute:server", row.pk), said(_("Saved"), row.name)
 
 
 class Console(ServerPage):
@@ -289,7 +339,7 @@ class Network(ServerPage):
     def more(self, row: Any) -> dict[str, Any]:
         ports = network.port_list(self.ctx).filter(device_id=str(row.pk)).select_related("network")
         ports = ports.prefetch_related("fixed_ips", "security_groups", "floating_ips")
-        return {"ports": ports}
+        return {"ports": ports, "may_float": self.allowed("create_floatingip")}
 
 
 class Tasks(ServerPage):

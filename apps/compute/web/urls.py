@@ -18,6 +18,7 @@ urlpatterns = [
     path("servers/launch", launch.Launch.as_view(), name="launch"),
     path("servers/act/<slug:action>", servers.Act.as_view(), name="servers-act"),
     path("servers/<uuid:ident>", servers.ServerPage.as_view(), name="server"),
+    path("servers/<uuid:ident>/edit", servers.ServerEdit.as_view(), name="server-edit"),
     path("servers/<uuid:ident>/console", servers.Console.as_view(), name="server-console"),
     path("servers/<uuid:ident>/log", servers.Log.as_view(), name="server-log"),
     path("servers/<uuid:ident>/network", servers.Network.as_view(), name="server-network"),

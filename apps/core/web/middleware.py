@@ -59,6 +59,8 @@ class WebOnlyMiddleware:
         response: HttpResponse = self.chain(request)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
+        if request.is_secure():
+            response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
         response.headers.setdefault("Cache-Control", "private, no-cache")
         patch_vary_headers(response, ("HX-Request", "Cookie"))
         return response

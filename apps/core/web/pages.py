@@ -321,10 +321,12 @@ class DetailPage(Page):
     def head(self, row: Any, ident: Any) -> dict[str, Any]:
         """What stands above the tabs."""
         actions = self.list_page.table.actions if self.list_page else ()
+        acts = self._acts(actions, row)
         current = self.request.resolver_match.view_name if self.request.resolver_match else ""
         return {
             "state": self.state(row),
-            "acts": self._acts(actions, row),
+            "acts": acts,
+            "rarer": [(action, url) for action, url in acts if not action.bulk],
             "tabs": [(self.url(name, ident), label, name == current) for name, label in self.tabs],
             "parent": (self.url(self.list_page.nav), self.list_page.title) if self.list_page else None,
         }

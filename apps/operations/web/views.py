@@ -180,6 +180,7 @@ def _line(row: Operation, page: Page) -> dict[str, Any]:
         "title": words.title(row),
         "subject": subject_link(row, page),
         "badge": words.badge(row),
+        "word": words.STATES[Status(row.status)][1],
         "doing": words.doing(row),
         "actor": actor(row),
         "took": words.took(row),
