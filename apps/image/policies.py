@@ -52,6 +52,7 @@ RULES = (
     ),
     Rule("deactivate", _MEMBER, "Stop giving an image out.", ("POST /v2/images/{image_id}/actions/deactivate",)),
     Rule("reactivate", _MEMBER, "Give an image out again.", ("POST /v2/images/{image_id}/actions/reactivate",)),
+    Rule("tasks_api_access", "rule:admin", "See and make tasks.", ("GET /v2/tasks", "POST /v2/tasks")),
     Rule("stores_info", "rule:anyone", "See where images can be kept.", ("GET /v2/info/stores",)),
     Rule("image_info", "rule:anyone", "See what the service offers.", ("GET /v2/info/import", "GET /v2/info/usage")),
     *(

@@ -21,6 +21,7 @@ urlpatterns = [
     path(f"{ONE}/actions/reactivate", views.Reactivate.as_view()),
     path(f"{ONE}/tags/<str:tag>", views.Tags.as_view()),
     *views.Members.urls(f"{ONE}/members"),
+    path("/v2/tasks", views.AllTasks.as_view()),
     path("/v2/info/import", documents.ImportInfo.as_view()),
     path("/v2/info/stores", documents.StoresInfo.as_view()),
     path("/v2/info/usage", documents.UsageInfo.as_view()),

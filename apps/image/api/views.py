@@ -11,6 +11,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.core import policy
 from apps.core.api import listing as lists
 from apps.core.api import types as t
 from apps.core.api.rendering import JsonParser
@@ -199,6 +200,20 @@ class Reactivate(ApiView):
     def post(self, request: Request, image_id: str) -> Response:
         services.image_reactivate(self.ctx, image_id=image_id)
         return Response(status=204)
+
+
+class AllTasks(ApiView):
+    """`/v2/tasks`: an administrator's list, always empty; bytes are taken by upload and import alone."""
+
+    api = IMAGE_API
+
+    def get(self, request: Request) -> Response:
+        policy.enforce(self.ctx, "tasks_api_access")
+        return Response({"tasks": [], "first": "/v2/tasks", "schema": "/v2/schemas/tasks"})
+
+    def post(self, request: Request) -> Response:
+        policy.enforce(self.ctx, "tasks_api_access")
+        raise Invalid("Tasks are not taken here.", hint="Register an image, stage its bytes and import it.")
 
 
 class Tasks(ApiView):

@@ -360,3 +360,11 @@ def test_what_is_offered_is_told(alice):
     assert alice("GET", "/v2/info/import").json()["import-methods"]["value"] == ["glance-direct"]
     assert alice("GET", "/v2/info/stores").json() == {"stores": [{"id": "default", "default": "true"}]}
     assert alice("GET", "/v2/info/usage").json()["usage"]["image_count_total"] == {"limit": 100, "usage": 1}
+
+
+def test_tasks_are_told_to_administrators_and_not_taken(alice, admin):
+    assert admin("GET", "/v2/tasks").json()["tasks"] == []
+    assert admin("POST", "/v2/tasks", {"type": "import", "input": {}}).status_code == 400
+    assert alice("GET", "/v2/tasks").status_code == 403
+    ident = register(alice)
+    assert alice("GET", f"/v2/images/{ident}/tasks").json() == {"tasks": []}
