@@ -17,7 +17,7 @@ from agents.envelope import queue_of
 from apps.core import policy
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid, NotFound, Unavailable
-from apps.core.transactions import internal, service
+from apps.core.transactions import internal, selector, service
 from apps.operations import doorbell, ending, executors, messages, starting
 from apps.operations.models import Executor, Operation
 from apps.operations.registry import SAGAS, Lock
@@ -91,6 +91,7 @@ def operation_supersede(
 # --- people and rows that move operations ----------------------------------------------------------
 
 
+@internal("Called by services of other apps that change what a Wait looks at.")
 def operation_wake(
     ctx: RequestContext,
     *,
@@ -156,6 +157,7 @@ def operation_abandon(ctx: RequestContext, *, operation_id: object) -> Operation
     return row
 
 
+@selector("operations:list")
 def operation_wait(ctx: RequestContext, *, operation_id: object, timeout_s: float) -> Operation:
     """Wait outside any transaction until an operation has ended or is stuck, and return it.
 
