@@ -12,7 +12,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,7 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection, transaction
 
 from apps.core import context, live
+from apps.core.doctor import doctor_check
 from apps.network.backends.ovn import Northbound, Unreachable
 from apps.network.backends.rows import Scope
 from apps.network.jobs import gateway_chassis, project, sync, wake_servers
@@ -38,6 +39,7 @@ BATCH = 500
 RETRY_S = 2.0
 TICK_S = 5.0  # how soon a change that rings no bell (a lost connection, a new host) is noticed
 FULL_S = 300.0  # how often everything is compared
+SETTLE_S = 10.0  # how long the doctor lets the projector finish
 DEFER_S = 30.0  # how long a thing that OVN refuses is left alone
 
 
@@ -135,9 +137,9 @@ class Projector:
         """One round: everything after a connect, else what is marked; then what OVN said."""
         session = self.northbound.session
         if session != self.session or time.monotonic() - self.compared_at > FULL_S:
-            plan = sync(self.northbound)
-            if plan:
-                logger.info("OVN was made to match", extra={"changes": len(plan.lines())})
+            lines = sync(self.northbound).lines()
+            if lines:
+                logger.info("OVN was made to match", extra={"changes": len(lines), "first": lines[:10]})
             self.session, self.compared_at = session, time.monotonic()
             self.chassis = gateway_chassis()
             self.deferred.clear()
@@ -167,6 +169,7 @@ class Projector:
             done = [m for m in marks if (m.kind, str(m.ident)) not in failed]
             Change.objects.filter(pk__in=[m.pk for m in done]).delete()
             wake_servers({(m.kind, str(m.ident)) for m in done})
+        record_status(self.northbound.ups_of([i for kind, i in scopes - failed if kind == Dirty.PORT]))
         self.deferred = {s: t for s, t in self.deferred.items() if t > now} | dict.fromkeys(failed, now + DEFER_S)
         return len(marks) >= BATCH
 
@@ -203,6 +206,26 @@ def record_status(ups: Mapping[str, bool]) -> None:
             live.notify(port.project_id or "", "port", port.pk)
             if port.device_owner.startswith(SERVER_PREFIX):
                 operation_wake(context.system(), subject_type="server", subject_id=port.device_id)
+
+
+@doctor_check("network")
+def compare(repair: bool) -> Iterable[str]:
+    """What differs between the network tables and OVN, once what is marked was projected."""
+    try:
+        northbound = Northbound(settings.CONFIG.ovn.northbound)
+    except Unreachable as error:
+        yield str(error)
+        return
+    try:
+        deadline = time.monotonic() + SETTLE_S
+        while Change.objects.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        waiting = Change.objects.count()
+        if waiting and not repair:
+            yield f"{waiting} changes wait for the projector"
+        yield from sync(northbound, dry_run=not repair).lines()
+    finally:
+        northbound.close()
 
 
 daemon("network.projector", run)

@@ -21,6 +21,9 @@ os.environ["KUMO_TEST_STATE"] = str(_state)
 
 from cloud.settings.base import *  # noqa: E402, F403
 
+# Emptying all tables after a test takes its time on a busy machine.
+DATABASES["default"]["OPTIONS"]["options"] = "-c statement_timeout=60s -c lock_timeout=5s"  # type: ignore[index]  # noqa: F405
+
 STORAGES = STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}  # noqa: F405
 
 # In process: rings and messages are collected, and tests deliver them.

@@ -50,6 +50,8 @@ EXTENSIONS = {
     "stateful-security-group": "Stateful security group",
     "subnet-service-types": "Subnet service types",
     "subnet_allocation": "Subnet Allocation",
+    "tag": "Tag support",
+    "tag-ext": "Tag support for resources: subnet, subnetpool, port, router",
     "tag-ports-during-bulk-creation": "Tag Ports During Bulk Creation",
 }
 

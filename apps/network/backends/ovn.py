@@ -320,6 +320,12 @@ class Northbound:
         plan: Plan = order.result
         return plan
 
+    def ups_of(self, names: Collection[str]) -> dict[str, bool]:
+        """What is known now of these ports."""
+        with self.connection.lock:
+            rows = {name: self.replica.rows.get(("Logical_Switch_Port", name)) for name in names}
+            return {name: bool(row.up and row.up[0]) for name, row in rows.items() if row is not None}
+
     def take_ups(self) -> dict[str, bool]:
         """Ports whose state was heard of since the last call, by name."""
         with self.replica.ups_lock:

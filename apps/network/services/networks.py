@@ -181,12 +181,21 @@ def _check_no_gateways(network: Network) -> None:
         )
 
 
+def _return_floating(network: Network) -> None:
+    """Floating IPs that lead nowhere go with their network."""
+    idle = FloatingIp.objects.filter(floating_network=network, port=None)
+    ports = list(idle.values_list("floating_port_id", flat=True))
+    idle.delete()
+    Port.objects.filter(pk__in=ports).delete()
+
+
 @service("delete_network")
 def network_delete(ctx: RequestContext, *, network_id: str, if_revision: int | None = None) -> None:
     """Delete a network with its subnets. Raises NotFound, Forbidden, Conflict (NetworkInUse) while ports are on it."""
     network = find(Network.objects.visible(ctx), "network", network_id, lock=True)
     guard(ctx, "delete_network", network)
     check_revision(network, if_revision)
+    _return_floating(network)
     used = list(network.ports.exclude(device_owner=Owner.METADATA).values_list("pk", flat=True)[:5])
     if used:
         raise in_use(

@@ -153,7 +153,7 @@ def _ports(server_id: object) -> Any:
 def server_ports_bind(ctx: RequestContext, *, server_id: object, host: str, chassis: str = "") -> None:
     """Bind a server's ports to the host that is to run it."""
     columns = binding(host) | ({"chassis": chassis} if chassis else {})
-    _ports(server_id).update(**columns, status=PortStatus.DOWN)
+    _ports(server_id).exclude(host_name=host).update(**columns, status=PortStatus.DOWN)
     _mark(server_id)
 
 
