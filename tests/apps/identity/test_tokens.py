@@ -12,6 +12,7 @@ from apps.core.errors import Unauthorized
 from apps.identity import selectors, services
 from apps.identity.backends.tokens import Claims, new_audit_id, seal
 from apps.identity.models import Assignment, Domain, Project, RevokedToken, Role, User
+from apps.identity.selectors import epoch
 from apps.identity.services.epoch import change_epoch
 from apps.identity.states import Method, Scope, new_id
 
@@ -328,17 +329,17 @@ def test_version_documents(nobody: Api) -> None:
         assert answer.json()["version"]["links"] == [{"rel": "self", "href": "http://testserver/identity/v3/"}]
 
 
-@pytest.mark.django_db(transaction=True)
-def test_connection_that_the_server_closed_is_opened_again() -> None:
-    before = selectors.pulse()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        process = cursor.fetchone()[0]
-    other = connection.copy()
+def test_connection_that_the_server_closed_is_opened_again(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = connection.copy()  # outside the test's transaction, as in a request
+    monkeypatch.setattr(epoch, "connection", own)
     try:
-        with other.cursor() as cursor:
+        before = selectors.pulse()
+        with own.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            process = cursor.fetchone()[0]
+        with connection.cursor() as cursor:
             cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [process])
             assert cursor.fetchone() == (True,)
+        assert selectors.pulse() == before
     finally:
-        other.close()
-    assert selectors.pulse() == before
+        own.close()
