@@ -200,6 +200,7 @@ class HostFacts(Message, frozen=True, kw_only=True):
     agent_version: str
     chassis: str  # OVN's name of this host
     kernel: str
+    uptime_s: NotNegative = 0
 
 
 class Inventory(Message, frozen=True, kw_only=True):

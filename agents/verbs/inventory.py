@@ -43,6 +43,7 @@ def _facts(job: Job) -> HostFacts:
         agent_version=AGENT_VERSION,
         chassis=wiring.chassis_name() if job.host.hypervisor.wiring is not None else "",
         kernel=kernel.release,
+        uptime_s=int(time.clock_gettime(time.CLOCK_BOOTTIME)),
     )
 
 

@@ -68,7 +68,7 @@ def disks_message(op: Op) -> EnsureDisks:
     """The image and the guest's own disks."""
     server = server_of(op)
     facts = server.flavor
-    image = Image.objects.filter(pk=server.image_id).first()
+    image = Image.objects.filter(pk=server.image_id).first() if server.image_id else None
     if image is None:
         raise Conflict(f"The image {server.image_id} was deleted before the disks were made.")
     return EnsureDisks(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from django.db.models import OuterRef, QuerySet
+from django.db.models import QuerySet
+from django.db.models.expressions import Combinable
 
 from apps.core import policy
 from apps.core.context import RequestContext
@@ -62,7 +63,7 @@ def step_list(ctx: RequestContext, *, operation_ids: Sequence[object]) -> QueryS
     return (rows if ctx.is_admin else rows.filter(operation__project_id=ctx.project_id)).order_by("id")
 
 
-def active_on(subject_type: str, subject_id: OuterRef) -> QuerySet[Operation]:
+def active_on(subject_type: str, subject_id: Combinable) -> QuerySet[Operation]:
     """For `Subquery`: the newest active operation of a row of another table.
 
     `.values("kind")` and `.values("cursor")` of it feed `registry.task_state`. `subject_id` must be text.

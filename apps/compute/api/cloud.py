@@ -64,6 +64,15 @@ def _hypervisor_brief(host: Host, version: tuple[int, int]) -> dict[str, Any]:
     }
 
 
+def _uptime(host: Host) -> str | None:
+    """As the command `uptime` begins, without the time of day; null while the host is down."""
+    seconds = host.facts.get("uptime_s", 0)
+    if not host.is_up or not seconds:
+        return None
+    days, rest = divmod(seconds, 86_400)
+    return f"up {days} day{'' if days == 1 else 's'}, {rest // 3600:2}:{rest % 3600 // 60:02}"
+
+
 def _hypervisor(host: Host, version: tuple[int, int], servers: int) -> dict[str, Any]:
     facts = host.facts
     shown = _hypervisor_brief(host, version) | {
@@ -77,7 +86,7 @@ def _hypervisor(host: Host, version: tuple[int, int], servers: int) -> dict[str,
         },
     }
     if version >= LEAN:
-        return shown | {"uptime": None}
+        return shown | {"uptime": _uptime(host)}
     info: Any = {
         "arch": facts.get("architecture", ""),
         "model": facts.get("cpu_model", ""),
@@ -167,6 +176,22 @@ class Hypervisor(ApiView):
             if servers:
                 shown["servers"] = servers
         return Response({"hypervisor": shown})
+
+
+class HypervisorUptime(ApiView):
+    """`GET /os-hypervisors/{id}/uptime`, until 2.87."""
+
+    api = COMPUTE
+
+    def get(self, request: Request, ident: str) -> Response:
+        if self.version >= LEAN:
+            raise NotFound("The resource")
+        selectors.hypervisor_list(self.ctx)
+        host = _host(self.version, ident, "Hypervisor")
+        uptime = _uptime(host)
+        if uptime is None:
+            raise Invalid(f"Host {host.name} is down: its uptime is not known.")
+        return Response({"hypervisor": _hypervisor_brief(host, self.version) | {"uptime": uptime}})
 
 
 class HypervisorStatistics(ApiView):
@@ -323,6 +348,36 @@ def _switch(ctx: Any, host_id: UUID, status: str, reason: str) -> None:
         services.service_disable(ctx, host_id=host_id, reason=reason)
 
 
+class Hosts(ApiView):
+    """`GET /os-hosts` and `/os-hosts/{name}`, until 2.42."""
+
+    api = COMPUTE
+
+    def get(self, request: Request, name: str = "") -> Response:
+        if self.version >= (2, 43):
+            raise NotFound("The resource")
+        found = list(selectors.compute_service_list(self.ctx, host=name))
+        if name and not found:
+            raise NotFound("Compute host", name)
+        if name:
+            servers = selectors.servers_by_host(self.ctx, hosts=[name])[name]
+            return Response({"host": _resources(found[0], selectors.server_sums(self.ctx, servers=servers))})
+        zone = request.query_params.get("zone", "")
+        rows = [{"host_name": h.name, "service": "compute", "zone": h.zone} for h in found if zone in {"", h.zone}]
+        return Response({"hosts": rows})
+
+
+def _resources(host: Host, used: Mapping[str, tuple[int, int, int]]) -> list[dict[str, Any]]:
+    """What a host has, what is used of it, and by whom."""
+    rows = [("(total)", host.vcpus, host.ram_mib, host.disk_gib)]
+    rows.append(("(used_now)", host.used_vcpus, host.used_ram_mib, host.used_disk_gib))
+    rows += [(project, *sums) for project, sums in sorted(used.items())]
+    return [
+        {"resource": {"project": who, "host": host.name, "cpu": vcpus, "memory_mb": ram, "disk_gb": disk}}
+        for who, vcpus, ram, disk in rows
+    ]
+
+
 # --- zones and aggregates --------------------------------------------------------------------------
 
 
@@ -450,7 +505,7 @@ class AggregateAction(ApiView):
 
     def post(self, request: Request, ident: str) -> Response:
         ((name, value),) = self.body(self.BODY).items()
-        call = {
+        call: Any = {
             "add_host": services.aggregate_add_host,
             "remove_host": services.aggregate_remove_host,
             "set_metadata": services.aggregate_set_metadata,
@@ -676,7 +731,7 @@ EXTENSIONS = (
     "os-aggregates", "os-attach-interfaces", "os-availability-zone", "os-config-drive", "os-console-output",
     "os-consoles", "os-create-server-ext", "os-deferred-delete", "os-extended-availability-zone",
     "os-extended-server-attributes", "os-extended-status", "os-flavor-access", "os-flavor-extra-specs",
-    "os-flavor-manage", "os-flavor-rxtx", "os-flavor-swap", "os-hypervisors", "os-instance-actions",
+    "os-flavor-manage", "os-flavor-rxtx", "os-flavor-swap", "os-hosts", "os-hypervisors", "os-instance-actions",
     "os-keypairs", "os-lock-server", "os-multiple-create", "os-pause-server", "os-personality", "os-quota-class-sets",
     "os-quota-sets", "os-remote-consoles", "os-security-groups", "os-server-groups", "os-server-usage",
     "os-services", "os-simple-tenant-usage", "os-suspend-server", "os-used-limits", "os-user-data", "server-metadata",
@@ -686,7 +741,7 @@ EXTENSIONS = (
 def _extension(alias: str) -> dict[str, Any]:
     return {
         "alias": alias,
-        "name": alias,
+        "name": alias.removeprefix("os-").replace("-", " ").title().replace(" ", ""),
         "description": f"{alias}, part of the API since 2.1.",
         "namespace": "http://docs.openstack.org/compute/ext/fake_xml",
         "links": [],

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from apps.compute.api.versions import COMPUTE
 from apps.compute.resources.servers import METADATA
-from apps.compute.selectors._common import as_uuid
+from apps.compute.selectors._common import as_uuid, key
 from apps.compute.selectors.parts import older_group, older_rule
 from apps.core.api import types as t
 from apps.core.api.views import ApiView
@@ -61,7 +61,7 @@ def _groups(ctx: RequestContext) -> Any:
 
 def _group(ctx: RequestContext, ident: str) -> SecurityGroup:
     rows = SecurityGroup.objects.visible(ctx).prefetch_related("rules__remote_group")
-    found: SecurityGroup | None = rows.filter(pk=as_uuid(ident)).first()
+    found: SecurityGroup | None = rows.filter(pk=key(ident)).first()
     if found is None:
         raise NotFound("Security group", ident)
     return found
@@ -205,7 +205,7 @@ class FloatingIps(OlderView):
         pool = (self.body(self.BODY) or {}).get("pool")
         rows = Network.objects.visible(self.ctx).filter(external=True).order_by("created_at")
         if pool:
-            rows = rows.filter(pk=as_uuid(pool)) if as_uuid(pool) else rows.filter(name=pool)
+            rows = rows.filter(pk=key(pool)) if as_uuid(pool) else rows.filter(name=pool)
         outside = rows.first()
         if outside is None:
             raise NotFound("Floating IP pool", pool or "")
@@ -217,7 +217,7 @@ class FloatingIpView(OlderView):
     """`/os-floating-ips/{id}`."""
 
     def get(self, request: Request, ident: str) -> Response:
-        found = _floatings(self.ctx).filter(pk=as_uuid(ident)).first()
+        found = _floatings(self.ctx).filter(pk=key(ident)).first()
         if found is None:
             raise NotFound("Floating IP", ident)
         return Response({"floating_ip": _floating(found)})
@@ -283,7 +283,7 @@ class TenantNetworks(OlderView):
         rows = Network.objects.visible(self.ctx).order_by("created_at", "pk")
         if not ident:
             return Response({"networks": [_network(row) for row in rows]})
-        found = rows.filter(pk=as_uuid(ident)).first()
+        found = rows.filter(pk=key(ident)).first()
         if found is None:
             raise NotFound("Network", ident)
         return Response({"network": _network(found)})

@@ -195,7 +195,7 @@ class Servers(ResourceView):
     @property
     def params(self) -> tuple[Param, ...]:  # type: ignore[override]
         """What this caller may filter by at this version."""
-        found = EVERYBODY
+        found: tuple[Param, ...] = EVERYBODY
         if self.version >= (2, 83) or self.ctx.is_admin:
             found += SINCE_2_83
         return found + ADMINISTRATORS if self.ctx.is_admin else found

@@ -19,7 +19,21 @@ from apps.compute.states import (
 from apps.core import policy, sealing
 from apps.core.api import types as t
 from apps.core.api.links import nova_member_links
-from apps.core.api.resource import ABSENT, CREATE, CREATED, DETAIL, LIST, SHOW, UPDATE, Env, F, Resource, Row
+from apps.core.api.resource import (
+    ABSENT,
+    CREATE,
+    CREATED,
+    DETAIL,
+    FIRST,
+    LIST,
+    SHOW,
+    UPDATE,
+    Env,
+    F,
+    Resource,
+    Row,
+    Version,
+)
 from apps.operations.registry import task_state
 
 PREFIX = "/compute/v2.1"
@@ -197,17 +211,13 @@ HINTS = t.shape(
 )
 
 
-def _fuller(name: str, *args: Any, **kwargs: Any) -> tuple[F, F]:
+def _fuller(name: str, since: Version = FIRST, **given: Any) -> tuple[F, F]:
     """A field of GET that PUT shows from 2.75 on."""
-    since = max(kwargs.pop("since", (0, 0)), (0, 0))
-    return (
-        F(name, *args, on=FULL, since=since, **kwargs),
-        F(name, *args, on=(UPDATED,), since=max(since, (2, 75)), **kwargs),
-    )
+    return F(name, on=FULL, since=since, **given), F(name, on=(UPDATED,), since=max(since, (2, 75)), **given)
 
 
-def _attribute(name: str, *args: Any, **kwargs: Any) -> tuple[F, F]:
-    return _fuller(f"OS-EXT-SRV-ATTR:{name}", *args, rule=ATTRIBUTES, **kwargs)
+def _attribute(name: str, **given: Any) -> tuple[F, F]:
+    return _fuller(f"OS-EXT-SRV-ATTR:{name}", rule=ATTRIBUTES, **given)
 
 
 def _fixed(value: Any) -> Any:

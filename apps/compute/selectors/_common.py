@@ -14,6 +14,7 @@ from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 
 M = TypeVar("M", bound=Model)
+NOBODY = uuid.UUID(int=0)
 
 
 def as_uuid(text: object) -> uuid.UUID | None:
@@ -22,6 +23,11 @@ def as_uuid(text: object) -> uuid.UUID | None:
         return uuid.UUID(str(text))
     except ValueError:
         return None
+
+
+def key(text: object) -> uuid.UUID:
+    """The same for looking a row up: what is no UUID becomes one that no row has."""
+    return as_uuid(text) or NOBODY
 
 
 def one(rows: QuerySet[M], noun: str, ident: object) -> M:
@@ -44,7 +50,7 @@ def enforce_on(ctx: RequestContext, rule: str, row: Any) -> None:
 
 def visible_server(ctx: RequestContext, server_id: str) -> QuerySet[Server]:
     """At most one server, if the caller may know of it."""
-    return owned(ctx, Server.objects.filter(pk=as_uuid(server_id)))
+    return owned(ctx, Server.objects.filter(pk=key(server_id)))
 
 
 def server_for(ctx: RequestContext, server_id: str, rule: str) -> Server:
@@ -60,7 +66,7 @@ def server_or_tombstone(ctx: RequestContext, server_id: str, rule: str) -> Serve
     """The server, or what is remembered of it. Raises NotFound, then Forbidden."""
     found: Server | ServerDeleted | None = visible_server(ctx, server_id).first()
     if found is None:
-        found = owned(ctx, ServerDeleted.objects.filter(pk=as_uuid(server_id))).first()
+        found = owned(ctx, ServerDeleted.objects.filter(pk=key(server_id))).first()
     if found is None:
         raise NotFound("Instance", server_id)
     enforce_on(ctx, rule, found)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from apps.compute.models import Aggregate, Server, ServerAny
@@ -31,6 +31,14 @@ def servers_by_host(ctx: RequestContext, *, hosts: Sequence[str]) -> dict[str, l
     for ident, name, host in rows.values_list("pk", "name", "host_name"):
         found[host].append({"uuid": str(ident), "name": name})
     return found
+
+
+@selector("os_compute_api:os-services:list")
+def server_sums(ctx: RequestContext, *, servers: Sequence[Mapping[str, str]]) -> dict[str, tuple[int, int, int]]:
+    """vCPUs, MiB and GiB that projects have in these servers."""
+    rows = Server.objects.filter(pk__in=[one["uuid"] for one in servers]).values("project_id")
+    sums = rows.annotate(cpu=Sum("vcpus"), ram=Sum("ram_mib"), disk=Sum("disk_gib")).order_by()
+    return {row["project_id"]: (row["cpu"], row["ram"], row["disk"]) for row in sums}
 
 
 @selector("os_compute_api:os-hypervisors:list")

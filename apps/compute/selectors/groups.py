@@ -6,7 +6,7 @@ from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from apps.compute.models import Server, ServerGroup
-from apps.compute.selectors._common import as_uuid, enforce_on, one, owned
+from apps.compute.selectors._common import enforce_on, key, one, owned
 from apps.core import policy
 from apps.core.context import RequestContext
 from apps.core.transactions import selector
@@ -31,12 +31,12 @@ def server_group_list(ctx: RequestContext, *, all_projects: bool = False) -> Que
 @selector("os_compute_api:os-server-groups:show")
 def server_group_get_query(ctx: RequestContext, *, server_group_id: str) -> QuerySet[ServerGroup]:
     """One of them by id."""
-    return owned(ctx, ServerGroup.objects.filter(pk=as_uuid(server_group_id)))
+    return owned(ctx, ServerGroup.objects.filter(pk=key(server_group_id)))
 
 
 @selector("os_compute_api:os-server-groups:show")
 def server_group_get(ctx: RequestContext, *, server_group_id: str) -> ServerGroup:
     """The same as an instance. Raises NotFound."""
-    found = one(owned(ctx, ServerGroup.objects.filter(pk=as_uuid(server_group_id))), "server group", server_group_id)
+    found = one(owned(ctx, ServerGroup.objects.filter(pk=key(server_group_id))), "server group", server_group_id)
     enforce_on(ctx, "os_compute_api:os-server-groups:show", found)
     return found

@@ -9,7 +9,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from apps.compute.models import Server
-from apps.compute.selectors._common import as_uuid, one, server_for, server_or_tombstone
+from apps.compute.selectors._common import key, one, server_for, server_or_tombstone
 from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 from apps.core.transactions import selector
@@ -83,7 +83,7 @@ def server_interface_list(ctx: RequestContext, *, server_id: str) -> tuple[Serve
 def server_interface_get(ctx: RequestContext, *, server_id: str, port_id: str) -> tuple[Server, Port]:
     """A server and one of its ports. Raises NotFound."""
     server = server_for(ctx, server_id, "os_compute_api:os-attach-interfaces:show")
-    return server, one(_ports(server).filter(pk=as_uuid(port_id)), "Port", port_id)
+    return server, one(_ports(server).filter(pk=key(port_id)), "Port", port_id)
 
 
 def _operations(ctx: RequestContext, server_id: str, rule: str, with_deleted: bool) -> QuerySet[Operation]:

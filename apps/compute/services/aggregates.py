@@ -29,7 +29,7 @@ def _row(aggregate_id: str) -> Aggregate:
 
 
 def _save(row: Aggregate) -> Aggregate:
-    row.updated_at = Now()  # type: ignore[assignment]
+    row.updated_at = Now()
     row.save()
     row.refresh_from_db()
     return row

@@ -15,7 +15,7 @@ from typing import Any
 from django.db.models.functions import Now
 
 from apps.compute.models import Flavor, KeyPair, Server, ServerGroup
-from apps.compute.selectors._common import as_uuid, owned
+from apps.compute.selectors._common import as_uuid, key, owned
 from apps.compute.selectors.flavors import flavor_get
 from apps.compute.services import quotas
 from apps.core import live, policy
@@ -279,7 +279,7 @@ def _place(ctx: RequestContext, zone: str, host: str, hints: Mapping[str, Any]) 
     if place.zone and not Host.objects.filter(zone=place.zone).exists():
         raise Invalid("The requested availability zone is not available", field="availability_zone")
     if hints.get("group"):
-        place.group = owned(ctx, ServerGroup.objects.filter(pk=as_uuid(hints["group"]))).first()
+        place.group = owned(ctx, ServerGroup.objects.filter(pk=key(hints["group"]))).first()
         if place.group is None:
             raise Invalid(f"Server group {hints['group']} could not be found.", field="group")
     return place

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents.contracts import Power
-from apps.compute.selectors._common import as_uuid, server_for
+from apps.compute.selectors._common import as_uuid, key, server_for
 from apps.compute.services.servers import begin, check_unlocked, touched
 from apps.compute.states import WANTED_POWER, ServerState
 from apps.core.context import RequestContext
@@ -63,7 +63,7 @@ def server_interface_detach(ctx: RequestContext, *, server_id: str, port_id: str
     """Unplug a port; one that was made for the server is deleted. Raises NotFound."""
     rule = f"{_INTERFACES}:delete"
     server = server_for(ctx, server_id, rule)
-    if not Port.objects.filter(pk=as_uuid(port_id), device_id=str(server.pk)).exists():
+    if not Port.objects.filter(pk=key(port_id), device_id=str(server.pk)).exists():
         raise NotFound("Port", port_id)
     begin(
         ctx,

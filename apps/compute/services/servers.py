@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import F
@@ -54,7 +55,7 @@ def database_time() -> datetime.datetime:
     return moment
 
 
-def locked_row(server_id: object) -> Server:
+def locked_row(server_id: UUID | str) -> Server:
     """The row, locked after the operation's locks as the order demands."""
     return Server.objects.select_for_update(no_key=True).get(pk=server_id)
 
