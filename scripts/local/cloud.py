@@ -19,6 +19,13 @@ from .site import CHECKOUT, Site
 from .supervisor import Supervisor
 
 MARK = "kumo-state"  # a file that says: this directory is the state of a cloud, and destroy may remove it
+NEIGHBOURS = {
+    "libvirt": "/run/libvirt/libvirt-sock",
+    "Open vSwitch": "/run/openvswitch/db.sock",
+    "OVN": "/run/ovn/ovnnb_db.sock",
+    "PostgreSQL": "/run/postgresql/.s.PGSQL.5432",
+    "Redis": "/run/redis/redis-server.pid",
+}
 FREE_MIB = 3000  # what a first start writes: packages' images, databases, a guest's disk
 
 
@@ -27,9 +34,12 @@ def start(site: Site, *, demo: bool) -> int:
     was_new = not site.path("ready").exists()
     print(f"Kumo in {site.state}")
     prepare_state(site)
+    say_what_is_left_alone()
     environment = Background("Python environment", lambda: python.ensure_environment(site))
     image = Background("guest image", lambda: first.build_image(site)) if demo else None
     supervisor = Supervisor(site)
+    if not supervisor.pid_of(nginx.NAME):
+        nginx.refuse_busy(site)
     with step("networks of this machine"):
         view.ensure(site)
         wires.start(site)
@@ -81,6 +91,13 @@ def prepare_state(site: Site) -> None:
             f"only root may read {CHECKOUT}; the control plane runs as the user {view.USER}",
             f"chmod -R o+rX {CHECKOUT}",
         )
+
+
+def say_what_is_left_alone() -> None:
+    """Name the servers of this machine that resemble ours: they are not used and not touched."""
+    found = [what for what, socket in NEIGHBOURS.items() if Path(socket).exists()]
+    if found:
+        print(f"  left alone: this machine's own {', '.join(found)}")
 
 
 def wait_for_answer(site: Site) -> None:

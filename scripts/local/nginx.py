@@ -55,8 +55,6 @@ def start(site: Site, supervisor: Supervisor) -> None:
     home = site.path("nginx")
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
-    if not supervisor.pid_of(NAME):
-        refuse_busy(site)
     changed = write(home / "nginx.conf", configuration(site))
     checked = run(
         view.view(site).enter(["nginx", "-t", "-q", "-e", "stderr", "-p", home, "-c", home / "nginx.conf"]),
