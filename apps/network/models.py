@@ -288,6 +288,10 @@ class Port(Standard):
     made_for_server = models.BooleanField(default=False)
     nic_index = models.PositiveSmallIntegerField(default=0)  # order among the server's interfaces
 
+    # What a port that was just made was given, so that it can be shown without being read again.
+    given_ips: list[tuple[str, str]]  # subnet id, address
+    given_groups: list[Any]
+
     objects = PortRows.as_manager()
 
     class Meta:

@@ -13,6 +13,7 @@ from apps.core.api.views import ApiView, Crud
 from apps.core.errors import Invalid, NotFound
 from apps.network import resources, selectors, services
 from apps.network.api.base import NETWORK_API, TAG_PARAMS, NeutronView
+from apps.network.models import Port
 
 STATUS_PARAM = Param("status", t.text())
 
@@ -73,6 +74,15 @@ class Ports(NeutronView):
         update=services.port_update,
         delete=services.port_delete,
     )
+
+    def _written(self, made: Any, view: str) -> Any:
+        """A port just made is shown from what the service knows: the commonest call costs one query less."""
+        if not isinstance(made, Port) or not hasattr(made, "given_ips"):
+            return super()._written(made, view)
+        row = {field.attname: getattr(made, field.attname) for field in Port._meta.concrete_fields}
+        row["fixed_ip_rows"] = [{"subnet_id": s, "ip_address": a} for s, a in made.given_ips]
+        row["group_ids"] = [str(group) for group in made.given_groups]
+        return self._render_one(row, view)
 
 
 class Routers(NeutronView):

@@ -71,6 +71,9 @@ class Wish:
     address: str = ""
 
 
+Given = tuple[str, str]  # subnet id and address
+
+
 class Exhausted(Conflict):
     """No address is free."""
 
@@ -80,49 +83,48 @@ def is_auto(subnet: Subnet) -> bool:
     return subnet.ipv6_address_mode in AUTO_MODES or subnet.ipv6_ra_mode in AUTO_MODES
 
 
-def give(port: Port, wish: Wish) -> str:
+def give(port: Port, wish: Wish) -> Given:
     """Give a port an address. Raises Exhausted when none is free, Conflict (IpAddressAlreadyAllocated) when taken."""
     address = wish.address
     if not address and is_auto(wish.subnet) and port.device_owner not in ROUTER_OWNERS:
         address = eui64(wish.subnet.cidr, port.mac_address)
     if address:
         FixedIp.objects.create(port=port, subnet=wish.subnet, address=address)
-        return address
+        return str(wish.subnet.pk), address
     with connection.cursor() as cursor:
         for _ in range(TRIES):
             cursor.execute(_TAKE, {"port": str(port.pk), "subnet": str(wish.subnet.pk)})
             row = cursor.fetchone()
             if row:
-                return str(row[0])
+                return str(wish.subnet.pk), str(row[0])
     raise Exhausted(
         f"No more IP addresses available on network {wish.subnet.network_id}.", code="IpAddressGenerationFailure"
     )
 
 
-def give_any(port: Port, subnets: Sequence[Subnet]) -> None:
+def give_any(port: Port, subnets: Sequence[Subnet]) -> list[Given]:
     """One IPv4 and one IPv6 address from whichever subnets have some, and one in each self-addressing subnet.
 
     Raises Exhausted when a family has subnets but no free address.
     """
+    given: list[Given] = []
     for version in (4, 6):
         choices = [s for s in subnets if s.ip_version == version and not is_auto(s) and _serves(s, port)]
         for index, subnet in enumerate(choices):
             try:
-                give(port, Wish(subnet))
+                given.append(give(port, Wish(subnet)))
                 break
             except Exhausted:
                 if index == len(choices) - 1:
                     raise
-    give_automatic(port, subnets)
+    return given + give_automatic(port, subnets)
 
 
-def give_automatic(port: Port, subnets: Sequence[Subnet], *, besides: frozenset[Any] = frozenset()) -> None:
+def give_automatic(port: Port, subnets: Sequence[Subnet], *, besides: frozenset[Any] = frozenset()) -> list[Given]:
     """An address in each self-addressing subnet; routers take theirs by name."""
     if port.device_owner in ROUTER_OWNERS:
-        return
-    for subnet in subnets:
-        if is_auto(subnet) and subnet.pk not in besides:
-            give(port, Wish(subnet))
+        return []
+    return [give(port, Wish(subnet)) for subnet in subnets if is_auto(subnet) and subnet.pk not in besides]
 
 
 def _serves(subnet: Subnet, port: Port) -> bool:

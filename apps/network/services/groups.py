@@ -315,7 +315,9 @@ def security_group_rule_delete(
 def groups_for(ctx: RequestContext, *, ids: list[str] | None, project_id: str) -> list[Any]:
     """Ids of the groups that a body names; the default one where it names none. Raises NotFound, naming the first."""
     if ids is None:
-        return [default_group(ctx, project_id=project_id).pk]
+        known_default = SecurityGroup.objects.filter(project_id=project_id, is_default=True)
+        found = known_default.values_list("pk", flat=True).first()
+        return [found or default_group(ctx, project_id=project_id).pk]
     wanted = [identified(i) for i in ids]
     known = set(SecurityGroup.objects.visible(ctx).filter(pk__in=[w for w in wanted if w]).values_list("pk", flat=True))
     for given, key in zip(ids, wanted, strict=True):

@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import IntegrityError, transaction
-
 from apps.core import live, policy
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid
@@ -15,6 +13,7 @@ from apps.core.transactions import on_violation, service
 from apps.hosts.models import Host
 from apps.network.models import FixedIp, FloatingIp, Network, Port, PortGroup, Subnet
 from apps.network.services import addresses
+from apps.network.services.addresses import Given
 from apps.network.services.common import (
     change,
     check_revision,
@@ -100,7 +99,8 @@ def port_create(
         **binding(binding_host_id or ""),
     )
     port.allowed_address_pairs = _pairs(allowed_address_pairs, port)
-    plug(port, fixed_ips, generated_mac=mac_address is None)
+    port.given_ips = plug(port, fixed_ips, generated_mac=mac_address is None)
+    port.given_groups = groups
     PortGroup.objects.bulk_create(PortGroup(port=port, security_group_id=group) for group in groups)
     mark(Dirty.PORT, port.pk)
     live.notify(owner, "port", port.pk)
@@ -131,32 +131,34 @@ def _guard_create(
             policy.enforce(caller, f"create_port:{attribute}", row)
 
 
-def plug(port: Port, fixed_ips: Any = DEFAULT, *, generated_mac: bool = True) -> None:
+def plug(port: Port, fixed_ips: Any = DEFAULT, *, generated_mac: bool = True) -> list[Given]:
     """Write a new port and give it its addresses: as `fixed_ips` wishes, or any where it is DEFAULT."""
-    _insert(port, generated_mac)
-    subnets = list(Subnet.objects.filter(network_id=port.network_id).order_by("created_at", "pk"))
+    subnets = subnets_of(port)
+    if generated_mac:
+        _draw_free_mac(port)
+    port.save(force_insert=True)
     if fixed_ips is DEFAULT or fixed_ips is None:
-        addresses.give_any(port, subnets)
-        return
+        return addresses.give_any(port, subnets)
     wanted = addresses.wishes(fixed_ips, subnets, port)
-    for wish in wanted:
-        addresses.give(port, wish)
-    addresses.give_automatic(port, subnets, besides=frozenset(w.subnet.pk for w in wanted))
+    given = [addresses.give(port, wish) for wish in wanted]
+    return given + addresses.give_automatic(port, subnets, besides=frozenset(w.subnet.pk for w in wanted))
 
 
-def _insert(port: Port, generated_mac: bool) -> None:
-    """A drawn MAC address may be taken: another is drawn."""
-    for attempt in range(_MAC_TRIES):
-        try:
-            with transaction.atomic():
-                port.save(force_insert=True)
-                return
-        except IntegrityError as error:
-            diagnosis = getattr(error.__cause__, "diag", None)
-            taken = getattr(diagnosis, "constraint_name", "") == "network_port_mac"
-            if not taken or not generated_mac or attempt == _MAC_TRIES - 1:
-                raise
-            port.mac_address = new_mac()
+def subnets_of(port: Port) -> list[Subnet]:
+    """What addresses may come from, oldest first."""
+    return list(
+        Subnet.objects.filter(network_id=port.network_id)
+        .only("network_id", "cidr", "ip_version", "ipv6_address_mode", "ipv6_ra_mode", "service_types")
+        .order_by("created_at", "pk")
+    )
+
+
+def _draw_free_mac(port: Port) -> None:
+    """Draw again while the address is taken; the constraint refuses what is taken in between."""
+    for _ in range(_MAC_TRIES):
+        if not Port.objects.filter(network_id=port.network_id, mac_address=port.mac_address).exists():
+            return
+        port.mac_address = new_mac()
 
 
 def _mac(text: str | None) -> str:
@@ -336,7 +338,7 @@ def _check_unsecured(port: Port, columns: Mapping[str, Any], groups: Any) -> Non
 
 def _readdress(port: Port, requested: Sequence[Mapping[str, Any]]) -> None:
     """Make the port have these addresses: what it has already stays, also where only its subnet is named."""
-    subnets = list(Subnet.objects.filter(network_id=port.network_id).order_by("created_at", "pk"))
+    subnets = subnets_of(port)
     wanted = addresses.wishes(requested, subnets, port)
     held = {(f.subnet_id, f.address): f for f in port.fixed_ips.all()}
     kept = {key for w in wanted if w.address for key in [(w.subnet.pk, w.address)] if key in held}
