@@ -14,6 +14,7 @@ case ${1:-start} in
   start | --no-demo)
     command -v apt-get >/dev/null || { echo "failed: this script knows Debian 12's apt only" >&2; exit 1; }
     scripts/packages/install run
+    [ "${KUMO_BROKER:-redis}" != rabbitmq ] || scripts/packages/install rabbitmq
     ;;
 esac
 exec /usr/bin/python3 -m scripts.local "$@"

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from . import central, control, first, nginx, postgres, python, redis, systemd, view, wires
+from . import broker, central, control, first, nginx, postgres, python, systemd, view, wires
 from .host import Host
 from .memory import report
 from .progress import Background, step, total
@@ -44,9 +44,9 @@ def start(site: Site, *, demo: bool) -> int:
         view.ensure(site)
         wires.start(site)
         supervisor.ensure_running()
-    with step("PostgreSQL and Redis"):
+    with step(f"PostgreSQL and {'RabbitMQ' if site.broker == 'rabbitmq' else 'Redis'}"):
         postgres.start(site, supervisor)
-        redis.start(site, supervisor)
+        broker.start(site, supervisor)
     host = Host(site)
     with step("OVN, Open vSwitch and libvirt of host-1"):
         central.start(site, supervisor)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from . import nginx, postgres, python, view
+from . import broker, nginx, postgres, python, view
 from .run import run, write
 from .secret import give_to_control_plane, secret
-from .site import REDIS_PORT, Site
+from .site import Site
 from .supervisor import Service, Supervisor
 
 OWNED = ("images", "policy")  # directories the control plane writes
@@ -20,9 +20,10 @@ def configuration(site: Site) -> str:
         "# Written by quickstart.sh; what you add below the last table is kept as long as the file is not removed.\n"
         f'[public]\nurl = "{site.url}"\n\n'
         f'[database]\nhost = "{postgres.sockets(site)}"\nname = "{postgres.DATABASE}"\nuser = "{postgres.DATABASE}"\n\n'
-        f'[broker]\nurl = "redis://{site.underlay_address}:{REDIS_PORT}/0"\n\n'
+        f"[broker]\n{broker.settings(site)}\n"
         f'[ovn]\nnorthbound = "unix:{site.path("ovn")}/nb.sock"\n\n'
-        f'[paths]\nstate = "{site.state}"\n'
+        f'[paths]\nstate = "{site.state}"\n\n'
+        "# A machine to try things on: many small guests that mostly idle.\n[compute]\ncpu_overcommit = 32.0\n"
     )
 
 

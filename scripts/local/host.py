@@ -13,10 +13,10 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import links, python
+from . import broker, links, python
 from .namespaces import Namespaces, quoted
 from .run import Failure, run, succeeds, wait_until, write
-from .site import HOSTS_PORT, REDIS_PORT, Site
+from .site import HOSTS_PORT, Site
 from .supervisor import Service, Supervisor
 from .virtualization import kvm_works
 
@@ -245,7 +245,7 @@ class Host:
             path,
             f'name = "{self.name}"\nstate = "{AGENT_STATE}"\n'
             f'control_url = "https://{site.underlay_address}:{HOSTS_PORT}"\n'
-            f'broker_url = "redis://{site.underlay_address}:{REDIS_PORT}/0"\n\n'
+            f'broker_url = "{broker.url(site)}"\n\n'
             f'[drivers.hypervisor.default]\nBACKEND = "libvirt"\n\n'
             f'[drivers.hypervisor.default.OPTIONS]\nvirtualization = "{self.virtualization}"\n',
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from .site import Site
 from .supervisor import Supervisor
 
-CONTROL_PLANE = ("nginx", "web", "bytes", "live", "control", "postgresql", "redis")
+CONTROL_PLANE = ("nginx", "web", "bytes", "live", "control", "postgresql", "redis", "rabbitmq", "rabbitmq-epmd")
 
 
 def pss_mib(pid: int) -> float:
@@ -52,5 +52,5 @@ def report(site: Site, supervisor: Supervisor) -> str:
     beside = {n: mib for n, mib in each.items() if n not in own}
     return "\n".join(
         f"  memory of {what}: {sum(part.values()):.0f} MiB (" + ", ".join(f"{n} {m:.0f}" for n, m in part.items()) + ")"
-        for what, part in (("Kumo, PostgreSQL, Redis, nginx", own), ("OVN, Open vSwitch, libvirt", beside))
+        for what, part in (("Kumo, PostgreSQL, broker, nginx", own), ("OVN, Open vSwitch, libvirt", beside))
     )

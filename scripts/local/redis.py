@@ -20,6 +20,16 @@ def users_file(site: Site) -> Path:
     return site.path("redis", "users.acl")
 
 
+def url(site: Site) -> str:
+    """Its address without credentials."""
+    return f"redis://{site.underlay_address}:{REDIS_PORT}/0"
+
+
+def settings(site: Site) -> str:
+    """Lines of kumo.toml's table `broker`."""
+    return f'url = "{url(site)}"\n'
+
+
 def service(site: Site) -> Service:
     return Service(
         NAME,

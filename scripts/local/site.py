@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 UNDERLAY = ipaddress.IPv4Network("172.24.5.0/24")
 EXTERNAL = ipaddress.IPv4Network("172.24.4.0/24")
 # On the underlay's own address, where no other server of this machine listens.
-REDIS_PORT, HOSTS_PORT = 6379, 8443
+REDIS_PORT, RABBITMQ_PORT, RABBITMQ_MANAGEMENT_PORT, HOSTS_PORT = 6379, 5672, 15672, 8443
 SOCKET_PATH_LIMIT = 107  # bytes of a Unix socket's path on Linux
 LONGEST_SOCKET = "/hosts/host-1/run/openvswitch/ovs-vswitchd.1234567.ctl"
 
@@ -37,6 +37,7 @@ class Site:
     outside: bool = False  # the gateway is a namespace of its own, not this machine
     virtualization: str = "auto"  # auto | kvm | qemu
     datapath: str = "auto"  # auto | system | netdev
+    broker: str = "redis"  # redis | rabbitmq
     nat: bool = False  # guests reach the world behind this machine
     venv: Path = CHECKOUT / ".venv"  # another one is used as it is, never installed into
 
@@ -95,6 +96,7 @@ class Site:
             "KUMO_OUTSIDE": "yes" if self.outside else "no",
             "KUMO_VIRT": self.virtualization,
             "KUMO_DATAPATH": self.datapath,
+            "KUMO_BROKER": self.broker,
             "KUMO_NAT": "yes" if self.nat else "no",
             "KUMO_VENV": str(self.venv),
         }
@@ -130,6 +132,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Site:
         virtualization=choice(environment, "KUMO_VIRT", ("auto", "kvm", "qemu")),
         datapath=choice(environment, "KUMO_DATAPATH", ("auto", "system", "netdev")),
         outside=choice(environment, "KUMO_OUTSIDE", ("no", "yes")) == "yes",
+        broker=choice(environment, "KUMO_BROKER", ("redis", "rabbitmq")),
         nat=choice(environment, "KUMO_NAT", ("no", "yes")) == "yes",
         venv=Path(os.path.abspath(environment.get("KUMO_VENV") or CHECKOUT / ".venv")),
     )

@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import openstack
+from openstack.connection import Connection
+
 from scripts.local import wires
 from scripts.local.host import Host
 from scripts.local.run import run
@@ -79,6 +82,19 @@ def start(site: Site) -> None:
     subprocess.run(words, check=True, cwd=CHECKOUT, env=environment, timeout=START_S, stdout=sys.stderr)
 
 
+def connect(cloud: RealCloud, user: str = "admin") -> Connection:
+    """A client of `admin` or `demo`, each in the project of that name."""
+    return openstack.connect(
+        auth_url=f"{cloud.url}/identity/v3",
+        username=user,
+        password=cloud.password(user),
+        project_name=user,
+        user_domain_name="Default",
+        project_domain_name="Default",
+        region_name="RegionOne",
+    )
+
+
 @contextlib.contextmanager
 def real_cloud() -> Iterator[RealCloud]:
     """The cloud that KUMO_TEST_CLOUD names, or one of its own that is gone afterwards."""
@@ -87,7 +103,14 @@ def real_cloud() -> Iterator[RealCloud]:
         saved = (Path(named) / "site.env").read_text().splitlines()
         yield RealCloud(from_environment(dict(line.split("=", 1) for line in saved)))
         return
-    site = new_site()
+    with new_cloud() as cloud:
+        yield cloud
+
+
+@contextlib.contextmanager
+def new_cloud(broker: str = "redis") -> Iterator[RealCloud]:
+    """A cloud of its own, with that broker; gone afterwards."""
+    site = new_site(broker)
     with reaped(site):
         start(site)
         lines = (f"{name}={value}\n" for name, value in site.environment().items())

@@ -60,7 +60,7 @@ class RealSite:
         return run(wires.outside(self.site).enter(list(argv)), check=check, timeout_s=timeout_s).stdout
 
 
-def new_site() -> Site:
+def new_site(broker: str = "redis") -> Site:
     """A site that clashes with nothing on this machine."""
     state = Path(tempfile.mkdtemp(prefix="kt-", dir="/tmp"))
     state.chmod(0o755)
@@ -73,6 +73,7 @@ def new_site() -> Site:
         underlay=underlay,
         external_bridge=f"{tag}-ex",
         outside=True,
+        broker=broker,
         venv=Path(sys.prefix),
     )
 

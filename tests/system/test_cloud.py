@@ -16,7 +16,7 @@ from openstack.connection import Connection
 
 from scripts.local import cloud as local
 from scripts.local.run import Failure
-from tests.kit.cloud import RealCloud, start
+from tests.kit.cloud import RealCloud, connect, start
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.system
@@ -105,19 +105,6 @@ def make_project(real_cloud: RealCloud) -> Iterator[Callable[[], Project]]:
         empty(each.api)
         admin.delete_user(user)
         admin.delete_project(project)
-
-
-def connect(cloud: RealCloud) -> Connection:
-    """The administrator."""
-    return openstack.connect(
-        auth_url=f"{cloud.url}/identity/v3",
-        username="admin",
-        password=cloud.password("admin"),
-        project_name="admin",
-        user_domain_name="Default",
-        project_domain_name="Default",
-        region_name="RegionOne",
-    )
 
 
 def furnish(api: Connection) -> tuple[Any, Any]:
