@@ -42,7 +42,7 @@
   }
   function offline(is) {
     connected = !is;
-    html.toggleAttribute("data-offline", is);
+    html.toggleAttribute("data-live", !is);
     const sign = $("#offline");
     if (sign) sign.hidden = !is;
   }

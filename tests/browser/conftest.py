@@ -40,6 +40,11 @@ class Visitor:
         self.page.wait_for_load_state("networkidle")
         return answer
 
+    def go_live(self, path: str) -> None:
+        """As `go`, on a page whose stream stays open: it is there when the page says it is connected."""
+        self.page.goto(self.base + path)
+        self.page.wait_for_selector("html[data-live]", state="attached")
+
     def sign_in(self, name: str = "demo", password: str = PASSWORD) -> None:
         self.go("/sign-in")
         self.page.fill("[name=name]", name)

@@ -239,10 +239,10 @@ class ActPage(Page):
         if done and chosen.done:
             words.insert(0, ("success", said(chosen.done, _name(rows[0]) if len(rows) == 1 else done)))
         follow = bool(request.POST.get("next")) and done == len(rows)
-        return self.answer(self._return_to(), *words, follow=follow)
+        return self.answer(self._return_to(chosen), *words, follow=follow)
 
-    def _return_to(self) -> str:
-        wanted = self.request.POST.get("next", "")
+    def _return_to(self, action: Action) -> str:
+        wanted = "" if action.danger else self.request.POST.get("next", "")  # what is gone has no page
         return wanted if wanted.startswith(f"/p/{quote(self.project)}/") else self.url(self.back)
 
     def _action(self, name: str) -> Action:
