@@ -133,6 +133,8 @@ def make_app(name: str, url: str, queues: list[str], tasks: dict[str, Callable[.
 def serve(app: Celery, threads: int) -> int:
     """Read the app's queues in this thread until told to stop; returns the process's exit code."""
     setup_logging.connect(_leave_logging_alone, weak=False)
+    for name in ("celery.worker.strategy", "celery.app.trace"):  # two lines for each message that goes well
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.simplefilter("ignore", SecurityWarning)  # it warns of root, whom libvirt and namespaces need
     worker = Worker(
         app=app,

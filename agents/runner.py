@@ -130,7 +130,12 @@ class Runner:
     # --- taking ------------------------------------------------------------------------------------
 
     def take(self, text: str) -> None:
-        """Take a message from a queue of this host; one that cannot be believed or read is logged and dropped."""
+        """Take a message from a queue of this host; one that cannot be believed or read is logged and dropped.
+
+        So is every one that comes while the process ends: the next process is sent it again.
+        """
+        if self._stop.is_set():
+            return
         try:
             message = unseal(text, to=self.name, key_of=lambda who: self._control_key if who == CONTROL else None)
         except EnvelopeError as error:

@@ -9,6 +9,7 @@ import logging
 import uuid
 
 import msgspec
+from django.db import OperationalError
 
 from agents.envelope import ANSWER, HELLO, RENEW, Answer, Envelope, EnvelopeError, Renewal, Reported
 from apps.core import context
@@ -18,6 +19,8 @@ from apps.operations.turn import parts
 from apps.operations.view import Failure
 
 log = logging.getLogger(__name__)
+
+REPORT_TRIES = 3  # where its transaction collides with another
 
 
 def receive(text: str) -> None:
@@ -68,4 +71,11 @@ def _report(envelope: Envelope) -> None:
         return
     reported = msgspec.convert(envelope.body, Reported)
     message, handler = known
-    handler(Report(envelope.sender, reported.boot_id, msgspec.convert(reported.message, message)))
+    report = Report(envelope.sender, reported.boot_id, msgspec.convert(reported.message, message))
+    for tries_left in reversed(range(REPORT_TRIES)):
+        try:
+            handler(report)
+            return
+        except OperationalError as error:
+            if not tries_left or not engine.is_passing(error):
+                raise

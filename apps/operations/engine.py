@@ -338,14 +338,22 @@ def _failed_to_remove(turn: Turn, failure: Failure) -> None:
         turn.settle(superseded=turn.row.superseded[1:])
 
 
+def is_passing(error: Exception) -> bool:
+    """Did two transactions collide, so that trying again will do?"""
+    return isinstance(error, OperationalError) and _sqlstate(error) in PASSING
+
+
+def _sqlstate(error: Exception) -> str:
+    return str(getattr(error.__cause__, "pgcode", "") or "")
+
+
 def _crashed(operation_id: uuid.UUID | str, error: Exception) -> Taken:
     """What follows an exception that left a turn, after its transaction was rolled back."""
     facts = {"operation": str(operation_id)}
-    state = str(getattr(error.__cause__, "pgcode", "") or "")
-    if isinstance(error, OperationalError) and state in PASSING:
-        log.info("collision, trying again", extra=facts | {"sqlstate": state})
+    if is_passing(error):
+        log.info("collision, trying again", extra=facts | {"reason": str(error)})
         return _recorded(_after_collision, operation_id)
-    if isinstance(error, InterfaceError | OperationalError) and not state:
+    if isinstance(error, InterfaceError | OperationalError) and not _sqlstate(error):
         log.warning("the database does not answer", extra=facts, exc_info=error)
         return False, []
     if isinstance(error, KumoError):

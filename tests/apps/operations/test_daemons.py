@@ -85,6 +85,6 @@ def test_daemon_ends_when_the_lock_is_lost(probe: Probe, leaders: list[Leader]) 
 
 def test_a_name_is_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "DAEMONS", {})
-    registry.daemon("x", print)  # type: ignore[arg-type]
+    registry.daemon("x", Probe().run)
     with pytest.raises(ValueError, match="twice"):
-        registry.daemon("x", repr)  # type: ignore[arg-type]
+        registry.daemon("x", Probe().run)

@@ -132,7 +132,12 @@ def test_context_of_steps_is_the_actors_with_all_rights(declare: Declare) -> Non
 def test_transient_answers_are_tried_so_often_and_no_more(declare: Declare, log: list[str]) -> None:
     asked: list[int] = []
     declare("t.busy", agent("ask", undo_verb=None), tries=3)
-    host(do=lambda body: asked.append(1) or busy(body))
+
+    def count(body: dict[str, Any]) -> Nothing:
+        asked.append(1)
+        return busy(body)
+
+    host(do=count)
     begin("t.busy")
     ops.settle()
     assert len(asked) == 3
@@ -170,7 +175,7 @@ def test_step_that_raises_leaves_nothing_of_its_transaction(declare: Declare, lo
 
 @pytest.mark.parametrize("where", ["message", "target", "reply"])
 def test_callbacks_that_raise_do_not_spin(declare: Declare, log: list[str], where: str) -> None:
-    declare("t.poison", agent("ask", **{where: raises}), tries=2)
+    declare("t.poison", agent("ask", "test.do", **{where: raises}), tries=2)
     host()
     operation = begin("t.poison")
     ops.settle()
@@ -189,7 +194,7 @@ def test_last_word_that_raises_turns_round(declare: Declare, log: list[str]) -> 
 
 
 def test_undo_that_never_works_gets_stuck_and_can_be_retried_or_abandoned(declare: Declare, log: list[str]) -> None:
-    hope = [raises]
+    hope: list[Callable[[], Any]] = [raises]
     declare("t.stuck", r.Local("one", lambda op: None, lambda op: hope[0]()), agent("two"))
     host(do=refuse)
     operation = begin("t.stuck")
@@ -544,7 +549,7 @@ def family(declare: Declare, log: list[str], child: Callable[[Any], Any], **opti
     )
     declare(
         "t.child.undo",
-        r.Local("drop", lambda op: log.append(f"drop {op.subject_id}") and None),
+        local("drop", log, lambda op: log.append(f"drop {op.subject_id}")),
         on_done=None,
         forward_only=True,
     )

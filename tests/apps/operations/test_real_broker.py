@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def test_kill_at_each_step(running: Cloud, victim: str) -> None:
     creations = []
     for step in steps:
         creation = make.create(HOST)
-        brokers.until(lambda c=creation, s=step: reached(c, s), RECOVERY_S, running.logs)
+        brokers.until(partial(reached, creation, step), RECOVERY_S, running.logs)
         getattr(running, victim).restart()
         creations.append(creation)
     for creation in creations:
@@ -104,19 +105,17 @@ def test_kill_while_many_are_created_and_deleted(running: Cloud, victim: str) ->
     for _ in range(3):
         getattr(running, victim).restart()
         done = Operation.objects.filter(kind="demo.guest.create", status__in=FINISHED).count()
-        brokers.until(
-            lambda d=done: (
-                Operation.objects.filter(kind="demo.guest.create", status__in=FINISHED).count() >= min(20, d + 3)
-            ),
-            RECOVERY_S,
-            running.logs,
-        )
+        brokers.until(partial(finished, min(20, done + 3)), RECOVERY_S, running.logs)
     deletions = [make.delete(creation.subject_id) for creation in creations]
     getattr(running, victim).restart()
     for deletion in deletions:
         assert ended(deletion, running).status == Status.DONE, (deletion.error, running.logs())
     brokers.until(lambda: not Operation.objects.exclude(status__in=FINISHED).exists(), RECOVERY_S, running.logs())
     assert_nothing_left(running)
+
+
+def finished(count: int) -> bool:
+    return Operation.objects.filter(kind="demo.guest.create", status__in=FINISHED).count() >= count
 
 
 def reached(operation: Operation, step: str) -> bool:

@@ -41,11 +41,11 @@ def _sagas() -> Iterator[None]:
 OPEN: set[str] = set()
 
 
-def begin(kind: str, subject: str = "g1", *, keys: str = "", **given: object) -> Operation:
+def begin(kind: str, subject: str = "g1", *, keys: str = "") -> Operation:
     with ops.committed():
         return services.operation_start(
-            CTX, kind=kind, subject_type="guest", subject_id=subject, project_id="p1", input={"keys": keys}, **given
-        )  # type: ignore[arg-type]
+            CTX, kind=kind, subject_type="guest", subject_id=subject, project_id="p1", input={"keys": keys}
+        )
 
 
 def finish(operation: Operation) -> None:
@@ -136,7 +136,7 @@ def test_locked_subject_is_taken_over_by_a_delete() -> None:
 
 
 def test_second_delete_retries_a_stuck_one() -> None:
-    hope: list[Callable[[object], None]] = [lambda op: 1 / 0]
+    hope: list[Callable[[object], object]] = [lambda op: 1 / 0]
     del registry.SAGAS["s.delete"]
     registry.register(r.Saga("s.delete", (r.Local("go", lambda op: hope[0](op)),), forward_only=True, tries=1))
     first = services.operation_supersede(CTX, kind="s.delete", subject_type="guest", subject_id="g1", project_id="p1")
@@ -225,7 +225,7 @@ def test_host_named_like_anothers_queue_is_refused(name: str) -> None:
 # --- threads ---------------------------------------------------------------------------------------
 
 
-def in_threads(count: int, work: Callable[[int], None]) -> list[BaseException]:
+def in_threads(count: int, work: Callable[[int], object]) -> list[BaseException]:
     errors: list[BaseException] = []
 
     def run(number: int) -> None:
@@ -246,7 +246,7 @@ def in_threads(count: int, work: Callable[[int], None]) -> list[BaseException]:
 
 @pytest.mark.django_db(transaction=True)
 def test_one_of_many_at_once_gets_the_subject() -> None:
-    errors = in_threads(8, lambda n: begin("s.refuse") and None)
+    errors = in_threads(8, lambda n: begin("s.refuse"))
     assert {type(e) for e in errors} == {Conflict}
     assert len(errors) == 7
     assert Operation.objects.count() == 1

@@ -103,6 +103,10 @@ def gone(op: Op) -> None:
     Guest.objects.filter(pk=op.subject_id).delete()
 
 
+def part_failed(op: Op, failure: Failure) -> None:
+    Part.objects.filter(pk=op.subject_id).update(state="error")
+
+
 r.register(
     r.Saga(
         "demo.guest.create",
@@ -159,7 +163,7 @@ r.register(
     r.Saga(
         "demo.part.create",
         steps=(r.Local("make", lambda op: Part.objects.filter(pk=op.subject_id).update(state="available") and None),),
-        on_failed=lambda op, failure: Part.objects.filter(pk=op.subject_id).update(state="error") and None,
+        on_failed=part_failed,
     ),
     r.Saga(
         "demo.part.delete",
