@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -19,7 +19,6 @@ from apps.hosts import selectors as hosts
 from apps.hosts.states import HostState
 from apps.identity import services as identity
 from apps.network import selectors as network
-from apps.network import services as network_services
 from apps.operations import selectors as operations
 from apps.operations.models import Operation
 from apps.operations.states import UNFINISHED, Status
@@ -44,18 +43,18 @@ def quotas(ctx: RequestContext) -> list[Bar]:
     project = ctx.project_id
     limits = identity.limits_of(ctx, project_id=project, service="compute")
     used = compute_services.usage_of(ctx, project_id=project)
-    net = network_services.quota_details(ctx, project_id=project)
+    net = identity.limits_of(ctx, project_id=project, service="network")
     ram = limits["ram"]
     return [
         Bar(_("Servers"), used["instances"], limits["instances"]),
         Bar(_("vCPUs"), used["cores"], limits["cores"]),
         Bar(_("Memory"), round(used["ram"] / MIB_OF_GIB, 1), ram if ram < 0 else round(ram / MIB_OF_GIB, 1), "GiB"),
         *(
-            Bar(label, net[name]["used"], net[name]["limit"])
-            for name, label in (
-                ("network", _("Networks")),
-                ("floatingip", _("Floating IPs")),
-                ("security_group", _("Security groups")),
+            Bar(label, rows(ctx).filter(project_id=project).count(), net[name])
+            for name, label, rows in (
+                ("network", _("Networks"), network.network_list),
+                ("floatingip", _("Floating IPs"), network.floatingip_list),
+                ("security_group", _("Security groups"), network.security_group_list),
             )
         ),
     ]
@@ -90,9 +89,8 @@ def attention(ctx: RequestContext) -> list[Operation]:
 
 
 def next_steps(ctx: RequestContext) -> dict[str, bool]:
-    """What a new project still lacks."""
+    """What a project without servers still lacks."""
     return {
-        "server": not compute.server_list(ctx).exists(),
         "key": not compute.key_pair_list(ctx).exists(),
         "network": not network.network_list(ctx).filter(project_id=ctx.project_id).exists(),
     }
@@ -100,11 +98,10 @@ def next_steps(ctx: RequestContext) -> dict[str, bool]:
 
 def cloud(ctx: RequestContext) -> dict[str, int]:
     """For operators: hosts that answer, and operations that are unfinished or stuck anywhere."""
-    every = operations.operation_list(ctx)
-    rows = hosts.host_list(ctx)
+    up = Count("pk", filter=Q(state=HostState.UP))
+    stuck = Count("pk", filter=Q(status=Status.STUCK))
+    unfinished = operations.operation_list(ctx).filter(status__in=UNFINISHED)
     return {
-        "hosts": rows.count(),
-        "hosts_up": rows.filter(state=HostState.UP).count(),
-        "unfinished": every.filter(status__in=UNFINISHED).count(),
-        "stuck": every.filter(status=Status.STUCK).count(),
+        **hosts.host_list(ctx).order_by().aggregate(hosts=Count("pk"), hosts_up=up),
+        **unfinished.order_by().aggregate(unfinished=Count("pk"), stuck=stuck),
     }

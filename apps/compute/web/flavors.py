@@ -20,7 +20,7 @@ from apps.hosts import selectors as hosts
 
 def fit(row: Flavor, page: Any) -> Any:
     """On how many hosts one more would fit now."""
-    fits, taking = hosts.host_fit(page.ctx, vcpus=row.vcpus, ram_mib=row.ram_mib, disk_gib=row.root_gib)
+    fits, taking = page.fits[row.pk], page.taking
     return cells.badge("ok" if fits else "bad", _("%(fits)s of %(all)s hosts") % {"fits": fits, "all": taking})
 
 
@@ -69,9 +69,18 @@ class Flavors(ListPage):
     table = TABLE
     create = ("compute:flavor-create", _("New flavor"), "os_compute_api:os-flavor-manage:create")
 
+    fits: dict[str, int]
+    taking: int
+
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[Flavor]:
         return selectors.flavor_list(ctx, is_public="none")
+
+    def decorate(self, rows: list[Any]) -> list[dict[str, Any]]:
+        sizes = [(f.vcpus, f.ram_mib, f.root_gib) for f in rows]
+        counts, self.taking = hosts.host_fits(self.ctx, sizes=sizes)
+        self.fits = {f.pk: n for f, n in zip(rows, counts, strict=True)}
+        return super().decorate(rows)
 
 
 class Act(ActPage):

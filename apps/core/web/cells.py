@@ -6,9 +6,11 @@ A row is a model instance or a mapping; `pick` reads both, following dots.
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
@@ -69,10 +71,9 @@ def copied(value: Any, label: str = "") -> SafeString:
     )
 
 
+@functools.cache
 def icon(name: str, extra: str = "") -> SafeString:
-    """One icon of the sprite."""
-    from django.templatetags.static import static
-
+    """One icon of the sprite; a page shows hundreds, so they are made once."""
     return format_html(
         '<svg class="i {}" aria-hidden="true"><use href="{}#{}"></use></svg>',
         extra,

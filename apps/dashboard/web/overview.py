@@ -24,7 +24,6 @@ class Overview(Page):
     nav = "dashboard:overview"
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        steps = summary.next_steps(self.ctx)
         counts = summary.server_counts(self.ctx)
         return self.render(
             quotas=summary.quotas(self.ctx),
@@ -33,7 +32,7 @@ class Overview(Page):
             recent=summary.recent_servers(self.ctx),
             tasks=summary.running(self.ctx),
             attention=summary.attention(self.ctx),
-            steps=steps,
-            empty=steps["server"],
+            steps=summary.next_steps(self.ctx) if not counts else {},
+            empty=not counts,
             cloud=summary.cloud(self.ctx) if self.allowed("hosts:list") else None,
         )
