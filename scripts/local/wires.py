@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import links
 from .namespaces import Namespaces
-from .run import run
+from .run import run, write
 from .site import Site
 
 
@@ -40,34 +40,34 @@ def start_outside(site: Site, gateway: str) -> None:
 
 
 def nat(site: Site, wanted: bool) -> None:
-    """Masquerade the floating range behind this machine, in a table of our own; or take that away."""
+    """Masquerade the floating range behind this machine, in a table of our own; or take that away again."""
     table = f"kumo_{site.tag}"
-    if not wanted and not site.path("ip_forward_before").exists():
-        return
-    run(["nft", "delete", "table", "ip", table], check=False)
-    if not wanted:
-        return
-    rules = (
+    forward = Path("/proc/sys/net/ipv4/ip_forward")
+    before = site.path("ip_forward_before")
+    if before.exists():
+        run(["nft", "delete", "table", "ip", table], check=False)
+    if wanted:
+        if not before.exists():
+            write(before, forward.read_text())
+        forward.write_text("1\n")
+        run(["nft", "-f", "-"], stdin=masquerade(site, table))
+    elif before.exists():
+        forward.write_text(before.read_text())
+        before.unlink()
+
+
+def masquerade(site: Site, table: str) -> str:
+    return (
         f"table ip {table} {{\n"
         "  chain postrouting {\n    type nat hook postrouting priority srcnat;\n"
         f'    ip saddr {site.external} oifname != "{site.external_bridge}" masquerade\n  }}\n'
         "}\n"
     )
-    run(["nft", "-f", "-"], stdin=rules)
-    forward = Path("/proc/sys/net/ipv4/ip_forward")
-    before = site.path("ip_forward_before")
-    if not before.exists():
-        before.write_text(forward.read_text())
-    forward.write_text("1\n")
 
 
 def stop(site: Site) -> None:
     """Take both networks away, and what they changed."""
-    before = site.path("ip_forward_before")
-    if before.exists():
-        nat(site, False)
-        Path("/proc/sys/net/ipv4/ip_forward").write_text(before.read_text())
-        before.unlink()
+    nat(site, False)
     outside(site).kill_processes()
     outside(site).remove()
     links.remove_all(site)
