@@ -24,7 +24,8 @@ MOST_NAMESAKES = 50
 
 
 def open_session(request: HttpRequest, user: User) -> None:
-    """Begin a session under a new id; the one that existed before is thrown away."""
+    """Begin a session under a new id; the one that existed before is thrown away, and with it all that ran out."""
+    request.session.clear_expired()
     last = request.session.get("project")
     request.session.flush()
     request.session.update({"user_id": user.pk, "generation": user.token_generation, "project": last})

@@ -13,6 +13,7 @@ from django.db import connection
 from django.db.models import Max
 from django.db.models.functions import Now
 
+from apps.core import live
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Forbidden, Invalid, NotFound
 from apps.core.transactions import internal, on_violation, service
@@ -146,6 +147,7 @@ def _set_mode(host_id: UUID | str, mode: HostMode, reason: str) -> Host:
             mode=mode, mode_reason=reason[:255], mode_changed_at=Now(), updated_at=Now()
         )
         host.refresh_from_db()
+        live.notify("", "host", host.pk)
     return host
 
 

@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from agents.contracts import Capacity, Inventory, ReportInventory
+from apps.core import live
 from apps.core.context import RequestContext
 from apps.core.transactions import internal
 from apps.hosts.models import Host
@@ -65,6 +66,7 @@ def hosts_silent(ctx: RequestContext) -> list[str]:
     for host in silent:
         Host.objects.filter(pk=host.pk).update(state=HostState.DOWN, state_changed_at=Now(), updated_at=Now())
         operations.host_down(ctx, host=host.name)
+        live.notify("", "host", host.pk)
         logger.warning("host is down", extra={"host": host.name})
     return [host.name for host in silent]
 
@@ -105,6 +107,7 @@ def host_alive(ctx: RequestContext, *, host: str, boot_id: str, inventory: Inven
     operations.host_seen(ctx, host=host, boot_id=boot_id)
     if was != HostState.UP:
         logger.info("host is up", extra={"host": host})
+        live.notify("", "host", known.pk)
     if abs(skew) > MAX_SKEW_S:
         logger.warning("host's clock is off", extra={"host": host, "skew_s": skew})
     return known
