@@ -63,12 +63,15 @@ def selector(rule: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def internal(reason: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A service that no caller reaches from outside; `reason` says who calls it and why no rule applies."""
+def internal(reason: str, *, atomic: bool = True) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A service that no caller reaches from outside; `reason` says who calls it and why no rule applies.
+
+    Without `atomic` it opens its own short transactions, or none.
+    """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         INTERNAL[(function.__module__, function.__name__)] = reason
-        return _atomic(function)
+        return _atomic(function) if atomic else function
 
     return decorate
 

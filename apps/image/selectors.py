@@ -13,7 +13,7 @@ from agents.contracts import ImageSource
 from apps.core import policy
 from apps.core.context import RequestContext
 from apps.core.errors import NotFound
-from apps.core.transactions import selector
+from apps.core.transactions import internal, selector
 from apps.identity.services import limits_of
 from apps.image.models import Definition, Image, Member, Namespace, Upload
 from apps.image.states import RESOURCE_TYPES, DefinitionKind, ImageStatus, MemberStatus, Visibility
@@ -91,6 +91,7 @@ def image_get(ctx: RequestContext, *, image_id: UUID | str) -> Image:
     return found
 
 
+@internal("what rules about an image look at", atomic=False)
 def target(ctx: RequestContext, image: Image) -> dict[str, Any]:
     """What rules may look at."""
     shared = image.visibility == Visibility.SHARED and bool(ctx.project_id)

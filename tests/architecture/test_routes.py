@@ -15,6 +15,7 @@ ROUTES = [
     for method in openapi.methods(view, path, given)
     if not path.startswith("/internal/")
 ]
+PREFIXES = sorted({view.api.prefix for _, _, view in ROUTES if view.api.prefix})
 IDENT = "00000000-0000-4000-8000-000000000000"
 
 
@@ -37,8 +38,9 @@ def test_without_a_token_the_answer_is_401(client: Client, path: str, method: st
     assert response.headers["WWW-Authenticate"].startswith("Keystone uri=")
 
 
-@pytest.mark.parametrize("prefix", sorted({path.split("/")[1] for path, _, _ in ROUTES if path.count("/") > 1}))
+@pytest.mark.parametrize("prefix", PREFIXES)
 def test_unknown_paths_below_an_api_answer_json(client: Client, prefix: str) -> None:
-    response = client.get(f"/{prefix}/no/such/thing/at/all")
-    assert response.status_code == 404
+    response = client.get(f"{prefix}/no/such/thing/at/all")
+    # An unknown version of compute gets a choice of the known ones.
+    assert response.status_code == (300 if prefix == "/compute" else 404)
     assert response.headers["Content-Type"].startswith("application/json")

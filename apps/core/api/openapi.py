@@ -16,6 +16,7 @@ from apps.core.api.microversions import text
 from apps.core.api.service import Api, keystone_fault, keystone_links
 from apps.core.api.views import ApiView, ResourceView
 
+_GROUP = re.compile(r"\(\?P<([^>]+)>[^)]*\)")
 _CONVERTER = re.compile(r"<(?:[^:>]+:)?([^>]+)>")
 KUMO = Api(name="kumo", prefix="", fault=keystone_fault, links=keystone_links)
 
@@ -27,7 +28,7 @@ def routes() -> Iterator[tuple[str, type[ApiView], dict[str, Any]]]:
 
 def _walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[tuple[str, type[ApiView], dict[str, Any]]]:
     for pattern in patterns:
-        path = prefix + str(pattern.pattern)
+        path = prefix + _GROUP.sub(r"{\1}", str(pattern.pattern)).strip("^$")
         if isinstance(pattern, URLResolver):
             yield from _walk(pattern.url_patterns, path)
             continue

@@ -71,6 +71,7 @@ def hosts_silent(ctx: RequestContext) -> list[str]:
     return [host.name for host in silent]
 
 
+@internal("the report that a host signed", atomic=False)
 def host_report(ctx: RequestContext, *, host: str, boot_id: str, inventory: Inventory) -> None:
     """Take a host's inventory: it lives, this is what it has; then whoever registered looks at it."""
     known = host_alive(ctx, host=host, boot_id=boot_id, inventory=inventory)

@@ -381,6 +381,7 @@ def uploads_expire(ctx: RequestContext) -> int:
     return ended
 
 
+@internal("the collector", atomic=False)
 def store_sweep(ctx: RequestContext) -> int:
     """Remove blobs and drafts that no row names and that are old enough not to be on their way; returns how many.
 
