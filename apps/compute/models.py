@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from agents.contracts import Power
 from apps.compute.states import ConsoleKind, GroupPolicy, KeyType, ServerState
-from apps.core.models import Reconciled, TimestampedModel, UuidModel
+from apps.core.models import QuickJsonField, Reconciled, TimestampedModel, UuidModel
 from apps.identity.models import ProjectOwned
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Flavor(TimestampedModel):
     swap_mib = models.PositiveIntegerField(default=0)
     rxtx_factor = models.FloatField(default=1.0)
     is_public = models.BooleanField(default=True)
-    extra_specs: Json = models.JSONField(default=dict)
+    extra_specs: Json = QuickJsonField(default=dict)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["name"], name="compute_flavor_name")]
@@ -83,7 +83,7 @@ class ServerGroup(UuidModel, TimestampedModel, ProjectOwned):
     user_id = models.CharField(max_length=64)
     name = models.CharField(max_length=255)
     policy = models.CharField(max_length=32, choices=[(p.value, p.value) for p in GroupPolicy])
-    rules: Json = models.JSONField(default=dict)
+    rules: Json = QuickJsonField(default=dict)
 
     class Meta:
         indexes = [models.Index(fields=["project", "-created_at", "-id"], name="compute_server_group_project")]
@@ -107,31 +107,31 @@ class ServerFacts(TimestampedModel, Reconciled):
     power = models.CharField(
         max_length=16, choices=[(p.value, p.value) for p in Power], default=Power.MISSING, help_text="As last seen."
     )
-    fault: models.JSONField[dict[str, Any] | None, dict[str, Any] | None] = models.JSONField(null=True)
+    fault: models.JSONField[dict[str, Any] | None, dict[str, Any] | None] = QuickJsonField(null=True)
 
     host_name = models.CharField(max_length=255, default="", help_text="Where it is placed; empty: nowhere.")
     zone = models.CharField(max_length=255, default="", help_text="Zone of that host.")
     wanted_zone = models.CharField(max_length=255, default="")
     wanted_host = models.CharField(max_length=255, default="")
-    scheduler_hints: Json = models.JSONField(default=dict)
+    scheduler_hints: Json = QuickJsonField(default=dict)
     group_id = models.UUIDField(null=True)
 
     flavor_id = models.CharField(max_length=255)
-    flavor: Json = models.JSONField(help_text="name, vcpus, ram, disk, ephemeral, swap, extra_specs as at creation.")
+    flavor: Json = QuickJsonField(help_text="name, vcpus, ram, disk, ephemeral, swap, extra_specs as at creation.")
     vcpus = models.PositiveIntegerField()
     ram_mib = models.PositiveIntegerField()
     disk_gib = models.PositiveIntegerField(help_text="All its local disks together, as claimed.")
     image_id = models.UUIDField(null=True)
-    image: Json = models.JSONField(default=dict, help_text="name and properties as at creation.")
+    image: Json = QuickJsonField(default=dict, help_text="name and properties as at creation.")
 
     key_name = models.CharField(max_length=255, null=True)
     public_key = models.TextField(default="")
     user_data_sealed = models.BinaryField(null=True, help_text="User data, encrypted with the master key.")
     one_time_sealed = models.BinaryField(null=True, help_text="First password and files; gone once it runs.")
     config_drive = models.BooleanField(default=False)
-    metadata: Json = models.JSONField(default=dict)
+    metadata: Json = QuickJsonField(default=dict)
     tags = ArrayField(models.CharField(max_length=60), default=list)
-    device_tags: Json = models.JSONField(default=dict, help_text="Tags of interfaces by port.")
+    device_tags: Json = QuickJsonField(default=dict, help_text="Tags of interfaces by port.")
 
     locked_at = models.DateTimeField(null=True)
     locked_by = models.CharField(max_length=64, default="")
@@ -203,7 +203,7 @@ class Aggregate(TimestampedModel):
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(max_length=255)
     hosts = ArrayField(models.CharField(max_length=255), default=list)
-    metadata: Json = models.JSONField(default=dict)
+    metadata: Json = QuickJsonField(default=dict)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["name"], name="compute_aggregate_name")]

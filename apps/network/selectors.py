@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import Exists, Func, JSONField, OuterRef, Q, QuerySet, TextField
+from django.db.models import Exists, Func, OuterRef, Q, QuerySet, TextField
 from django.db.models import F as Column
 from django.db.models.functions import Cast
 
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid
+from apps.core.models import QuickJsonField
 from apps.core.transactions import internal, selector
 from apps.hosts.models import Host
 from apps.network.models import (
@@ -264,7 +265,7 @@ ORDER BY 1)
 def server_addresses(outer_ref: Any) -> Func:
     """For a query over servers: one JSON list per server of
     `{network_id, network_name, port_id, mac, ip, version, type: fixed|floating}`."""
-    return Func(_outer(outer_ref), template=_ADDRESSES, output_field=JSONField())
+    return Func(_outer(outer_ref), template=_ADDRESSES, output_field=QuickJsonField())
 
 
 def security_groups_of_server(outer_ref: Any) -> Func:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import hashlib
+from contextvars import ContextVar
 from typing import Any
 
 from apps.compute.resources.expressions import SERVER_ANNOTATIONS
@@ -34,6 +35,7 @@ from apps.core.api.resource import (
     Row,
     Version,
 )
+from apps.core.context import RequestContext
 from apps.operations.registry import task_state
 
 PREFIX = "/compute/v2.1"
@@ -100,6 +102,18 @@ def _flavor_link(row: Row, env: Env) -> dict[str, Any]:
     return {"id": ident, "links": [{"rel": "bookmark", "href": f"{env.base}/compute/flavors/{ident}"}]}
 
 
+_specs: ContextVar[tuple[RequestContext | None, bool]] = ContextVar("shows_specs", default=(None, False))
+
+
+def _shows_specs(ctx: RequestContext) -> bool:
+    """May this caller see extra specs? Asked once for a list, not for each of its rows."""
+    asked, answer = _specs.get()
+    if asked is not ctx:
+        answer = policy.allowed(ctx, EXTRA_SPECS)
+        _specs.set((ctx, answer))
+    return answer
+
+
 def _flavor_facts(row: Row, env: Env) -> dict[str, Any]:
     facts = row["flavor"]
     shown = {
@@ -110,7 +124,7 @@ def _flavor_facts(row: Row, env: Env) -> dict[str, Any]:
         "ephemeral": facts["ephemeral"],
         "swap": facts["swap"],
     }
-    if policy.allowed(env.ctx, EXTRA_SPECS):
+    if _shows_specs(env.ctx):
         shown["extra_specs"] = facts["extra_specs"]
     return shown
 
@@ -159,12 +173,12 @@ def _updated(row: Row, env: Env) -> Any:
 
 
 def _iso(moment: datetime.datetime) -> str:
-    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.astimezone(datetime.UTC).isoformat()[:19]}Z"
 
 
 def _bare_time(moment: datetime.datetime | None) -> str | None:
     """Without a zone, as these two attributes have it."""
-    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") if moment else None
+    return moment.astimezone(datetime.UTC).isoformat(timespec="microseconds")[:26] if moment else None
 
 
 # --- what is taken ---------------------------------------------------------------------------------
@@ -242,7 +256,7 @@ SERVER = Resource(
         F("image", value=_image, on=ALL, needs=("image_id", "image")),
         F("flavor", value=_flavor_link, on=ALL, needs=("flavor_id",), until=(2, 46)),
         F("flavor", value=_flavor_facts, on=ALL, needs=("flavor",), since=(2, 47)),
-        F("created", t.time, source="created_at", on=ALL),
+        F("created", value=lambda row, env: _iso(row["created_at"]), on=ALL, needs=("created_at",)),
         F("updated", value=_updated, on=ALL, needs=("created_at", "updated_at")),
         F("addresses", value=_addresses, on=ALL, needs=("addresses_json",)),
         F("accessIPv4", source="access_ipv4", on=ALL),
