@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from rest_framework.request import Request
@@ -72,18 +72,18 @@ class SecurityGroups(OlderView):
 
     def get(self, request: Request) -> Response:
         rows = _groups(self.ctx)
-        if request.query_params.get("all_tenants") == "1" and self.ctx.is_admin:
+        if t.parse_flag(request.query_params.get("all_tenants") or "0") and self.ctx.is_admin:
             rows = SecurityGroup.objects.prefetch_related("rules__remote_group").order_by("created_at", "pk")
         return Response({"security_groups": [older_group(group) for group in rows]})
 
     def post(self, request: Request) -> Response:
         asked = self.body(GROUP_BODY)["security_group"]
-        try:
-            made = network.security_group_create(
-                self.ctx, name=asked["name"].strip(), description=asked.get("description") or ""
-            )
-        except Conflict as error:
-            raise Invalid(error.message) from error
+        made = _as_invalid(
+            network.security_group_create,
+            self.ctx,
+            name=asked["name"],
+            description=asked.get("description") or "",
+        )
         return Response({"security_group": older_group(_group(self.ctx, str(made.pk)))})
 
 
@@ -95,18 +95,12 @@ class SecurityGroupView(OlderView):
 
     def put(self, request: Request, ident: str) -> Response:
         asked = self.body(GROUP_BODY)["security_group"]
-        values = {"name": asked["name"].strip(), "description": asked.get("description") or ""}
-        try:
-            network.security_group_update(self.ctx, security_group_id=ident, **values)
-        except Conflict as error:
-            raise Invalid(error.message) from error
+        values = {"name": asked["name"], "description": asked.get("description") or ""}
+        _as_invalid(network.security_group_update, self.ctx, security_group_id=ident, **values)
         return Response({"security_group": older_group(_group(self.ctx, ident))})
 
     def delete(self, request: Request, ident: str) -> Response:
-        try:
-            network.security_group_delete(self.ctx, security_group_id=ident)
-        except Conflict as error:
-            raise Invalid(error.message) from error
+        _as_invalid(network.security_group_delete, self.ctx, security_group_id=ident)
         return Response(status=202)
 
 
@@ -138,8 +132,12 @@ class SecurityGroupRules(OlderView):
             raise Invalid(f"Invalid port range {asked.get('from_port')}:{asked.get('to_port')}.", field="from_port")
         group = asked.get("group_id")
         cidr = asked.get("cidr") or (None if group else "0.0.0.0/0")
+        for ident in filter(None, (parent, group)):
+            if as_uuid(ident) is None:
+                raise Invalid(f"Security group id {ident!r} is no UUID.", field="parent_group_id")
         _group(self.ctx, parent)
-        made = network.security_group_rule_create(
+        made = _as_invalid(
+            network.security_group_rule_create,
             self.ctx,
             security_group_id=parent,
             direction="ingress",
@@ -152,6 +150,14 @@ class SecurityGroupRules(OlderView):
         )
         rule = SecurityGroupRule.objects.select_related("remote_group", "security_group").get(pk=made.pk)
         return Response({"security_group_rule": older_rule(rule, rule.security_group)})
+
+
+def _as_invalid(call: Callable[..., Any], *args: Any, **given: Any) -> Any:
+    """The older API answers 400 where the network's answers 409."""
+    try:
+        return call(*args, **given)
+    except Conflict as error:
+        raise Invalid(error.message) from error
 
 
 def _port(value: int | str | None, field: str) -> int | None:

@@ -18,6 +18,7 @@ from apps.compute.models import Flavor, KeyPair, Server, ServerGroup
 from apps.compute.selectors._common import as_uuid, key, owned
 from apps.compute.selectors.flavors import flavor_get
 from apps.compute.services import quotas
+from apps.compute.services.servers import canonical_address
 from apps.core import live, policy
 from apps.core.api.types import as_flag
 from apps.core.context import RequestContext
@@ -137,8 +138,8 @@ def server_create(
         "config_drive": as_flag(config_drive),
         "metadata": items,
         "tags": sorted(set(tags)),
-        "access_ipv4": access_ipv4,
-        "access_ipv6": access_ipv6,
+        "access_ipv4": canonical_address(access_ipv4),
+        "access_ipv6": canonical_address(access_ipv6),
         "disk_config": disk_config,
         "reservation_id": f"r-{''.join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))}",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 from typing import Any
 from uuid import UUID
 
@@ -53,6 +54,11 @@ def database_time() -> datetime.datetime:
         cursor.execute("SELECT now()")
         moment: datetime.datetime = cursor.fetchone()[0]
     return moment
+
+
+def canonical_address(text: str) -> str:
+    """An address as RFC 5952 wants it written; empty stays empty."""
+    return ipaddress.ip_address(text).compressed if text else ""
 
 
 def locked_row(server_id: UUID | str) -> Server:
@@ -158,7 +164,10 @@ def server_update(ctx: RequestContext, *, server_id: str, **values: Any) -> Serv
     """Change name, description, host name, access addresses or disk configuration."""
     server = server_for(ctx, server_id, "os_compute_api:servers:update")
     server = locked_row(server.pk)
-    touched(server, **{name: value for name, value in values.items() if name in _UPDATABLE})
+    changes = {name: value for name, value in values.items() if name in _UPDATABLE}
+    for name in {"access_ipv4", "access_ipv6"} & set(changes):
+        changes[name] = canonical_address(changes[name])
+    touched(server, **changes)
     return server
 
 
