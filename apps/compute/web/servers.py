@@ -240,7 +240,7 @@ class ServerPage(DetailPage):
             (_("Disk"), f"{row.disk_gib} GiB"),
             (_("Key pair"), row.key_name),
             (_("Zone"), row.zone or row.wanted_zone),
-            (_("Created"), cells.time_ago(row.created_at)),
+            (_("Created at"), cells.time_ago(row.created_at)),
             (_("Running since"), cells.time_ago(row.launched_at) if row.launched_at else None),
             (_("Id"), cells.copied(row.pk)),
         ]

@@ -129,7 +129,7 @@ class ImagePage(DetailPage):
             (_("Size as a disk"), cells.size_bytes(row.virtual_size)),
             (_("Needs"), f"{row.min_disk_gib} GiB · {cells.size_mib(row.min_ram_mib)}"),
             (_("Protected"), _("yes") if row.protected else _("no")),
-            (_("Created"), cells.time_ago(row.created_at)),
+            (_("Created at"), cells.time_ago(row.created_at)),
             (_("Tags"), cells.tags(row.tags)),
             ("SHA-512", cells.copied(row.hash_value, f"{row.hash_value[:16]}…" if row.hash_value else "")),
             (_("Id"), cells.copied(row.pk)),

@@ -184,7 +184,7 @@ class NetworkPage(DetailPage):
             (_("Description"), row.description),
             (_("MTU"), row.mtu),
             (_("Port security"), _("on") if row.port_security_enabled else _("off")),
-            (_("Created"), cells.time_ago(row.created_at)),
+            (_("Created at"), cells.time_ago(row.created_at)),
             (_("Tags"), cells.tags(row.tags)),
             (_("Id"), cells.copied(row.pk)),
         ]
@@ -344,7 +344,7 @@ class RouterPage(DetailPage):
             (_("Outside"), row.gateway_network),
             (_("Address outside"), cells.lines(cells.copied(a) for a in gateways)),
             (_("Translates addresses"), _("yes") if row.gateway_network_id and row.enable_snat else _("no")),
-            (_("Created"), cells.time_ago(row.created_at)),
+            (_("Created at"), cells.time_ago(row.created_at)),
             (_("Id"), cells.copied(row.pk)),
         ]
 

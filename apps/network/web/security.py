@@ -185,7 +185,7 @@ class GroupPage(DetailPage):
     def facts(self, row: SecurityGroup) -> list[tuple[Any, Any]]:
         return [
             (_("Description"), row.description),
-            (_("Created"), cells.time_ago(row.created_at)),
+            (_("Created at"), cells.time_ago(row.created_at)),
             (_("Id"), cells.copied(row.pk)),
         ]
 

@@ -56,6 +56,9 @@ TITLES = (
     _("Read console log"),
 )
 
+# What hosts say of their progress, for the catalogues as well.
+PROGRESS = (_("fetching the image"),)
+
 # What a step does, by its kind and name, or by its name alone.
 STEPS: dict[str, Any] = {
     "place": _("Choose a host"),
@@ -109,7 +112,8 @@ def doing(operation: Operation) -> Any:
         return ""
     if operation.waits_for == WaitsFor.HOST and operation.due_at is None:
         return gettext("waits for the host %s to come back") % operation.host
-    return operation.progress or WAITING.get(operation.waits_for) or step_title(operation.kind, operation.cursor)
+    said = gettext(operation.progress) if operation.progress else ""
+    return said or WAITING.get(operation.waits_for) or step_title(operation.kind, operation.cursor)
 
 
 def reason(error: Any) -> str:
