@@ -66,8 +66,8 @@ class Live:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, headers = scope["path"], _headers(scope)
         if path.startswith(HOST_CONSOLE):
-            host = headers.get("x-kumo-host", "")
-            await self.consoles.host(path.removeprefix(HOST_CONSOLE), host, receive, send)
+            who = headers.get("x-kumo-host", ""), headers.get("x-kumo-host-serial", "")
+            await self.consoles.host(path.removeprefix(HOST_CONSOLE), *who, receive, send)
         elif path == "/console/ws" and self._same_origin(headers):
             await self.consoles.browser(_query(scope, "token"), scope.get("subprotocols", []), receive, send)
         else:

@@ -31,7 +31,8 @@ CLAIM = """
         UPDATE compute_consolesession SET used_at = now()
         WHERE token_hash = %s AND used_at IS NULL AND expires_at > now()
         RETURNING id, host_name)
-    SELECT id::text, host_name, pg_notify('kumo_console', id::text) FROM claimed
+    SELECT claimed.id::text, host_name, certificate_serial, pg_notify('kumo_console', claimed.id::text)
+    FROM claimed JOIN hosts_host ON name = host_name
 """
 
 # Close codes: 1000s are the protocol's, 4000s ours.
@@ -45,6 +46,7 @@ class Session:
     """A browser that waits, then the two ends."""
 
     host: str
+    serial: str  # of the certificate that the host's last enrolment gave it
     browser: Send
     host_end: asyncio.Future[Send] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,8 +72,8 @@ class Consoles:
             await close(send, REFUSED, "the token is unknown, used up or too old")
             return
         await send({"type": "websocket.accept", "subprotocol": "binary" if "binary" in subprotocols else None})
-        ident, host, _ = claimed
-        session = self.sessions[ident] = Session(host, send)
+        ident, host, serial, _ = claimed
+        session = self.sessions[ident] = Session(host, serial, send)
         try:
             await self._serve_browser(ident, session, receive, send)
         finally:
@@ -90,12 +92,13 @@ class Consoles:
         await close(to_host, GOING, "the viewer left")
         await close(send, GOING, "the session is over")
 
-    async def host(self, path: str, host: str, receive: Receive, send: Send) -> None:
+    async def host(self, path: str, host: str, serial: str, receive: Receive, send: Send) -> None:
         """The host's end. Anything but the host that was asked is refused before the handshake."""
         await receive()
         ident = _uuid(path)
         session = self.sessions.get(ident)
-        if session is None or not host or session.host != host or session.host_end.done():
+        known = session is not None and host and (session.host, session.serial) == (host, serial.lower().lstrip("0"))
+        if session is None or not known or session.host_end.done():
             logger.warning("host refused at a console", extra={"session": ident, "host": host})
             await send({"type": "websocket.close", "code": REFUSED})
             return

@@ -215,7 +215,7 @@ SESSION_ID = "0d1f6a4e-39a6-4c1a-9a3e-6f2a6d2b9c11"
 def joined(body: Callable[[Live], Awaitable[None]]) -> None:
     async def prepared(app: Live) -> None:
         app._start = lambda: None  # type: ignore[method-assign]
-        app.consoles.statements = FakeStatements((SESSION_ID, "hv-1", None))  # type: ignore[assignment]
+        app.consoles.statements = FakeStatements((SESSION_ID, "hv-1", "ab1", None))  # type: ignore[assignment]
         await body(app)
 
     run(prepared)
@@ -226,7 +226,9 @@ def test_browser_and_host_are_joined_and_end_together() -> None:
         browser = Client(app, socket("/console/ws", "token=t", origin=ORIGIN, host="cloud.example"))
         await browser.inbox.put({"type": "websocket.connect"})
         assert (await browser.next())["type"] == "websocket.accept"
-        host = Client(app, socket(f"/internal/host/v1/console/{SESSION_ID}", x_kumo_host="hv-1"))
+        host = Client(
+            app, socket(f"/internal/host/v1/console/{SESSION_ID}", x_kumo_host="hv-1", x_kumo_host_serial="0AB1")
+        )
         await host.inbox.put({"type": "websocket.connect"})
         assert (await host.next())["type"] == "websocket.accept"
         await host.inbox.put({"type": "websocket.receive", "bytes": b"RFB 003.008\n"})
@@ -255,21 +257,65 @@ def test_a_token_works_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "host"),
-    [(SESSION_ID, "hv-2"), (SESSION_ID, ""), ("11111111-2222-3333-4444-555555555555", "hv-1"), ("../x", "hv-1")],
+    ("path", "host", "serial"),
+    [
+        (SESSION_ID, "hv-2", "AB1"),
+        (SESSION_ID, "", "AB1"),
+        (SESSION_ID, "hv-1", "AA0"),  # a certificate from before the host was enrolled again
+        (SESSION_ID, "hv-1", ""),
+        ("11111111-2222-3333-4444-555555555555", "hv-1", "AB1"),
+        ("../x", "hv-1", "AB1"),
+    ],
 )
-def test_another_host_cannot_take_a_session(path: str, host: str) -> None:
+def test_another_host_cannot_take_a_session(path: str, host: str, serial: str) -> None:
     async def body(app: Live) -> None:
         sent: list[Any] = []
 
         async def send(message: Any) -> None:
             sent.append(message)
 
-        app.consoles.sessions[SESSION_ID] = session = Session("hv-1", send)
-        client = Client(app, socket(f"/internal/host/v1/console/{path}", x_kumo_host=host))
+        app.consoles.sessions[SESSION_ID] = session = Session("hv-1", "ab1", send)
+        client = Client(app, socket(f"/internal/host/v1/console/{path}", x_kumo_host=host, x_kumo_host_serial=serial))
         await client.inbox.put({"type": "websocket.connect"})
         assert (await client.next())["type"] == "websocket.close"
         assert not session.host_end.done()
         assert not sent
 
     joined(body)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_tables_of_compute_and_hosts_answer_a_token_once() -> None:
+    """The live process reads these tables without Django's models, so their names must fit."""
+    import hashlib
+    import uuid
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from apps.compute.models import ConsoleSession
+    from apps.dashboard.live.consoles import CLAIM
+    from tests.kit.rows import make_host
+
+    make_host("hv-1")
+    session = ConsoleSession.objects.create(
+        token_hash=hashlib.sha256(b"t").hexdigest(),
+        server_id=uuid.uuid4(),
+        project_id="p",
+        user_id="u",
+        host_name="hv-1",
+        kind="vnc",
+        expires_at=timezone.now() + timedelta(minutes=1),
+    )
+
+    async def body(app: Live) -> None:
+        claim = app.consoles.statements.one
+        first = await claim(CLAIM, (session.token_hash,))
+        assert first is not None
+        assert first[:2] == (str(session.pk), "hv-1")
+        assert await claim(CLAIM, (session.token_hash,)) is None
+        app.consoles.statements.connection.close()  # type: ignore[union-attr]
+
+    run(body)
+    session.refresh_from_db()
+    assert session.used_at is not None
