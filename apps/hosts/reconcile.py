@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+from collections.abc import Iterator
 
 from django.db import Error, connection
 
 from agents.contracts import Inventory
 from apps.core.context import system
-from apps.hosts import services
-from apps.hosts.states import HEARTBEAT_S, LOST_EVERY
+from apps.core.doctor import doctor_check
+from apps.hosts import selectors, services
+from apps.hosts.states import HEARTBEAT_S, LOST_EVERY, HostState
 from apps.operations.registry import Report, daemon, on_report
 
 logger = logging.getLogger("kumo.hosts")
@@ -39,3 +41,17 @@ daemon("hosts.heartbeat", beat)
 def reported(report: Report) -> None:
     """A host answered, or spoke on its own when its worker started."""
     services.host_report(system(), host=report.host, boot_id=report.boot_id, inventory=report.message)
+
+
+@doctor_check("hosts")
+def check_hosts(repair: bool) -> Iterator[str]:
+    """Figures that are not the sum of their claims, hosts that are silent, clocks and certificates that fail soon."""
+    for wrong in selectors.disagreements(system()):
+        host = wrong["host"]
+        if repair:
+            services.host_recount(system(), host_id=host.pk)
+        yield f"{host.name}: {wrong['used']} is used, {wrong['claimed']} is claimed{': corrected' if repair else ''}"
+    for host in selectors.host_list(system()):
+        if host.state == HostState.DOWN:
+            yield f"{host.name}: does not answer"
+        yield from (f"{host.name}: {note}" for note in selectors.warnings(host))

@@ -9,16 +9,18 @@ from uuid import UUID
 
 from django.db.models import F, QuerySet, Sum
 from django.http import HttpRequest
+from django.utils import timezone
 
 from apps.core import policy
 from apps.core.context import RequestContext
 from apps.core.errors import Forbidden, NotFound
 from apps.core.transactions import selector
 from apps.hosts.models import Claim, Host
-from apps.hosts.states import HostMode, HostState
+from apps.hosts.states import MAX_SKEW_S, HostMode, HostState
 
 NAME_HEADER = "X-Kumo-Host"
 SERIAL_HEADER = "X-Kumo-Host-Serial"
+WARN_DAYS = 60  # before a certificate ends
 
 
 @selector("hosts:list")
@@ -92,7 +94,18 @@ def disagreements(ctx: RequestContext) -> list[dict[str, Any]]:
         sums = host.claims.aggregate(vcpus=Sum("vcpus"), ram_mib=Sum("ram_mib"), disk_gib=Sum("disk_gib"))
         claimed = {name: value or 0 for name, value in sums.items()}
         if claimed != host.used:
-            found.append({"host": host.name, "used": host.used, "claimed": claimed})
+            found.append({"host": host, "used": host.used, "claimed": claimed})
+    return found
+
+
+def warnings(host: Host) -> list[str]:
+    """What an operator should know about a host besides its state."""
+    found = []
+    if abs(host.clock_skew_s) > MAX_SKEW_S:
+        found.append(f"clock {host.clock_skew_s:+.1f} s off: no new servers")
+    days = (host.certificate_expires_at - timezone.now()).days
+    if days < WARN_DAYS:
+        found.append(f"certificate ends in {days} days: enrol it again")
     return found
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
 
 from django.db import Error, connection
 
 from apps.core.context import system
+from apps.core.doctor import doctor_check
 from apps.image import services
 from apps.operations.registry import daemon
 
@@ -34,3 +36,11 @@ def collect(stop: threading.Event) -> None:
 
 
 daemon("image.collect", collect)
+
+
+@doctor_check("images")
+def check_images(repair: bool) -> Iterator[str]:
+    """Images without their bytes (nothing can bring these back), and files that no image names."""
+    yield from services.bytes_missing(system())
+    for name in services.store_sweep(system(), only_tell=not repair):
+        yield f"file {name} belongs to no image{': removed' if repair else ''}"

@@ -13,7 +13,7 @@ from agents.contracts import ImageSource
 from apps.core import policy
 from apps.core.context import RequestContext
 from apps.core.errors import NotFound
-from apps.core.transactions import internal, selector
+from apps.core.transactions import selector
 from apps.identity.services import limits_of
 from apps.image.models import Definition, Image, Member, Namespace, Upload
 from apps.image.states import RESOURCE_TYPES, DefinitionKind, ImageStatus, MemberStatus, Visibility
@@ -86,21 +86,20 @@ def image_get_query(ctx: RequestContext, *, image_id: UUID | str) -> QuerySet[Im
 def image_get(ctx: RequestContext, *, image_id: UUID | str) -> Image:
     """One image. Raises NotFound for none that the caller may see."""
     found = image_get_query(ctx, image_id=image_id).first()
-    if found is None or not policy.allowed(ctx, "get_image", target(ctx, found)):
+    if found is None or not policy.allowed(ctx, "get_image", target(found, ctx.project_id)):
         raise NotFound("image", image_id)
     return found
 
 
-@internal("what rules about an image look at", atomic=False)
-def target(ctx: RequestContext, image: Image) -> dict[str, Any]:
-    """What rules may look at."""
-    shared = image.visibility == Visibility.SHARED and bool(ctx.project_id)
-    is_member = shared and image.members.filter(member_id=ctx.project_id).exists()
+def target(image: Image, project_id: str) -> dict[str, Any]:
+    """What rules may look at when that project asks."""
+    shared = image.visibility == Visibility.SHARED and bool(project_id)
+    is_member = shared and image.members.filter(member_id=project_id).exists()
     return {
         "project_id": image.project_id,
         "owner": image.project_id,
         "visibility": str(image.visibility),
-        "member_id": ctx.project_id if is_member else None,
+        "member_id": project_id if is_member else None,
     }
 
 
@@ -117,7 +116,7 @@ def is_uuid(text: UUID | str) -> bool:
 def member_list(ctx: RequestContext, *, image_id: UUID | str) -> QuerySet[Member]:
     """Members of an image: all for its owner, one's own for a member. Raises NotFound."""
     image = image_get(ctx, image_id=image_id)
-    policy.enforce(ctx, "get_members", target(ctx, image))
+    policy.enforce(ctx, "get_members", target(image, ctx.project_id))
     members = Member.objects.filter(image=image)
     return members if ctx.is_admin or image.project_id == ctx.project_id else members.filter(member_id=ctx.project_id)
 

@@ -1,7 +1,7 @@
 """Writes of hosts, one module per matter."""
 
 from apps.hosts.services.authority import authority, server_certificate
-from apps.hosts.services.claims import NoValidHost, claim, release
+from apps.hosts.services.claims import NoValidHost, claim, host_recount, release
 from apps.hosts.services.enrolment import (
     Enrolled,
     host_disable,
@@ -24,6 +24,7 @@ __all__ = [
     "host_enable",
     "host_enroll",
     "host_enroll_token",
+    "host_recount",
     "host_remove",
     "host_report",
     "host_set_zone",

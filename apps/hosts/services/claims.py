@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Sum
 from django.db.models.functions import Greatest
 
 from apps.core.context import RequestContext
@@ -248,3 +248,14 @@ def release(ctx: RequestContext, *, consumer_id: UUID | str) -> None:
         used_disk_gib=Greatest(F("used_disk_gib") - held.disk_gib, 0),
         generation=F("generation") + 1,
     )
+
+
+@internal("doctor, asked to repair")
+def host_recount(ctx: RequestContext, *, host_id: UUID | str) -> None:
+    """Set what is used of a host to the sum of its claims."""
+    Host.objects.select_for_update(no_key=True).get(pk=host_id)
+    sums = Claim.objects.filter(host_id=host_id).aggregate(
+        used_vcpus=Sum("vcpus"), used_ram_mib=Sum("ram_mib"), used_disk_gib=Sum("disk_gib")
+    )
+    used = {name: value or 0 for name, value in sums.items()}
+    Host.objects.filter(pk=host_id).update(generation=F("generation") + 1, **used)

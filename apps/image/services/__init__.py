@@ -27,6 +27,7 @@ from apps.image.services.records import (
 from apps.image.services.uploads import (
     Download,
     Incoming,
+    bytes_missing,
     image_bytes,
     image_download,
     image_import,
@@ -40,6 +41,7 @@ __all__ = [
     "Change",
     "Download",
     "Incoming",
+    "bytes_missing",
     "definition_create",
     "definition_delete",
     "definition_update",

@@ -282,7 +282,7 @@ def _changeable(ctx: RequestContext, image_id: UUID | str, rule: str) -> Image:
     image = Image.objects.select_for_update(no_key=True).filter(pk=seen.pk).first()
     if image is None:
         raise NotFound("image", image_id)
-    policy.enforce(ctx, rule, selectors.target(ctx, image))
+    policy.enforce(ctx, rule, selectors.target(image, ctx.project_id))
     return image
 
 

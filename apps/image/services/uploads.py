@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import logging
 import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from apps.core.transactions import internal, streaming
 from apps.identity.services import limit_get, quota_claim
 from apps.identity.services.limits import UNLIMITED
 from apps.image import backends, selectors
-from apps.image.backends import BlobMissingError, Draft, StoreFullError
+from apps.image.backends import BlobMissingError, Draft, Kept, StoreFullError
 from apps.image.backends.inspection import UnsafeError, inspect
 from apps.image.models import Image, Upload
 from apps.image.states import ACCEPTED_CONTENT, MAX_VIRTUAL_BYTES, ImageStatus
@@ -305,7 +306,7 @@ def _locked(ctx: RequestContext, image_id: UUID | str) -> Image:
     image = Image.objects.select_for_update(no_key=True).filter(pk=seen.pk).first()
     if image is None:
         raise NotFound("image", image_id)
-    policy.enforce(ctx, "upload_image", selectors.target(ctx, image))
+    policy.enforce(ctx, "upload_image", selectors.target(image, ctx.project_id))
     return image
 
 
@@ -334,7 +335,7 @@ def _claim_bytes(ctx: RequestContext, project_id: str, size: int) -> None:
 def image_download(ctx: RequestContext, *, image_id: UUID | str) -> Download | None:
     """An image's bytes; None where it has none yet. Raises NotFound, and Forbidden for a deactivated image."""
     image = selectors.image_get(ctx, image_id=image_id)
-    policy.enforce(ctx, "download_image", selectors.target(ctx, image))
+    policy.enforce(ctx, "download_image", selectors.target(image, ctx.project_id))
     if image.status == ImageStatus.DEACTIVATED and not ctx.is_admin:
         raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
     if image.status not in {ImageStatus.ACTIVE, ImageStatus.DEACTIVATED}:
@@ -382,29 +383,48 @@ def uploads_expire(ctx: RequestContext) -> int:
 
 
 @internal("the collector", atomic=False)
-def store_sweep(ctx: RequestContext) -> int:
-    """Remove blobs and drafts that no row names and that are old enough not to be on their way; returns how many.
+def store_sweep(ctx: RequestContext, *, only_tell: bool = False) -> list[str]:
+    """Remove blobs and drafts that no row names and that are old enough not to be on their way; returns their names.
 
-    Only names in the form of our ids are touched.
+    Only names in the form of our ids are touched. With `only_tell` nothing is.
     """
-    removed = 0
+    found = []
     for key in backends.store_keys():
         old = [k for k in backends.store(key).kept() if k.age_s > UNUSED_FOR_S and selectors.is_uuid(k.name)]
-        removed += sum(_swept(key, kept.name, kept.attempt) for kept in old)
-    return removed
+        found += [kept.name for kept in old if _swept(key, kept, only_tell)]
+    return found
 
 
 @internal("the collector")
-def _swept(key: str, name: str, attempt: str) -> bool:
+def _swept(key: str, kept: Kept, only_tell: bool) -> bool:
     """The image's row stays locked until the file is gone, so that no upload makes it a used one meanwhile."""
-    image = Image.objects.select_for_update(no_key=True).filter(pk=name).first()
-    if attempt:
-        if selectors.is_uuid(attempt) and Upload.objects.filter(image_id=name, attempt=attempt, store=key).exists():
-            return False
-        backends.store(key).discard(name, attempt)
+    image = Image.objects.select_for_update(no_key=True).filter(pk=kept.name).first()
+    if kept.attempt:
+        uploads = Upload.objects.filter(image_id=kept.name, store=key)
+        used = selectors.is_uuid(kept.attempt) and uploads.filter(attempt=kept.attempt).exists()
     else:
-        if image is not None and image.store == key:
-            return False
-        backends.store(key).delete(name)
-    logger.info("unused image file removed", extra={"image": name, "attempt": attempt})
+        used = image is not None and image.store == key
+    if used or only_tell:
+        return not used
+    if kept.attempt:
+        backends.store(key).discard(kept.name, kept.attempt)
+    else:
+        backends.store(key).delete(kept.name)
+    logger.info("unused image file removed", extra={"image": kept.name, "attempt": kept.attempt})
     return True
+
+
+@internal("doctor", atomic=False)
+def bytes_missing(ctx: RequestContext) -> list[str]:
+    """Sentences about images whose bytes are gone or have another size than recorded."""
+    found = []
+    for image in Image.objects.filter(sha256__isnull=False).order_by("pk").iterator():
+        try:
+            with backends.store(image.store).open(str(image.pk)) as file:
+                size = file.seek(0, os.SEEK_END)
+        except (BlobMissingError, KeyError):
+            found.append(f"image {image.pk} ({image.name}): its bytes are gone from store {image.store}")
+            continue
+        if size != image.size:
+            found.append(f"image {image.pk} ({image.name}): {size} bytes are kept, {image.size} are recorded")
+    return found

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from apps.core.context import RequestContext
@@ -138,3 +139,16 @@ def test_parallel_claims_of_half_the_room_all_succeed():
     with ThreadPoolExecutor(20) as pool:
         assert len(list(pool.map(attempt, range(50)))) == 50
     assert sum(h.used_vcpus for h in Host.objects.all()) == 50
+
+
+@pytest.mark.django_db
+def test_doctor_corrects_figures_that_somebody_edited():
+    host = make_host("h1")
+    take(vcpus=3)
+    Host.objects.update(used_vcpus=7)
+    with pytest.raises(CommandError, match="1 found"):
+        call_command("doctor", "--only", "hosts")
+    call_command("doctor", "--only", "hosts", "--repair")
+    host.refresh_from_db()
+    assert host.used_vcpus == 3
+    call_command("doctor", "--only", "hosts")

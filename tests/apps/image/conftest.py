@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from apps.image import backends
 from tests.kit.http import AUTHENTICATION, Caller, context
@@ -25,13 +24,6 @@ def store(settings: Any, tmp_path: Path) -> Iterator[Path]:
     backends.store.cache_clear()
     yield tmp_path / "images"
     backends.store.cache_clear()
-
-
-@pytest.fixture(autouse=True)
-def patient(db: None) -> None:
-    """A test is one transaction, and the inspector of a busy machine may take long in the midst of it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 
 from apps.core.context import RequestContext
@@ -364,5 +365,19 @@ def test_the_sweep_removes_old_files_that_no_image_names_and_nothing_else(alice,
         path.write_bytes(b"x")
     for path in (*stale, foreign, store / ident):
         os.utime(path, (1, 1))
-    assert services.store_sweep(SYSTEM) == 3
+    assert len(services.store_sweep(SYSTEM, only_tell=True)) == 3
+    assert len(files(store)) == 6
+    assert sorted(services.store_sweep(SYSTEM)) == sorted([stale[0].name, queued, queued])
     assert files(store) == sorted([ident, fresh.name, "README"])
+
+
+def test_doctor_tells_of_images_without_their_bytes(alice, store):
+    kept, gone, short = (register(alice, name=name) for name in ("kept", "gone", "short"))
+    for ident in (kept, gone, short):
+        upload(alice, ident, b"x" * 600)
+    (store / gone).unlink()
+    (store / short).write_bytes(b"x")
+    with pytest.raises(CommandError, match="2 found"):
+        call_command("doctor", "--only", "images")
+    assert sorted(line.split()[2] for line in services.bytes_missing(SYSTEM)) == ["(gone):", "(short):"]
+    assert alice("GET", f"/v2/images/{gone}/file").status_code == 404

@@ -13,7 +13,7 @@ from apps.core.context import RequestContext, system
 from apps.core.errors import KumoError
 from apps.hosts import selectors, services
 from apps.hosts.models import Host
-from apps.hosts.states import DEFAULT_ZONE, MAX_SKEW_S
+from apps.hosts.states import DEFAULT_ZONE
 
 
 class Command(BaseCommand):
@@ -76,7 +76,7 @@ class Command(BaseCommand):
                     f"{host.used_ram_mib}/{host.capacity_ram_mib}",
                     f"{host.used_disk_gib}/{host.capacity_disk_gib}",
                     _ago(host),
-                    "; ".join(_notes(host)),
+                    "; ".join([*filter(None, [host.mode_reason]), *selectors.warnings(host)]),
                 ).rstrip()
             )
 
@@ -114,13 +114,3 @@ def _ago(host: Host) -> str:
     if host.last_seen_at is None:
         return "never"
     return f"{max((timezone.now() - host.last_seen_at).total_seconds(), 0):.0f}s"
-
-
-def _notes(host: Host) -> list[str]:
-    notes = [host.mode_reason] if host.mode_reason else []
-    if abs(host.clock_skew_s) > MAX_SKEW_S:
-        notes.append(f"clock {host.clock_skew_s:+.1f} s off: no new servers")
-    days = (host.certificate_expires_at - timezone.now()).days
-    if days < 60:
-        notes.append(f"certificate ends in {days} days: enrol it again")
-    return notes
