@@ -414,7 +414,7 @@ def _swept(key: str, kept: Kept, only_tell: bool) -> bool:
     return True
 
 
-@internal("doctor", atomic=False)
+@internal("doctor compares the store with the rows", atomic=False)
 def bytes_missing(ctx: RequestContext) -> list[str]:
     """Sentences about images whose bytes are gone or have another size than recorded."""
     found = []
