@@ -20,9 +20,10 @@ import psycopg2
 from django.conf import settings
 from django.db import Error, connection, transaction
 from django.db.models import Max
+from django.db.models.functions import Now
 
 from agents.contracts import DomainEvent, Inventory, ObservedDomain, Power
-from apps.compute.models import ReconciledBoot, Server, ServerDeleted
+from apps.compute.models import ConsoleSession, ReconciledBoot, Server, ServerDeleted
 from apps.compute.services.consoles import console_dial
 from apps.compute.services.creating import CREATE
 from apps.compute.services.inspecting import inventory_of
@@ -367,3 +368,24 @@ def _listen(stop: threading.Event) -> None:
 
 
 daemon("compute.consoles", dial_consoles)
+
+
+# --- tombstones ------------------------------------------------------------------------------------
+
+KEPT = datetime.timedelta(days=90)
+TIDY_S = 3600
+
+
+def tidy(stop: threading.Event) -> None:
+    """Forget deleted servers and console sessions whose time is over."""
+    while not stop.is_set():
+        try:
+            ServerDeleted.objects.filter(deleted_at__lt=Now() - KEPT).delete()
+            ConsoleSession.objects.filter(expires_at__lt=Now() - datetime.timedelta(days=1)).delete()
+        except Error:
+            logger.exception("tidying failed")
+        connection.close()
+        stop.wait(TIDY_S)
+
+
+daemon("compute.tidy", tidy)

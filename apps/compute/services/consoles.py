@@ -78,7 +78,6 @@ def server_console_open(ctx: RequestContext, *, server_id: str, kind: ConsoleKin
     check_unlocked(ctx, server)
     check_placed(server, "console")
     check_state(server, "console")
-    ConsoleSession.objects.filter(expires_at__lt=Now() - timedelta(days=1)).delete()
     token = secrets.token_urlsafe(32)
     ConsoleSession.objects.create(
         token_hash=hashlib.sha256(token.encode()).hexdigest(),
