@@ -114,7 +114,7 @@ def redis(directory: Path) -> Iterator[Broker]:
 @contextlib.contextmanager
 def rabbitmq(directory: Path) -> Iterator[Broker]:
     """RabbitMQ with the management API and the user `control`."""
-    port, management, distribution = free_port(), free_port(), free_port()
+    port, management, distribution, mapper_port = free_port(), free_port(), free_port(), free_port()
     directory.mkdir(parents=True, exist_ok=True)
     node = f"kumo-test-{os.getpid()}@localhost"
     (directory / "enabled_plugins").write_text("[rabbitmq_management].\n")
@@ -137,10 +137,14 @@ def rabbitmq(directory: Path) -> Iterator[Broker]:
         "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
         "RABBITMQ_DIST_PORT": str(distribution),
-        "ERL_EPMD_PORT": str(free_port()),
+        "ERL_EPMD_PORT": str(mapper_port),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false",
         "HOME": str(directory),
     }
     os.chmod(directory, 0o777)  # the package's script changes to the user rabbitmq
+    # Erlang's port mapper would detach itself and outlive the test; this one stays in our hands.
+    mapper = Process(["epmd", "-port", str(mapper_port), "-address", "127.0.0.1"], directory / "epmd.log")
+    mapper.start()
     process = Process([_rabbit_program()], directory / "rabbitmq.log", environment)
     process.start()
     url = f"http://127.0.0.1:{management}"
@@ -149,6 +153,7 @@ def rabbitmq(directory: Path) -> Iterator[Broker]:
         yield Broker(f"amqp://127.0.0.1:{port}//", process, url)
     finally:
         process.kill()
+        mapper.kill()
         shutil.rmtree(directory, ignore_errors=True)
 
 
