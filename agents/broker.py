@@ -151,7 +151,8 @@ def serve(app: Celery, threads: int) -> int:
 
 
 def _leave_logging_alone(**_: Any) -> None:
-    """Celery configures no logging where this is connected."""
+    """Celery configures no logging where this is connected. It would tell each task twice, with all arguments."""
+    logging.getLogger("celery").setLevel(logging.WARNING)
 
 
 def publish_task(app: Celery, queue_name: str, task: str, *args: Any) -> None:

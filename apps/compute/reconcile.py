@@ -19,8 +19,8 @@ from uuid import UUID
 import psycopg2
 from django.conf import settings
 from django.db import Error, connection, transaction
-from django.db.models import Max
-from django.db.models.functions import Now
+from django.db.models import Exists, F, Max, OuterRef, Subquery, TextField, Value
+from django.db.models.functions import Cast, Coalesce, Now
 
 from agents.contracts import DomainEvent, Inventory, ObservedDomain, Power
 from apps.compute.models import ConsoleSession, ReconciledBoot, Server, ServerDeleted
@@ -33,7 +33,7 @@ from apps.core.context import RequestContext, system
 from apps.core.doctor import doctor_check, reconciler
 from apps.core.errors import Conflict, KumoError
 from apps.hosts.models import Claim, Host
-from apps.hosts.services import inventory_handler
+from apps.hosts.services import inventory_handler, release
 from apps.operations.models import Operation
 from apps.operations.registry import Report, daemon, on_report
 from apps.operations.services import operation_start
@@ -315,19 +315,29 @@ def check_guests(repair: bool) -> Iterator[str]:
 @doctor_check("servers")
 def check_servers(repair: bool) -> Iterator[str]:
     """Servers against their own rows: each that is placed has a claim there, each that is busy an operation."""
-    claims = dict(Claim.objects.values_list("consumer_id", "host__name"))
-    for server in Server.objects.order_by("created_at"):
-        held = claims.pop(server.pk, "")
-        if held != server.host_name:
-            yield f"{server.pk} is on '{server.host_name}' and has its claim on '{held}'"
-        busy = Operation.objects.filter(subject_type="server", subject_id=str(server.pk), status__in=UNFINISHED)
-        if server.state == ServerState.BUILDING and not busy.exists():
-            yield f"{server.pk} is building and nothing builds it"
-            if repair:
-                with transaction.atomic():
-                    _fault(Action(Act.LOST, str(server.pk), "no operation"), "Nothing builds it any more.")
-    for ident, name in claims.items():
-        yield f"{name} has a claim of {ident}, which does not exist"
+    unfinished = Operation.objects.filter(subject_type="server", status__in=UNFINISHED)
+    claimed = Claim.objects.filter(consumer_id=OuterRef("pk")).values("host__name")
+    busy = unfinished.filter(subject_id=Cast(OuterRef("pk"), TextField()))
+    servers = Server.objects.annotate(held=Coalesce(Subquery(claimed), Value("")), is_busy=Exists(busy))
+    for server in servers.exclude(held=F("host_name")).order_by("created_at"):
+        yield f"{server.pk} is on '{server.host_name}' and has its claim on '{server.held}'"
+        if repair and not server.host_name and not server.is_busy:
+            release(system(), consumer_id=server.pk)
+    for server in servers.filter(state=ServerState.BUILDING, is_busy=False).order_by("created_at"):
+        yield f"{server.pk} is building and nothing builds it"
+        if repair:
+            with transaction.atomic():
+                _fault(Action(Act.LOST, str(server.pk), "no operation"), "Nothing builds it any more.")
+
+
+@doctor_check("claims")
+def check_claims(repair: bool) -> Iterator[str]:
+    """Room on hosts that is held for a server which does not exist: given back."""
+    known = Server.objects.filter(pk=OuterRef("consumer_id"))
+    for claim in Claim.objects.filter(~Exists(known)).select_related("host"):
+        yield f"{claim.host.name} has a claim of server {claim.consumer_id}, which does not exist"
+        if repair:
+            release(system(), consumer_id=claim.consumer_id)
 
 
 # --- consoles --------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def test_server_is_made_and_deleted_although_the_broker_is_killed(cloud: RealClo
         name="second",
         image_id=model.image.id,
         flavor_id=demo.find_flavor("m1.nano").id,
-        networks=[{"uuid": connect(cloud, "demo").network.find_network("private").id}],
+        networks=[{"uuid": connect(cloud, "demo").network.find_network("private", ignore_missing=False).id}],
     )
     os.kill(cloud.supervisor.pid_of(rabbitmq.NAME), signal.SIGKILL)
     becomes(demo, made, "ACTIVE")

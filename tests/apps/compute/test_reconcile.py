@@ -11,6 +11,8 @@ from apps.compute.models import Server, ServerDeleted
 from apps.compute.reconcile import Act, Wanted
 from apps.compute.services import server_delete
 from apps.compute.states import ServerState
+from apps.hosts.models import Claim
+from apps.hosts.services import claim
 from apps.operations.models import Operation
 from apps.operations.registry import Report
 from tests.apps.compute.conftest import Cloud, settle
@@ -128,6 +130,31 @@ def test_repairs_can_be_switched_off(cloud: Cloud, settings) -> None:
     server.refresh_from_db()
     assert server.state == "error"
     assert not Operation.objects.filter(kind="compute.server.repair").exists()
+
+
+def test_claim_of_no_server_is_told_and_given_back(cloud: Cloud) -> None:
+    server = cloud.active()
+    claim(cloud.ctx, consumer_id=uuid.UUID(A), project_id="p", vcpus=2, ram_mib=64, disk_gib=1)
+    line = f"{cloud.host.name} has a claim of server {A}, which does not exist"
+    assert list(reconcile.check_claims(False)) == [line]
+    assert Claim.objects.count() == 2
+    assert list(reconcile.check_claims(True)) == [line]
+    assert list(Claim.objects.values_list("consumer_id", flat=True)) == [server.pk]
+    cloud.host.refresh_from_db()
+    assert cloud.host.used_vcpus == server.vcpus
+    assert list(reconcile.check_claims(False)) == []
+
+
+def test_server_without_its_claim_and_server_that_nothing_builds_are_told(cloud: Cloud) -> None:
+    server = cloud.active()
+    assert list(reconcile.check_servers(False)) == []
+    Claim.objects.all().delete()
+    assert list(reconcile.check_servers(False)) == [f"{server.pk} is on '{cloud.host.name}' and has its claim on ''"]
+    Server.objects.update(host_name="", state=ServerState.BUILDING)
+    assert list(reconcile.check_servers(True)) == [f"{server.pk} is building and nothing builds it"]
+    server.refresh_from_db()
+    assert server.state == ServerState.ERROR
+    assert list(reconcile.check_servers(False)) == []
 
 
 def test_left_over_guest_of_a_deleted_server_is_removed(cloud: Cloud) -> None:
