@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import shutil
 import socket
 from pathlib import Path
@@ -71,13 +73,16 @@ def start(site: Site, supervisor: Supervisor) -> None:
 
 
 def refuse_busy(site: Site) -> None:
-    """Say in words that somebody else has the address. Raises Failure."""
+    """Say in words that the address cannot be had, before anything is made. Raises Failure."""
     host, _, port = site.listen.rpartition(":")
+    will_come = any(ipaddress.IPv4Address(host) in network for network in (site.underlay, site.external))
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, int(port)))
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL and will_come:
+                return  # it is on a network that this start makes
             raise Failure(
                 f"{site.listen} cannot be used: {error.strerror}",
                 "stop what listens there, or choose another: KUMO_LISTEN=127.0.0.1:8081 ./quickstart.sh",
