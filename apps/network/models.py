@@ -285,6 +285,8 @@ class Port(Standard):
     chassis = models.CharField(max_length=255, default="", blank=True)
     vnic_type = models.CharField(max_length=64, default="normal")
     binding_profile = models.JSONField(default=dict)
+    # Set by compute alone. What a user writes into device_id makes no port a server's.
+    server_id = models.UUIDField(null=True, editable=False)
     made_for_server = models.BooleanField(default=False)
     nic_index = models.PositiveSmallIntegerField(default=0)  # order among the server's interfaces
 
@@ -298,6 +300,7 @@ class Port(Standard):
         indexes = [
             models.Index(fields=["project", "created_at"], name="network_port_project"),
             models.Index(fields=["device_id"], name="network_port_device", condition=~Q(device_id="")),
+            models.Index(fields=["server_id"], name="network_port_server", condition=Q(server_id__isnull=False)),
             GinIndex(fields=["tags"], name="network_port_tags"),
         ]
         constraints = [models.UniqueConstraint(fields=["network", "mac_address"], name="network_port_mac")]

@@ -29,7 +29,7 @@ from apps.network.backends.rows import Scope
 from apps.network.jobs import gateway_chassis, project, sync, wake_servers
 from apps.network.models import Change, Port, Router
 from apps.network.services import CHANNEL, mark
-from apps.network.states import SERVER_PREFIX, Dirty, PortStatus
+from apps.network.states import Dirty, PortStatus
 from apps.operations.registry import daemon
 from apps.operations.services import operation_wake
 
@@ -204,8 +204,8 @@ def record_status(ups: Mapping[str, bool]) -> None:
             port.status = status
             port.save(update_fields=["status"])
             live.notify(port.project_id or "", "port", port.pk)
-            if port.device_owner.startswith(SERVER_PREFIX):
-                operation_wake(context.system(), subject_type="server", subject_id=port.device_id)
+            if port.server_id is not None:
+                operation_wake(context.system(), subject_type="server", subject_id=port.server_id)
 
 
 @doctor_check("network")

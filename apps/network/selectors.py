@@ -10,7 +10,6 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import Exists, Func, OuterRef, Q, QuerySet, TextField
 from django.db.models import F as Column
-from django.db.models.functions import Cast
 
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid
@@ -29,7 +28,6 @@ from apps.network.models import (
     Subnet,
     SubnetPool,
 )
-from apps.network.states import SERVER_PREFIX
 
 ROW_LIMIT = 2  # to tell one from several
 
@@ -233,9 +231,8 @@ def availability_zone_list(ctx: RequestContext) -> list[dict[str, Any]]:
 
 
 def _outer(reference: Any) -> Any:
-    """The outer row's id as text, given as a column name, `F` or `OuterRef`."""
-    name = getattr(reference, "name", reference)
-    return Cast(Column(str(name)), TextField())
+    """The outer row's id, given as a column name, `F` or `OuterRef`."""
+    return Column(str(getattr(reference, "name", reference)))
 
 
 _ADDRESSES = """
@@ -250,14 +247,14 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT i.floating_ip_address, 'floating', 0 FROM network_floatingip i WHERE i.port_id = p.id
 ) a
-WHERE p.device_id = %(expressions)s AND p.device_id <> '' AND left(p.device_owner, 8) = 'compute:')
+WHERE p.server_id = %(expressions)s)
 """
 
 _GROUPS = """
 ARRAY(SELECT DISTINCT g.name::text FROM network_port p
 JOIN network_portgroup m ON m.port_id = p.id
 JOIN network_securitygroup g ON g.id = m.security_group_id
-WHERE p.device_id = %(expressions)s AND p.device_id <> '' AND left(p.device_owner, 8) = 'compute:'
+WHERE p.server_id = %(expressions)s
 ORDER BY 1)
 """
 
@@ -283,8 +280,8 @@ def _covers(prefix: str, address: str) -> bool:
 def port_owner_by_address(ctx: RequestContext, *, network_id: Any, address: str) -> tuple[str, str] | None:
     """Server and project of the one port that has this address on this network; None where none or several claim it."""
     fixed = Port.objects.filter(network_id=network_id, fixed_ips__address=address)
-    owners = list(fixed.distinct().values_list("pk", "device_id", "project_id", "device_owner")[:ROW_LIMIT])
-    if len(owners) != 1 or not owners[0][3].startswith(SERVER_PREFIX):
+    owners = list(fixed.distinct().values_list("pk", "server_id", "project_id")[:ROW_LIMIT])
+    if len(owners) != 1 or owners[0][1] is None:
         return None
     paired = Port.objects.filter(network_id=network_id).exclude(
         Q(project_id=owners[0][2]) | Q(allowed_address_pairs=[])
@@ -301,5 +298,5 @@ def port_owner_by_address(ctx: RequestContext, *, network_id: Any, address: str)
 @selector("get_port")
 def server_port_list(ctx: RequestContext, *, server_id: object) -> QuerySet[Port]:
     """A server's ports in the order of its interfaces."""
-    rows = Port.objects.visible(ctx).filter(device_id=str(server_id), device_owner__startswith=SERVER_PREFIX)
+    rows = Port.objects.visible(ctx).filter(server_id=_identified(str(server_id)))
     return rows.order_by("nic_index", "created_at", "pk")

@@ -13,7 +13,7 @@ from apps.network.backends.ovn import Missing, Northbound
 from apps.network.backends.rows import Plan, Scope
 from apps.network.jobs import facts, wanted
 from apps.network.models import Change, Port
-from apps.network.states import SERVER_PREFIX, Dirty, PortStatus
+from apps.network.states import Dirty, PortStatus
 from apps.operations.services import operation_wake
 
 CLOSURE = 4  # how often a batch may turn out to need rows of further things
@@ -61,11 +61,10 @@ def wake_servers(scopes: Iterable[Scope]) -> None:
     """Operations of servers that wait for their network look again."""
     ports = [ident for kind, ident in scopes if kind == Dirty.PORT]
     networks: list[Any] = [ident for kind, ident in scopes if kind == Dirty.NETWORK]
-    servers = set(
-        Port.objects.filter(pk__in=ports, device_owner__startswith=SERVER_PREFIX).values_list("device_id", flat=True)
-    )
+    plugged = Port.objects.exclude(server_id=None)
+    servers = set(plugged.filter(pk__in=ports).values_list("server_id", flat=True))
     if networks:
-        waiting = Port.objects.filter(network__in=networks, device_owner__startswith=SERVER_PREFIX)
-        servers |= set(waiting.exclude(status=PortStatus.ACTIVE).values_list("device_id", flat=True))
+        waiting = plugged.filter(network__in=networks).exclude(status=PortStatus.ACTIVE)
+        servers |= set(waiting.values_list("server_id", flat=True))
     for server in servers:
         operation_wake(context.system(), subject_type="server", subject_id=server)

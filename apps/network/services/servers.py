@@ -38,7 +38,7 @@ def server_ports_create(
     """
     wanted = _requests(ctx, requests)
     groups = _groups(ctx, security_groups) if security_groups else None
-    start = Port.objects.filter(device_id=str(server_id)).count()
+    start = _ports(server_id).count()
     made: list[Port] = []
     for index, item in enumerate(wanted, start):
         if item.get("port"):
@@ -46,7 +46,8 @@ def server_ports_create(
         else:
             port = _make(ctx, item, server_id, zone, groups)
         port.nic_index = index
-        port.save(update_fields=["nic_index"])
+        port.server_id = identified(server_id)
+        port.save(update_fields=["nic_index", "server_id"])
         made.append(port)
     return made
 
@@ -146,7 +147,7 @@ def _take(caller: RequestContext, port_id: str, server_id: object, zone: str) ->
 
 
 def _ports(server_id: object) -> Any:
-    return Port.objects.filter(device_id=str(server_id), device_owner__startswith=SERVER_PREFIX)
+    return Port.objects.filter(server_id=identified(server_id))
 
 
 @internal("compute's sagas")
@@ -177,12 +178,18 @@ def server_ports_release(ctx: RequestContext, *, server_id: object) -> None:
     for port in _ports(server_id).select_for_update(no_key=True, of=("self",)):
         if port.made_for_server:
             remove(port)
-            continue
-        port.device_id = port.device_owner = port.host_name = port.chassis = ""
-        port.status = PortStatus.DOWN
-        port.save(update_fields=["device_id", "device_owner", "host_name", "chassis", "status"])
-        mark(Dirty.PORT, port.pk)
-        live.notify(port.project_id or "", "port", port.pk)
+        else:
+            _free(port)
+
+
+def _free(port: Port) -> None:
+    """Let go of a port that its owner made."""
+    port.device_id = port.device_owner = port.host_name = port.chassis = ""
+    port.server_id = None
+    port.status = PortStatus.DOWN
+    port.save(update_fields=["device_id", "device_owner", "host_name", "chassis", "server_id", "status"])
+    mark(Dirty.PORT, port.pk)
+    live.notify(port.project_id or "", "port", port.pk)
 
 
 @internal("compute's os-interface, which enforces its own rule")
@@ -191,11 +198,8 @@ def server_port_release(ctx: RequestContext, *, server_id: object, port_id: obje
     port = find(_ports(server_id), "port", port_id, lock=True)
     if port.made_for_server:
         remove(port)
-        return
-    port.device_id = port.device_owner = port.host_name = port.chassis = ""
-    port.status = PortStatus.DOWN
-    port.save(update_fields=["device_id", "device_owner", "host_name", "chassis", "status"])
-    mark(Dirty.PORT, port.pk)
+    else:
+        _free(port)
 
 
 @internal("compute's security group actions, which enforce their own rule")
