@@ -243,7 +243,7 @@ class FloatingIpPools(OlderView):
 
 def floating_ip_add(ctx: RequestContext, *, server_id: str, address: str, fixed_address: str | None = None) -> None:
     """`addFloatingIp`: lead a floating IP of the project to a server. Raises NotFound, Invalid."""
-    port = Port.objects.filter(device_id=str(as_uuid(server_id)), device_owner__startswith="compute:")
+    port = Port.objects.filter(server_id=as_uuid(server_id))
     if fixed_address:
         port = port.filter(fixed_ips__address=_address(fixed_address))
     target = port.order_by("nic_index", "created_at").first()
@@ -256,7 +256,7 @@ def floating_ip_add(ctx: RequestContext, *, server_id: str, address: str, fixed_
 def floating_ip_remove(ctx: RequestContext, *, server_id: str, address: str) -> None:
     """`removeFloatingIp`. Raises NotFound, and Conflict where it leads elsewhere."""
     row = _by_address(ctx, address)
-    if row.port is None or row.port.device_id != str(as_uuid(server_id)):
+    if row.port is None or row.port.server_id != as_uuid(server_id):
         raise Conflict(f"Floating IP {address} is not associated with instance {server_id}.")
     network.floatingip_update(ctx, floatingip_id=str(row.pk), port_id=None)
 

@@ -68,7 +68,7 @@ def older_rule(rule: SecurityGroupRule, group: SecurityGroup) -> dict[str, Any]:
 
 
 def _ports(server: Server) -> QuerySet[Port]:
-    ports = Port.objects.filter(device_id=str(server.pk), device_owner__startswith="compute:")
+    ports = Port.objects.filter(server_id=server.pk)
     return ports.prefetch_related("fixed_ips").order_by("nic_index", "created_at", "pk")
 
 

@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import CharField, DateTimeField, F, Q, QuerySet, Value
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import DateTimeField, F, Q, QuerySet, Value
+from django.db.models.functions import Coalesce
 
 from apps.compute.models import Server, ServerAny, ServerDeleted
 from apps.compute.resources.expressions import progress, task, zone
@@ -108,9 +108,9 @@ def _address(version: int) -> Any:
         ports = Port.objects.filter(
             fixed_ips__address__regex=pattern,
             fixed_ips__subnet__ip_version=version,
-            device_owner__startswith="compute:",
+            server_id__isnull=False,
         )
-        return rows.annotate(_ident=Cast("pk", CharField())).filter(_ident__in=ports.values("device_id"))
+        return rows.filter(pk__in=ports.values("server_id"))
 
     return by
 

@@ -113,13 +113,13 @@ class _Lazy:
     def _devices(self) -> list[dict[str, Any]]:
         """Interfaces that got a tag."""
         tags = self.server.device_tags
-        ports = Port.objects.filter(pk__in=tags, device_id=str(self.server.pk))
+        ports = Port.objects.filter(pk__in=tags, server_id=self.server.pk)
         return [{"type": "nic", "mac": port.mac_address, "tags": [tags[str(port.pk)]]} for port in ports]
 
     def network_data(self) -> dict[str, Any]:
         """`network_data.json`: links, networks and services."""
         ports = list(
-            Port.objects.filter(device_id=str(self.server.pk), device_owner__startswith="compute:")
+            Port.objects.filter(server_id=self.server.pk)
             .select_related("network")
             .prefetch_related("fixed_ips__subnet")
             .order_by("nic_index", "created_at", "pk")

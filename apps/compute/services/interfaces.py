@@ -63,7 +63,7 @@ def server_interface_detach(ctx: RequestContext, *, server_id: str, port_id: str
     """Unplug a port; one that was made for the server is deleted. Raises NotFound."""
     rule = f"{_INTERFACES}:delete"
     server = server_for(ctx, server_id, rule)
-    if not Port.objects.filter(pk=key(port_id), device_id=str(server.pk)).exists():
+    if not Port.objects.filter(pk=key(port_id), server_id=server.pk).exists():
         raise NotFound("Port", port_id)
     begin(
         ctx,

@@ -94,7 +94,10 @@ def test_a_thousand_servers_are_one_query(cloud: Cloud, call: Any) -> None:
     servers = Server.objects.bulk_create([Server(**columns) for _ in range(999)])
     kept = {f.attname: getattr(port, f.attname) for f in Port._meta.concrete_fields if f.attname != "id"}
     ports = Port.objects.bulk_create(
-        Port(**kept | {"device_id": str(s.pk), "mac_address": f"fa:16:3e:00:{i // 256:02x}:{i % 256:02x}"})
+        Port(
+            **kept
+            | {"device_id": str(s.pk), "server_id": s.pk, "mac_address": f"fa:16:3e:00:{i // 256:02x}:{i % 256:02x}"}
+        )
         for i, s in enumerate(servers)
     )
     subnet = port.fixed_ips.get().subnet_id
