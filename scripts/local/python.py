@@ -53,7 +53,7 @@ def ensure_environment(site: Site) -> None:
         return
     if not (site.venv / "bin/pip").exists():
         run(["/usr/bin/python3", "-m", "venv", site.venv], timeout_s=INSTALL_S)
-    pip: list[str | Path] = [site.venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip: list[str | Path] = [site.venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     for name in LISTS:
         pip += ["-r", CHECKOUT / name]
     try:
@@ -63,6 +63,9 @@ def ensure_environment(site: Site) -> None:
             f"the Python packages cannot be installed: {failure.reason}",
             "check that pip reaches its package index (PIP_INDEX_URL, proxies, certificates), then run it again",
         ) from failure
+    # On all cores, where pip would compile on one; some packages carry files that do not compile.
+    compile_all: list[str | Path] = [interpreter(site), "-m", "compileall", "-q", "-j", "0", site.venv / "lib"]
+    run(compile_all, check=False, timeout_s=INSTALL_S)
     write(stamp, f"{wanted}\n")
 
 

@@ -76,7 +76,8 @@ class Project:
 @pytest.fixture(scope="module")
 def make_project(real_cloud: RealCloud) -> Iterator[Callable[[], Project]]:
     """Makes projects of the same shape; all that is in them is removed at the end."""
-    admin: Any = connect(real_cloud).identity
+    operator = connect(real_cloud)
+    admin: Any = operator.identity
     made: list[tuple[Any, Any, Project]] = []
 
     def make() -> Project:
@@ -103,6 +104,8 @@ def make_project(real_cloud: RealCloud) -> Iterator[Callable[[], Project]]:
     yield make
     for project, user, each in made:
         empty(each.api)
+        for group in operator.network.security_groups(project_id=project.id):
+            operator.network.delete_security_group(group)  # the default one, which only operators may delete
         admin.delete_user(user)
         admin.delete_project(project)
 
