@@ -6,8 +6,6 @@ import contextlib
 import http.client
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +16,9 @@ import psycopg2
 import pytest
 
 from scripts.local import redis
-from scripts.local.run import run
 from tests.bench.benches import private_network, server_body
 from tests.bench.cloud import Api, Cloud
 from tests.kit.cloud import RealCloud
-from tests.kit.hosts import CHECKOUT
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.kill
@@ -78,49 +74,15 @@ class Traces:
 
 
 def traces(cloud: RealCloud) -> Traces:
-    host, northbound = cloud.host, f"unix:{cloud.site.path('ovn')}/nb.sock"
-    listed = ("--bare", "--columns=name", "list", "Logical_Switch_Port")
+    unfinished = "SELECT kind || ' ' || id FROM operation WHERE status IN ('pending', 'running', 'undoing', 'stuck')"
     return Traces(
-        ports=column(cloud, "SELECT id::text FROM network_port"),
-        claims=column(cloud, "SELECT consumer_id::text FROM hosts_claim"),
-        domains=frozenset(host.exec("virsh", "-q", "list", "--all", "--name").split()),
-        directories=frozenset(path.name for path in (host.agent_state / "servers").iterdir()),
-        switch_ports=frozenset(run(["ovn-nbctl", f"--db={northbound}", *listed]).stdout.split()),
-        unfinished=column(
-            cloud, "SELECT kind || ' ' || id FROM operation WHERE status IN ('pending', 'running', 'undoing', 'stuck')"
-        ),
+        ports=frozenset(cloud.query("SELECT id::text FROM network_port")),
+        claims=frozenset(cloud.query("SELECT consumer_id::text FROM hosts_claim")),
+        domains=frozenset(cloud.host.exec("virsh", "-q", "list", "--all", "--name").split()),
+        directories=frozenset(path.name for path in (cloud.host.agent_state / "servers").iterdir()),
+        switch_ports=frozenset(cloud.northbound("--bare", "--columns=name", "list", "Logical_Switch_Port").split()),
+        unfinished=frozenset(cloud.query(unfinished)),
     )
-
-
-def column(cloud: RealCloud, statement: str) -> frozenset[str]:
-    """Over a connection of its own, since the database is among the victims."""
-    connection = psycopg2.connect(
-        host=cloud.site.path("run", "postgresql"),
-        dbname="kumo",
-        user="kumo",
-        password=(cloud.state / "secrets/database_password").read_text().strip(),
-    )
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return frozenset(row[0] for row in cursor.fetchall())
-    finally:
-        connection.close()
-
-
-def doctor(cloud: RealCloud) -> str:
-    """What `manage.py doctor` prints."""
-    done = subprocess.run(
-        [sys.executable, "manage.py", "doctor"],
-        cwd=CHECKOUT,
-        env=os.environ
-        | {"KUMO_CONFIG": str(cloud.state / "kumo.toml"), "DJANGO_SETTINGS_MODULE": "cloud.settings.base"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
-    return done.stdout + done.stderr
 
 
 def servers(api: Api, prefix: str) -> list[dict[str, Any]]:
@@ -218,7 +180,7 @@ def test_servers_are_made_and_deleted_while_everything_is_killed(
     assert sorted(s["name"] for s in found) == sorted(f"kill-{i}." for i in range(count))
     unexplained = [s["id"] for s in found if s["status"] == "ERROR" and not s.get("fault", {}).get("message")]
     assert unexplained == []
-    assert doctor(real_cloud) == ""
+    assert real_cloud.manage("doctor") == ""
 
     with ThreadPoolExecutor(CREATORS) as pool:
         gone = [pool.submit(delete, wide, s["id"]) for s in found]
@@ -227,4 +189,4 @@ def test_servers_are_made_and_deleted_while_everything_is_killed(
         for each in gone:
             each.result()
     settled("nothing is left", lambda: traces(real_cloud) == before)
-    assert doctor(real_cloud) == ""
+    assert real_cloud.manage("doctor") == ""

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import openstack
+import psycopg2
 from openstack.connection import Connection
 
-from scripts.local import wires
+from scripts.local import postgres, wires
 from scripts.local.host import Host
 from scripts.local.run import run
 from scripts.local.site import CHECKOUT, Site, from_environment
@@ -62,6 +63,39 @@ class RealCloud:
     def password(self, user: str) -> str:
         """Of `admin` or `demo`."""
         return (self.state / "secrets" / f"{user}_password").read_text().strip()
+
+    def manage(self, *words: str, timeout_s: float = 180) -> str:
+        """What a management command of this cloud prints, whether it succeeds or not."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *words],
+            cwd=CHECKOUT,
+            env=os.environ
+            | {"KUMO_CONFIG": str(self.state / "kumo.toml"), "DJANGO_SETTINGS_MODULE": "cloud.settings.base"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+        return done.stdout + done.stderr
+
+    def query(self, statement: str) -> list[str]:
+        """The first column of an SQL statement, over a connection of its own."""
+        connection = psycopg2.connect(
+            host=postgres.sockets(self.site),
+            dbname=postgres.DATABASE,
+            user=postgres.DATABASE,
+            password=(self.state / "secrets/database_password").read_text().strip(),
+        )
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement)
+                return [row[0] for row in cursor.fetchall()] if cursor.description else []
+        finally:
+            connection.close()
+
+    def northbound(self, *words: str) -> str:
+        """One order to OVN's northbound database, and what it printed."""
+        return run(["ovn-nbctl", f"--db=unix:{self.site.path('ovn')}/nb.sock", *words]).stdout
 
     def outside(self, *argv: str | Path, check: bool = True, timeout_s: float = 60) -> str:
         """Run a program where the external network's gateway is, and return what it wrote."""
