@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
+from apps.compute.models import Server
 from apps.compute.web import flavors, keypairs, launch, servers, words
 from apps.core.context import RequestContext
-from apps.core.web import navigation, palette
+from apps.core.web import navigation, palette, subjects
 
 app_name = "compute"
 
@@ -59,4 +60,9 @@ def _servers(ctx: RequestContext, typed: str) -> Iterable[palette.Hit]:
         yield palette.Hit(row.name, "compute:server", (row.pk,), "server", ips)
 
 
+def _names(idents: Iterable[str]) -> dict[str, str]:
+    return {str(pk): name for pk, name in Server.objects.filter(pk__in=list(idents)).values_list("pk", "name")}
+
+
+subjects.register("server", subjects.Subject(_("server"), "compute:server", _names))
 palette.searcher("server", _("Servers"), _servers)

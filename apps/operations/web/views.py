@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import NoReverseMatch
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core import policy
 from apps.core.context import RequestContext
-from apps.core.web import cells
+from apps.core.web import cells, subjects
 from apps.core.web.pages import ActPage, DetailPage, ListPage, Page
 from apps.core.web.tables import Action, Column, Empty, Filter, Table
 from apps.operations import selectors, services
@@ -27,15 +27,24 @@ SHOWN_IN_LOG = 12
 UNTOLD = ("console_log",)  # reads that pass through the engine change nothing
 
 
-def subject_link(row: Operation, page: Page) -> Any:
+def named(rows: Iterable[Operation]) -> list[Operation]:
+    """The rows, each knowing as `subject_name` what its subject is called now; empty when that is gone."""
+    listed = list(rows)
+    found = subjects.names({(row.subject_type, row.subject_id) for row in listed})
+    for row in listed:
+        row.subject_name = found.get((row.subject_type, row.subject_id), "")  # type: ignore[attr-defined]
+    return listed
+
+
+def subject_link(row: Any, page: Page) -> Any:
     """What it is about, as a link where that has a page."""
-    name = (row.input.get("name") if isinstance(row.input, dict) else "") or row.subject_id[:8]
-    try:
-        url = page.url(words.SUBJECT_PAGES[row.subject_type], row.subject_id)
-    except (KeyError, NoReverseMatch):
-        return format_html('<span class="nowrap">{} <span class="muted">{}</span></span>', name, row.subject_type)
+    kind = subjects.of_kind(row.subject_type)
+    noun = kind.noun if kind else row.subject_type
+    if kind is None or not row.subject_name:
+        return format_html('<span class="nowrap"><span class="mono">{}</span> {}</span>', row.subject_id[:8], noun)
+    url = page.url(kind.url_name, row.subject_id)
     return format_html(
-        '<span class="nowrap"><a href="{}">{}</a> <span class="muted">{}</span></span>', url, name, row.subject_type
+        '<span class="nowrap"><a href="{}">{}</a> <span class="muted">{}</span></span>', url, row.subject_name, noun
     )
 
 
@@ -131,6 +140,9 @@ class Operations(ListPage):
     act = "operations:act"
     table = TABLE
 
+    def decorate(self, rows: list[Any]) -> list[dict[str, Any]]:
+        return super().decorate(named(rows))
+
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[Operation]:
         mine = selectors.operation_list(ctx).filter(project_id=ctx.project_id, parent_id=None)
@@ -165,7 +177,7 @@ class Tasks(Page):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         mine = Operations.rows(self.ctx)
-        rows = list(mine.order_by("-created_at", "-pk")[:SHOWN_IN_LOG])
+        rows = named(mine.order_by("-created_at", "-pk")[:SHOWN_IN_LOG])
         return self.render(
             "operations/tasks.html",
             rows=[_line(row, self) for row in rows],
@@ -198,7 +210,7 @@ class OperationPage(DetailPage):
     live = "operation"
 
     def row(self, ident: Any) -> Operation:
-        return selectors.operation_get(self.ctx, operation_id=str(ident))
+        return named([selectors.operation_get(self.ctx, operation_id=str(ident))])[0]
 
     def state(self, row: Operation) -> Any:
         return words.badge(row)
@@ -221,13 +233,14 @@ class OperationPage(DetailPage):
         return known
 
     def more(self, row: Operation) -> dict[str, Any]:
+        children = named(selectors.operation_list(self.ctx).filter(parent_id=row.pk)[:100])
         return {
             "title": words.title(row),
             "steps": steps_of(row),
             "doing": words.doing(row) if row.status in UNFINISHED else "",
             "reason": words.reason(row.error) if row.error else "",
             "traceback": self._traceback(row),
-            "children": [_line(c, self) for c in selectors.operation_list(self.ctx).filter(parent_id=row.pk)[:100]],
+            "children": [_line(child, self) for child in children],
             "percent": row.percent if row.status == Status.RUNNING else None,
         }
 

@@ -77,13 +77,6 @@ STEPS: dict[str, Any] = {
     "compute.server.delete/ports": _("Free the ports"),
 }
 
-SUBJECT_PAGES = {
-    "server": "compute:server",
-    "network": "network:network",
-    "router": "network:router",
-    "image": "image:image",
-}
-
 
 def title(operation: Operation) -> str:
     """What it does, as its kind's saga says."""
