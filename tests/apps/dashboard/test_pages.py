@@ -9,8 +9,10 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 import pytest
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from apps.compute.models import KeyPair, Server
 from apps.identity.models import Assignment, Role
@@ -388,3 +390,21 @@ def test_an_image_that_is_not_what_it_says_leaves_nothing(sign_in: Door, town: T
     assert answer.status_code == 415
     assert answer.json()["error"]
     assert not Image.objects.filter(name="mine").exists()
+
+
+@pytest.mark.parametrize("path", ["", "servers", "networks", "floating-ips", "security-groups", "tasks", "tasks/log"])
+def test_more_rows_need_no_more_queries(sign_in: Door, town: Town, path: str) -> None:
+    client = sign_in()
+
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert client.get(f"/p/demo/{path}").status_code == 200
+        return len(captured)
+
+    town.server("first")
+    few = queries()
+    for number in range(4):
+        town.server(f"more-{number}")
+        Network.objects.create(project_id=town.ctx.project_id, name=f"net-{number}", mtu=1442)
+        SecurityGroup.objects.create(project_id=town.ctx.project_id, name=f"group-{number}")
+    assert queries() <= few
