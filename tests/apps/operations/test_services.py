@@ -12,6 +12,8 @@ from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from apps.operations import engine, registry, selectors, services
 from apps.operations import registry as r
+from apps.operations.checks import check_operations
+from apps.operations.clock import from_now
 from apps.operations.models import Executor, Operation, OperationLock
 from apps.operations.states import Status, WaitsFor
 from tests.kit import operations as ops
@@ -281,3 +283,31 @@ def test_many_rings_at_once_run_each_step_once() -> None:
     assert errors == []
     assert len(ran) == 5
     assert states(operation) == ["done"]
+
+
+# --- the doctor ------------------------------------------------------------------------------------
+
+
+def test_doctor_is_silent_about_operations_that_wait_as_they_should() -> None:
+    operation = begin("s.refuse")
+    Operation.objects.filter(pk=operation.pk).update(updated_at=from_now(-999))
+    queued = begin("s.queue")
+    Operation.objects.filter(pk=queued.pk).update(updated_at=from_now(-999))
+    parked = begin("s.refuse", "g2")
+    Operation.objects.filter(pk=parked.pk).update(
+        updated_at=from_now(-999), waits_for=WaitsFor.HOST, host="away", wake_at=None, due_at=None
+    )
+    assert list(check_operations(False)) == []
+
+
+def test_doctor_tells_stuck_operations_and_wakes_forgotten_ones() -> None:
+    stuck, forgotten = begin("s.refuse"), begin("s.refuse", "g2")
+    Operation.objects.filter(pk=stuck.pk).update(status=Status.STUCK, error={"message": "undo failed"})
+    Operation.objects.filter(pk=forgotten.pk).update(updated_at=from_now(-999), wake_at=None)
+    lines = [
+        f"s.refuse of guest g1 is stuck (undo failed): manage.py operation retry {stuck.pk}, or abandon",
+        "s.refuse of guest g2 waits for its turn and nothing wakes it",
+    ]
+    assert list(check_operations(False)) == lines
+    assert list(check_operations(True)) == lines
+    assert list(check_operations(False)) == lines[:1]
