@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from typing import cast
 from urllib.parse import unquote
 
 import pytest
@@ -42,7 +43,7 @@ def toasts(answer: HttpResponse) -> list[list[str]]:
 def act(client: Client, path: str, **given: object) -> HttpResponse:
     """What the page's script does for a button."""
     with ops.committed():
-        return client.post(f"/p/demo/{path}", given, **ACT)  # type: ignore[arg-type]
+        return cast(HttpResponse, client.post(f"/p/demo/{path}", given, **ACT))  # type: ignore[arg-type]
 
 
 # --- everything can be looked at -------------------------------------------------------------------
@@ -94,7 +95,7 @@ def launch(client: Client, town: Town, **given: object) -> HttpResponse:
         "key": "laptop",
     }
     with ops.committed():
-        return client.post("/p/demo/servers/launch", asked | given)
+        return cast(HttpResponse, client.post("/p/demo/servers/launch", asked | given))
 
 
 def test_the_launch_form_makes_a_server(sign_in: Door, town: Town) -> None:

@@ -17,7 +17,7 @@ from apps.hosts.states import HostMode, HostState
 from tests.kit.rows import make_host
 
 CTX = RequestContext(is_system=True)
-SMALL = {"project_id": "p", "vcpus": 1, "ram_mib": 512, "disk_gib": 1}
+SMALL: dict[str, Any] = {"project_id": "p", "vcpus": 1, "ram_mib": 512, "disk_gib": 1}
 
 
 def take(**changes: Any) -> tuple[Host, dict[str, Any]]:

@@ -23,7 +23,7 @@ IMPLIED = {
     "reader": ("reader",),
     "service": ("service",),
 }
-SCOPES: dict[str, dict[str, str]] = {
+SCOPES: dict[str, dict[str, Any]] = {
     "project": {"project_id": "p1", "project_domain_id": "d1"},
     "domain": {"domain_id": "d1"},
     "system": {"system_scope": "all"},

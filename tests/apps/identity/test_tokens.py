@@ -102,7 +102,12 @@ def test_unknown_users_password_is_hashed_too(cloud: None, monkeypatch: pytest.M
     from apps.identity.backends import passwords
 
     hashed: list[str] = []
-    monkeypatch.setattr(passwords, "_matches", lambda password, stored: hashed.append(stored) or False)
+
+    def matches(password: str, stored: str) -> bool:
+        hashed.append(stored)
+        return False
+
+    monkeypatch.setattr(passwords, "_matches", matches)
     for name in ("demo", "nobody"):
         with pytest.raises(Unauthorized):
             services.sign_in(name=name, domain_name="Default", password="x")

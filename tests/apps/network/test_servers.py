@@ -81,6 +81,7 @@ def test_ports_are_bound_and_known_to_be_projected(ctx, subnet, network):
     assert (port.host_name, port.chassis) == ("hv-1", "chassis-1")
     [nic] = services.server_nics(ctx, server_id=SERVER)
     assert (nic.port_id, nic.mac, nic.mtu) == (str(port.pk), port.mac_address, 1442)
+    assert nic.metadata is not None
     assert nic.metadata.cidrs == ("10.0.0.2/24",)
     Change.objects.all().delete()
     assert services.projected(server_id=SERVER)
