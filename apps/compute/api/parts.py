@@ -334,3 +334,12 @@ class InstanceAction(ApiView):
         if self.version >= (2, 84):
             shown["details"] = (step.error or {}).get("message") or None
         return shown
+
+
+class PlacementDecision(ApiView):
+    """`GET /servers/{id}/kumo-decision`: how its place was chosen, or why none was found. Kumo's own call."""
+
+    api = COMPUTE
+
+    def get(self, request: Request, server_id: str) -> Response:
+        return Response({"decision": selectors.server_decision_get(self.ctx, server_id=server_id)})

@@ -28,6 +28,7 @@ def _paths(version: str) -> list[URLPattern]:
         path(f"{server}/os-interface", parts.Interfaces.as_view()),
         path(f"{server}/os-interface/<str:port_id>", parts.Interface.as_view()),
         path(f"{server}/os-security-groups", parts.ServerGroupsOfServer.as_view()),
+        path(f"{server}/kumo-decision", parts.PlacementDecision.as_view()),
         path(f"{server}/os-instance-actions", parts.InstanceActions.as_view()),
         path(f"{server}/os-instance-actions/<str:request_id>", parts.InstanceAction.as_view()),
         *catalogue.Flavors.urls(f"{version}/flavors"),

@@ -10,6 +10,7 @@ from django.db.models.functions import Coalesce
 
 from apps.compute.models import Server
 from apps.compute.selectors._common import key, one, server_for, server_or_tombstone
+from apps.core import policy
 from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 from apps.core.transactions import selector
@@ -122,3 +123,22 @@ def server_action_get(
     if found is None:
         raise NotFound(f"Action for request_id {request_id} on instance", server_id)
     return found, list(found.steps.order_by("id"))
+
+
+@selector("os_compute_api:servers:show")
+def server_decision_get(ctx: RequestContext, *, server_id: str) -> dict[str, Any]:
+    """How the place of a server was chosen: what was wanted and how many hosts each check left.
+
+    Whoever may see the hosts of servers gets the whole record, with names of hosts and what was nearest. Empty
+    before it was tried. Raises NotFound.
+    """
+    server = server_for(ctx, server_id, "os_compute_api:servers:show")
+    steps = Step.objects.filter(
+        operation__subject_type="server", operation__subject_id=str(server.pk), name="place", output__isnull=False
+    )
+    output = steps.order_by("-pk").values_list("output", flat=True).first() or {}
+    decision = output.get("decision", {})
+    if policy.allowed(ctx, "os_compute_api:os-extended-server-attributes"):
+        return decision
+    checks = [{"check": check["check"], "left": check["left"]} for check in decision.get("checks", ())]
+    return {"wanted": decision.get("wanted", {}), "checks": checks, "found": bool(decision.get("chosen"))}

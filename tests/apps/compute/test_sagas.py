@@ -6,7 +6,7 @@ import pytest
 from django.db.models import QuerySet
 
 from agents.errors import Refused
-from apps.compute import services
+from apps.compute import selectors, services
 from apps.compute.models import Server, ServerDeleted
 from apps.hosts.models import Claim
 from apps.network.models import Port
@@ -165,7 +165,7 @@ def test_create_waits_until_the_network_is_projected(cloud: Cloud) -> None:
     assert str(server.pk) in cloud.hypervisor.guests
 
 
-def test_no_valid_host_is_told_in_words_without_names_of_hosts(cloud: Cloud) -> None:
+def test_no_valid_host_is_told_in_words_without_names_of_hosts(cloud: Cloud, admin: Any) -> None:
     cloud.host.capacity_ram_mib = 100
     cloud.host.save()
     server = cloud.create()
@@ -177,6 +177,10 @@ def test_no_valid_host_is_told_in_words_without_names_of_hosts(cloud: Cloud) -> 
     assert "ram_mib 0" in server.fault["message"]
     assert "hv-1" not in server.fault["message"]
     assert "hv-1" in server.fault["details"]
+    told = selectors.server_decision_get(cloud.ctx, server_id=str(server.pk))
+    assert told["checks"][-1] == {"check": "ram_mib", "left": 0}
+    assert "hv-1" not in str(told)
+    assert "hv-1" in str(selectors.server_decision_get(admin, server_id=str(server.pk)))
 
 
 def test_refusal_of_a_host_is_the_fault_and_nothing_is_left(cloud: Cloud) -> None:
