@@ -19,7 +19,7 @@ from uuid import UUID
 import psycopg2
 from django.conf import settings
 from django.db import Error, connection, transaction
-from django.db.models import Exists, F, Max, OuterRef, Subquery, TextField, Value
+from django.db.models import Exists, F, OuterRef, Subquery, TextField, Value
 from django.db.models.functions import Cast, Coalesce, Now
 
 from agents.contracts import DomainEvent, Inventory, ObservedDomain, Power
@@ -130,20 +130,22 @@ def _of_server(
 # --- reading ---------------------------------------------------------------------------------------
 
 
-def wanted_on(host_name: str) -> dict[str, Wanted]:
-    """Servers placed on a host."""
+def wanted_on(host_name: str, t0: datetime.datetime) -> dict[str, Wanted]:
+    """Servers placed on a host; one whose operation ended after `t0` counts as changed then."""
     servers = list(Server.objects.filter(host_name=host_name))
     ids = [str(server.pk) for server in servers]
     operations = Operation.objects.filter(subject_type="server", subject_id__in=ids)
     busy = set(operations.filter(status__in=UNFINISHED).values_list("subject_id", flat=True))
-    ended = dict(operations.values_list("subject_id").annotate(at=Max("finished_at")).order_by())
+    recent = set(operations.filter(finished_at__gte=t0).values_list("subject_id", flat=True))
     return {
         str(server.pk): Wanted(
             state=ServerState(server.state),
             generation=server.generation,
             power=Power(server.power),
             is_busy=str(server.pk) in busy,
-            changed_at=max(filter(None, (server.updated_at, server.created_at, ended.get(str(server.pk))))),
+            changed_at=max(
+                server.updated_at or server.created_at, t0 if str(server.pk) in recent else server.created_at
+            ),
         )
         for server in servers
     }
@@ -163,19 +165,18 @@ def known_before(idents: Iterable[str], t0: datetime.datetime) -> frozenset[str]
 
 def plan_for(host: Host, inventory: Inventory) -> list[Action]:
     """The plan that follows from a host's inventory."""
-    wanted = wanted_on(host.name)
-    observed = {domain.server_id: domain for domain in inventory.domains}
     t0 = datetime.datetime.fromisoformat(inventory.asked_at)
+    wanted = wanted_on(host.name, t0)
+    observed = {domain.server_id: domain for domain in inventory.domains}
     disks = frozenset(inventory.disks)
     others = (set(observed) | disks) - set(wanted)
-    boot = ReconciledBoot.objects.filter(host_name=host.name).values_list("boot_id", flat=True).first()
     return plan(
         wanted,
         observed,
         disks=disks,
         ours=known_before(others, t0),
         t0=t0,
-        first_of_boot=boot != host.boot_id,
+        first_of_boot=_last_boot(host) != host.boot_id,
     )
 
 
@@ -187,7 +188,13 @@ def on_inventory(host: Host, inventory: Inventory) -> None:
     """Look at each inventory and do what follows."""
     actions = plan_for(host, inventory)
     carry_out(host.name, actions)
-    ReconciledBoot.objects.update_or_create(host_name=host.name, defaults={"boot_id": host.boot_id})
+    if _last_boot(host) != host.boot_id:
+        ReconciledBoot.objects.update_or_create(host_name=host.name, defaults={"boot_id": host.boot_id})
+
+
+def _last_boot(host: Host) -> str:
+    """The start of its worker that was last looked at."""
+    return ReconciledBoot.objects.filter(host_name=host.name).values_list("boot_id", flat=True).first() or ""
 
 
 def carry_out(host_name: str, actions: Sequence[Action]) -> list[Action]:
