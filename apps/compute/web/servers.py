@@ -12,9 +12,11 @@ from django import forms
 from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.views import View
 
 from apps.compute import selectors, services
 from apps.compute.models import Server
@@ -25,7 +27,7 @@ from apps.compute.web import words
 from apps.core.context import RequestContext
 from apps.core.errors import KumoError
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, Page, said
+from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, said
 from apps.core.web.raw import document
 from apps.core.web.tables import Action, Column, Empty, Filter, Table
 from apps.network import selectors as network
@@ -372,8 +374,13 @@ class Raw(ServerPage):
         }
 
 
-class StandaloneConsole(Page):
-    """The page behind the address that the API hands out: a screen and nothing around it. The token is the key."""
+class StandaloneConsole(View):
+    """The page behind the address that the API hands out: a screen and nothing around it.
 
-    template = "compute/console_page.html"
-    title = _("Console")
+    It needs no session: the token in its address is the key, and only the WebSocket looks at it.
+    """
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        response = render(request, "compute/console_page.html", {"title": _("Console")})
+        response["Cache-Control"] = "no-store"
+        return response

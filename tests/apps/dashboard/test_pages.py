@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from typing import cast
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from django.db import connection
@@ -15,6 +15,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from apps.compute import services as compute
 from apps.compute.models import KeyPair, Server
 from apps.identity.models import Assignment, Role
 from apps.identity.services.epoch import change_epoch
@@ -223,6 +224,16 @@ def test_the_console_gives_an_address_that_works_once(sign_in: Door, town: Town)
     refused = client.post(f"/p/demo/servers/{server.pk}/console")
     assert refused.status_code == 409
     assert "error" in refused.json()
+
+
+def test_the_apis_console_address_is_a_page_that_needs_no_session(town: Town) -> None:
+    with ops.committed():
+        console = compute.server_console_open(town.ctx, server_id=str(town.server().pk))
+    answer = Client().get(urlsplit(console.url).path, {"path": "console/ws?token=t"})
+    assert answer.status_code == 200
+    assert answer["Cache-Control"] == "no-store"
+    assert "noVNC" in answer.content.decode()
+    assert "<script" in answer.content.decode()
 
 
 def test_an_operations_page_shows_its_steps(sign_in: Door, town: Town) -> None:
