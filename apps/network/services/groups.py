@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+from django.db import connection
+
 from apps.core import live
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid
 from apps.core.transactions import internal, on_violation, service
-from apps.network.models import PortGroup, SecurityGroup, SecurityGroupRule
+from apps.network.models import Port, PortGroup, SecurityGroup, SecurityGroupRule
 from apps.network.services.common import (
     change,
     check_revision,
@@ -312,15 +314,28 @@ def security_group_rule_delete(
 
 
 @internal("services of ports, which enforce their own rules")
-def groups_for(ctx: RequestContext, *, ids: list[str] | None, project_id: str) -> list[Any]:
-    """Ids of the groups that a body names; the default one where it names none. Raises NotFound, naming the first."""
-    if ids is None:
-        known_default = SecurityGroup.objects.filter(project_id=project_id, is_default=True)
-        found = known_default.values_list("pk", flat=True).first()
-        return [found or default_group(ctx, project_id=project_id).pk]
+def groups_for(ctx: RequestContext, *, ids: list[str]) -> list[Any]:
+    """Ids of the groups that a body names, each once. Raises NotFound, naming the first that is not there."""
     wanted = [identified(i) for i in ids]
     known = set(SecurityGroup.objects.visible(ctx).filter(pk__in=[w for w in wanted if w]).values_list("pk", flat=True))
     for given, key in zip(ids, wanted, strict=True):
         if key not in known:
             raise missing("security_group", given)
     return list(dict.fromkeys(wanted))
+
+
+@internal("services of ports, which enforce their own rules")
+def join_default(ctx: RequestContext, *, port: Port) -> list[Any]:
+    """Put a new port into its project's default group, in one statement where the group exists; returns its id."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO network_portgroup (port_id, security_group_id) SELECT %s, id FROM network_securitygroup"
+            " WHERE project_id = %s AND is_default RETURNING security_group_id",
+            [port.pk, port.project_id],
+        )
+        row = cursor.fetchone()
+    if row:
+        return [row[0]]
+    group = default_group(ctx, project_id=str(port.project_id))
+    PortGroup.objects.create(port=port, security_group=group)
+    return [group.pk]

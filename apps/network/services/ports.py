@@ -27,12 +27,11 @@ from apps.network.services.common import (
     project_for,
     target,
 )
-from apps.network.services.groups import groups_for
+from apps.network.services.groups import groups_for, join_default
 from apps.network.states import TRUSTED_PREFIX, Dirty, PortStatus, new_mac
 
 DEFAULT: Any = object()  # "not given"
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
-_MAC_TRIES = 5
 _MAX_PAIRS = 10
 
 on_violation(
@@ -80,7 +79,8 @@ def port_create(
             "Port security must be enabled and port must have an IP address in order to use security groups.",
             code="PortSecurityAndIPRequiredForSecurityGroups",
         )
-    groups = [] if not secured or trusted else groups_for(ctx, ids=security_groups, project_id=owner)
+    by_default = secured and not trusted and security_groups is None
+    groups = groups_for(ctx, ids=security_groups) if secured and not trusted and security_groups else []
     claim(ctx, project_id=owner, resource="port")
     port = Port(
         network=network,
@@ -99,9 +99,10 @@ def port_create(
         **binding(binding_host_id or ""),
     )
     port.allowed_address_pairs = _pairs(allowed_address_pairs, port)
-    port.given_ips = plug(port, fixed_ips, generated_mac=mac_address is None)
-    port.given_groups = groups
-    PortGroup.objects.bulk_create(PortGroup(port=port, security_group_id=group) for group in groups)
+    port.given_ips = plug(port, fixed_ips)
+    port.given_groups = join_default(ctx, port=port) if by_default else groups
+    if groups:
+        PortGroup.objects.bulk_create(PortGroup(port=port, security_group_id=group) for group in groups)
     mark(Dirty.PORT, port.pk)
     live.notify(owner, "port", port.pk)
     return port
@@ -131,11 +132,9 @@ def _guard_create(
             policy.enforce(caller, f"create_port:{attribute}", row)
 
 
-def plug(port: Port, fixed_ips: Any = DEFAULT, *, generated_mac: bool = True) -> list[Given]:
+def plug(port: Port, fixed_ips: Any = DEFAULT) -> list[Given]:
     """Write a new port and give it its addresses: as `fixed_ips` wishes, or any where it is DEFAULT."""
     subnets = subnets_of(port)
-    if generated_mac:
-        _draw_free_mac(port)
     port.save(force_insert=True)
     if fixed_ips is DEFAULT or fixed_ips is None:
         return addresses.give_any(port, subnets)
@@ -151,14 +150,6 @@ def subnets_of(port: Port) -> list[Subnet]:
         .only("network_id", "cidr", "ip_version", "ipv6_address_mode", "ipv6_ra_mode", "service_types")
         .order_by("created_at", "pk")
     )
-
-
-def _draw_free_mac(port: Port) -> None:
-    """Draw again while the address is taken; the constraint refuses what is taken in between."""
-    for _ in range(_MAC_TRIES):
-        if not Port.objects.filter(network_id=port.network_id, mac_address=port.mac_address).exists():
-            return
-        port.mac_address = new_mac()
 
 
 def _mac(text: str | None) -> str:
@@ -358,7 +349,7 @@ def _readdress(port: Port, requested: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _regroup(ctx: RequestContext, port: Port, ids: list[str]) -> None:
-    wanted = set(groups_for(ctx, ids=list(ids), project_id=port.project_id or ""))
+    wanted = set(groups_for(ctx, ids=list(ids)))
     PortGroup.objects.filter(port=port).exclude(security_group_id__in=wanted).delete()
     held = set(PortGroup.objects.filter(port=port).values_list("security_group_id", flat=True))
     PortGroup.objects.bulk_create(PortGroup(port=port, security_group_id=g) for g in wanted - held)
