@@ -85,6 +85,12 @@ def traces(cloud: RealCloud) -> Traces:
     )
 
 
+def wait_for_count(cloud: RealCloud, wanted: range) -> None:
+    """Until so many of the test's servers are there and are not being deleted: kills are spread over the work."""
+    statement = "SELECT 1 FROM compute_server WHERE name LIKE 'kill-%' AND deleting_at IS NULL"
+    until(lambda: len(cloud.query(statement)) in wanted, settles_s())
+
+
 def servers(api: Api, prefix: str) -> list[dict[str, Any]]:
     found = api.need("GET", "/compute/v2.1/servers/detail?limit=1000")["servers"]
     return [server for server in found if server["name"].startswith(prefix)]
@@ -165,7 +171,8 @@ def test_servers_are_made_and_deleted_while_everything_is_killed(
     before = traces(real_cloud)
     with ThreadPoolExecutor(CREATORS) as pool:
         made = [pool.submit(create_one, wide, body, f"kill-{i}.") for i in range(count)]
-        for act in acts:
+        for index, act in enumerate(acts):
+            wait_for_count(real_cloud, range(index * count // len(acts), count + 1))
             act(real_cloud)
         last = time.monotonic()
         for each in made:
@@ -184,7 +191,8 @@ def test_servers_are_made_and_deleted_while_everything_is_killed(
 
     with ThreadPoolExecutor(CREATORS) as pool:
         gone = [pool.submit(delete, wide, s["id"]) for s in found]
-        for act in acts:
+        for index, act in enumerate(acts):
+            wait_for_count(real_cloud, range(count - index * count // len(acts) + 1))
             act(real_cloud)
         for each in gone:
             each.result()
