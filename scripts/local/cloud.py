@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import urllib.error
@@ -15,7 +14,7 @@ from .memory import report
 from .progress import Background, step, total
 from .run import Failure, run, wait_until, write
 from .secret import give_to_control_plane
-from .site import CHECKOUT, Site
+from .site import CHECKOUT, SETTLED, Site
 from .supervisor import Supervisor
 
 MARK = "kumo-state"  # a file that says: this directory is the state of a cloud, and destroy may remove it
@@ -78,6 +77,8 @@ def prepare_state(site: Site) -> None:
     site.state.mkdir(parents=True, exist_ok=True)
     site.state.chmod(0o755)
     write(site.path(MARK), f"{site.mark}\n")
+    control.move_address(site)
+    settle(site)
     for path in (site.run, site.logs):
         path.mkdir(exist_ok=True)
     free_mib = shutil.disk_usage(site.state).free // (1 << 20)
@@ -91,6 +92,11 @@ def prepare_state(site: Site) -> None:
             f"only root may read {CHECKOUT}; the control plane runs as the user {view.USER}",
             f"chmod -R o+rX {CHECKOUT}",
         )
+
+
+def settle(site: Site) -> None:
+    """Keep the settings of this start: the next command needs none of them again."""
+    write(site.path(SETTLED), "".join(f"{name}={value}\n" for name, value in site.environment().items()))
 
 
 def say_what_is_left_alone() -> None:
@@ -225,8 +231,3 @@ def status(site: Site) -> int:
     print(report(site, supervisor))
     print(f"  address: {site.url}")
     return 4 if down else 0
-
-
-def environment_of(site: Site) -> dict[str, str]:
-    """What another process needs to work on this site."""
-    return {**os.environ, **site.environment()}

@@ -8,7 +8,7 @@ from pathlib import Path
 from . import broker, nginx, postgres, python, view
 from .run import run, write
 from .secret import give_to_control_plane, secret
-from .site import Site
+from .site import Site, settled_at
 from .supervisor import Service, Supervisor
 
 OWNED = ("images", "policy")  # directories the control plane writes
@@ -39,6 +39,15 @@ def prepare(site: Site) -> None:
     secret(site, "django_secret_key")
     give_to_control_plane(site)
     nginx.prepare_sockets(site)
+
+
+def move_address(site: Site) -> None:
+    """Follow a changed KUMO_LISTEN where the configuration still says what the last start wrote."""
+    path, earlier = site.path("kumo.toml"), settled_at(site.state)
+    if not path.exists() or not earlier:
+        return
+    said = earlier.get("KUMO_PUBLIC_URL") or f"http://{earlier['KUMO_LISTEN']}"
+    write(path, path.read_text().replace(f'[public]\nurl = "{said}"', f'[public]\nurl = "{site.url}"'))
 
 
 def is_prepared(site: Site) -> bool:
@@ -115,17 +124,13 @@ def services(site: Site) -> list[Service]:
         pool(site, "live", "asgi", "cloud.asgi:application"),
         Service(
             "control",
-            (interpreter_of_worker(site), "-m", "cloud.celery"),
+            (python.interpreter(site), "-m", "cloud.celery"),
             user=view.USER,
             environment=python.environment(site),
             within=view.view(site),
             memory_counts=True,
         ),
     ]
-
-
-def interpreter_of_worker(site: Site) -> Path:
-    return python.interpreter(site)
 
 
 def start(site: Site, supervisor: Supervisor) -> None:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from . import view
-from .run import Failure, run, succeeds, write
+from .run import Failure, run, write
 from .secret import secret
 from .site import Site
 from .supervisor import Service, Supervisor
@@ -104,7 +104,3 @@ def query(site: Site, statement: str) -> str:
 def as_postgres(site: Site, *words: str | Path, stdin: str = "") -> str:
     argv = view.view(site).enter(["chpst", "-u", "postgres", *words])
     return run(argv, stdin=stdin, cwd=Path("/"), timeout_s=120, environment={"LC_ALL": "C.UTF-8"}).stdout
-
-
-def is_ready(site: Site) -> bool:
-    return succeeds(["pg_isready", "-q", "-h", str(sockets(site))])

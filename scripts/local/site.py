@@ -19,6 +19,8 @@ UNDERLAY = ipaddress.IPv4Network("172.24.5.0/24")
 EXTERNAL = ipaddress.IPv4Network("172.24.4.0/24")
 # On the underlay's own address, where no other server of this machine listens.
 REDIS_PORT, RABBITMQ_PORT, RABBITMQ_MANAGEMENT_PORT, HOSTS_PORT = 6379, 5672, 15672, 8443
+SETTLED = "site.env"  # in the state directory: the settings it was last started with
+LASTING = ("KUMO_TAG", "KUMO_UNDERLAY", "KUMO_EXTERNAL", "KUMO_EXTERNAL_BRIDGE", "KUMO_OUTSIDE")
 SOCKET_PATH_LIMIT = 107  # bytes of a Unix socket's path on Linux
 LONGEST_SOCKET = "/hosts/host-1/run/openvswitch/ovs-vswitchd.1234567.ctl"
 
@@ -119,10 +121,22 @@ class Site:
             raise Failure(f"underlay {self.underlay} and external network {self.external} overlap")
 
 
-def from_environment(environment: Mapping[str, str] = os.environ) -> Site:
-    """The quickstart's site, changed by KUMO_… variables. Raises Failure naming the wrong one."""
+def from_environment(given: Mapping[str, str] = os.environ) -> Site:
+    """The quickstart's site: KUMO_… variables over what the state directory was made with, over the defaults.
+
+    Raises Failure naming a variable that is wrong, or that cannot be changed any more.
+    """
+    state = Path(os.path.abspath(given.get("KUMO_STATE") or CHECKOUT / "var"))
+    settled = settled_at(state)
+    environment = {**settled, **{name: value for name, value in given.items() if value}}
+    for name in LASTING:
+        if settled.get(name, environment.get(name)) != environment.get(name):
+            raise Failure(
+                f"{name} is {environment[name]}, but the cloud in {state} was made with {settled[name]}",
+                f"leave {name} out, or destroy that cloud first",
+            )
     site = Site(
-        state=Path(os.path.abspath(environment.get("KUMO_STATE") or CHECKOUT / "var")),
+        state=state,
         tag=environment.get("KUMO_TAG") or "kumo",
         listen=listen_address(environment.get("KUMO_LISTEN") or "127.0.0.1:8080"),
         public_url=(environment.get("KUMO_PUBLIC_URL") or "").rstrip("/"),
@@ -138,6 +152,15 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Site:
     )
     site.check()
     return site
+
+
+def settled_at(state: Path) -> dict[str, str]:
+    """The settings that a state directory was last started with; none for a new one."""
+    try:
+        lines = (state / SETTLED).read_text().splitlines()
+    except OSError:
+        return {}
+    return {name: value for name, _, value in (line.partition("=") for line in lines) if value}
 
 
 def listen_address(text: str) -> str:

@@ -134,8 +134,7 @@ def real_cloud() -> Iterator[RealCloud]:
     """The cloud that KUMO_TEST_CLOUD names, or one of its own that is gone afterwards."""
     named = os.environ.get("KUMO_TEST_CLOUD")
     if named:
-        saved = (Path(named) / "site.env").read_text().splitlines()
-        yield RealCloud(from_environment(dict(line.split("=", 1) for line in saved)))
+        yield RealCloud(from_environment({"KUMO_STATE": named}))
         return
     with new_cloud() as cloud:
         yield cloud
@@ -147,8 +146,6 @@ def new_cloud(broker: str = "redis") -> Iterator[RealCloud]:
     site = new_site(broker)
     with reaped(site):
         start(site)
-        lines = (f"{name}={value}\n" for name, value in site.environment().items())
-        (site.state / "site.env").write_text("".join(lines))
         yield RealCloud(site)
 
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from scripts.local import control, nginx, view
+from scripts.local import cloud, control, nginx, view
 from scripts.local.run import Failure, wait_until, write
 from scripts.local.site import CHECKOUT, Site, from_environment
 from scripts.local.supervisor import Service
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A state directory whose path is short enough for sockets, which pytest's own is not."""
+    with tempfile.TemporaryDirectory(prefix="kt-", dir="/tmp") as made:
+        yield Path(made)
 
 
 def test_defaults_are_the_quickstarts() -> None:
@@ -23,6 +31,28 @@ def test_defaults_are_the_quickstarts() -> None:
 def test_environment_gives_the_same_site_again() -> None:
     site = from_environment({"KUMO_STATE": "/srv/cloud", "KUMO_NAT": "yes", "KUMO_EXTERNAL": "10.1.0.0/24"})
     assert from_environment(site.environment()) == site
+
+
+def test_next_command_needs_no_settings_again_and_some_cannot_change(state: Path) -> None:
+    first = from_environment({"KUMO_STATE": str(state), "KUMO_LISTEN": "127.0.0.1:9000", "KUMO_TAG": "mine"})
+    cloud.settle(first)
+    assert from_environment({"KUMO_STATE": str(state)}) == first
+    with pytest.raises(Failure, match="was made with mine"):
+        from_environment({"KUMO_STATE": str(state), "KUMO_TAG": "other"})
+
+
+def test_configuration_follows_a_changed_address_and_keeps_what_an_operator_wrote(state: Path) -> None:
+    settings = {"KUMO_STATE": str(state)}
+    first = from_environment(settings)
+    cloud.settle(first)
+    path = state / "kumo.toml"
+    path.write_text(control.configuration(first) + "\n[image]\nmax_size_gib = 7\n")
+    control.move_address(from_environment({**settings, "KUMO_LISTEN": "127.0.0.1:9000"}))
+    assert 'url = "http://127.0.0.1:9000"' in path.read_text()
+    assert "max_size_gib = 7" in path.read_text()
+    path.write_text(path.read_text().replace("http://127.0.0.1:9000", "https://cloud.example"))
+    control.move_address(from_environment({**settings, "KUMO_LISTEN": "127.0.0.1:9001"}))
+    assert 'url = "https://cloud.example"' in path.read_text()
 
 
 @pytest.mark.parametrize(
