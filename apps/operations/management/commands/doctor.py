@@ -27,5 +27,8 @@ class Command(BaseCommand):
             except KumoError as error:
                 found += 1
                 self.stdout.write(f"{name}: cannot be checked: {error}")
+            except Exception as error:  # noqa: BLE001 - it must not hide what the other checks find
+                found += 1
+                self.stdout.write(f"{name}: cannot be checked: {type(error).__name__}: {error}".rstrip())
         if found and not options["repair"]:
             raise CommandError(f"{found} found", returncode=1)
