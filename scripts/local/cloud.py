@@ -194,7 +194,6 @@ def destroy(site: Site, *, confirmed: bool) -> int:
     stop(site)
     with step(f"removing {site.state}"):
         systemd.forget(site)
-        view.remove_user(site)
         remove_mount_points(site)
         shutil.rmtree(site.state)
     return 0

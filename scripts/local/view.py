@@ -23,25 +23,19 @@ def view(site: Site) -> Namespaces:
 
 def ensure(site: Site) -> None:
     """Make the view and the user that the control plane runs as. Raises Failure."""
-    ensure_user(site)
+    ensure_user()
     if not view(site).exist:
         python = Path(os.path.realpath(site.venv / "bin/python"))
         needed = (CHECKOUT, site.state, site.venv, python.parents[1])
         view(site).make(setup([path for path in needed if path.exists()]))
 
 
-def ensure_user(site: Site) -> None:
+def ensure_user() -> None:
+    """The system user stays on the machine, as those of packages do: another cloud's files may be its."""
     try:
         pwd.getpwnam(USER)
     except KeyError:
         run(["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", USER])
-        site.path("made-user").touch()
-
-
-def remove_user(site: Site) -> None:
-    """Remove the user if this site made it and no other cloud here runs as it."""
-    if site.path("made-user").exists():
-        run(["userdel", USER], check=False)
 
 
 def closed_ancestor(path: Path) -> Path | None:
