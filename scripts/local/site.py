@@ -20,7 +20,7 @@ EXTERNAL = ipaddress.IPv4Network("172.24.4.0/24")
 # On the underlay's own address, where no other server of this machine listens.
 REDIS_PORT, RABBITMQ_PORT, RABBITMQ_MANAGEMENT_PORT, HOSTS_PORT = 6379, 5672, 15672, 8443
 SETTLED = "site.env"  # in the state directory: the settings it was last started with
-LASTING = ("KUMO_TAG", "KUMO_UNDERLAY", "KUMO_EXTERNAL", "KUMO_EXTERNAL_BRIDGE", "KUMO_OUTSIDE")
+LASTING = ("KUMO_TAG", "KUMO_UNDERLAY", "KUMO_EXTERNAL", "KUMO_EXTERNAL_BRIDGE", "KUMO_OUTSIDE", "KUMO_BROKER")
 SOCKET_PATH_LIMIT = 107  # bytes of a Unix socket's path on Linux
 LONGEST_SOCKET = "/hosts/host-1/run/openvswitch/ovs-vswitchd.1234567.ctl"
 

@@ -39,6 +39,8 @@ def test_next_command_needs_no_settings_again_and_some_cannot_change(state: Path
     assert from_environment({"KUMO_STATE": str(state)}) == first
     with pytest.raises(Failure, match="was made with mine"):
         from_environment({"KUMO_STATE": str(state), "KUMO_TAG": "other"})
+    with pytest.raises(Failure, match=r"KUMO_BROKER is rabbitmq, but .* was made with redis"):
+        from_environment({"KUMO_STATE": str(state), "KUMO_BROKER": "rabbitmq"})
 
 
 def test_configuration_follows_a_changed_address_and_keeps_what_an_operator_wrote(state: Path) -> None:
@@ -65,6 +67,7 @@ def test_configuration_follows_a_changed_address_and_keeps_what_an_operator_wrot
         ("KUMO_EXTERNAL", "172.24.5.0/24"),
         ("KUMO_UNDERLAY", "10.0.0.1/24"),
         ("KUMO_VIRT", "xen"),
+        ("KUMO_BROKER", "zeromq"),
         ("KUMO_NAT", "maybe"),
         ("KUMO_TAG", "Far-too-long"),
         ("KUMO_STATE", "/srv/with space"),
@@ -133,3 +136,12 @@ def test_written_file_has_its_mode_from_the_start_and_is_left_alone_when_equal(t
 def test_waiting_ends_with_words() -> None:
     with pytest.raises(Failure, match="the moon: not within 0 s"):
         wait_until(lambda: False, seconds=0, what="the moon")
+
+
+def test_address_of_a_network_that_the_start_makes_is_not_called_busy() -> None:
+    nginx.refuse_busy(from_environment({"KUMO_LISTEN": "172.31.255.1:8080", "KUMO_UNDERLAY": "172.31.255.0/24"}))
+
+
+def test_address_that_this_machine_has_not_is_refused() -> None:
+    with pytest.raises(Failure, match=r"192\.0\.2\.1:8080 cannot be used"):
+        nginx.refuse_busy(from_environment({"KUMO_LISTEN": "192.0.2.1:8080"}))

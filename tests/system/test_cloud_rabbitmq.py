@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 from collections.abc import Iterator
@@ -13,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from scripts.local import broker, rabbitmq
-from scripts.local.run import Failure
+from scripts.local import rabbitmq
 from tests.kit.cloud import RealCloud, connect, new_cloud
 from tests.kit.waiting import until
 
@@ -64,8 +62,3 @@ def test_server_is_made_and_deleted_although_the_broker_is_killed(cloud: RealClo
     demo.delete_server(made)
     until(lambda: demo.find_server(made.id, ignore_missing=True) is None)
     assert f"kumo-{made.id}" not in cloud.host.exec("virsh", "-q", "list", "--all", "--name")
-
-
-def test_other_broker_is_refused_for_a_cloud_that_exists(cloud: RealCloud) -> None:
-    with pytest.raises(Failure, match="was made with KUMO_BROKER=rabbitmq"):
-        broker.refuse_another(dataclasses.replace(cloud.site, broker="redis"))
