@@ -231,7 +231,7 @@ class Host:
             "KUMO_AGENT_CONFIG": str(AGENT_STATE / "agent.toml"),
             "PYTHONUNBUFFERED": "1",
             "LANG": "C.UTF-8",
-            "MALLOC_ARENA_MAX": "2",
+            **python.THRIFT,
             "KUMO_REVISION": python.revision(self.agent_state / "agent.toml"),
         }
 
