@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, transaction
 
 from apps.core import policy
 from apps.core.errors import KumoError
@@ -33,6 +33,15 @@ _violations: dict[str, Callable[[str], KumoError]] = {}
 # (module, function) → rule, or "" with a reason: what the coverage tests read.
 PUBLIC: dict[tuple[str, str], str] = {}
 INTERNAL: dict[tuple[str, str], str] = {}
+
+
+def is_database_away(error: BaseException) -> bool:
+    """Whether the connection broke or could not be made, which says nothing about the statement.
+
+    A server that was killed leaves psycopg2 with a bare DatabaseError: no SQLSTATE and none of the subclasses.
+    """
+    broken = isinstance(error, InterfaceError | OperationalError) or type(error) is DatabaseError
+    return broken and not getattr(error.__cause__, "pgcode", None)
 
 
 def on_violation(constraint: str, error: Callable[[str], KumoError]) -> None:

@@ -13,12 +13,12 @@ import uuid
 from collections.abc import Callable
 from typing import Any, assert_never
 
-from django.db import InterfaceError, OperationalError
+from django.db import OperationalError
 from django.db.models.functions import Now
 
 from apps.core import logs
 from apps.core.errors import KumoError
-from apps.core.transactions import internal
+from apps.core.transactions import internal, is_database_away
 from apps.operations import children, ending, locks
 from apps.operations.clock import LOOK_S, from_now
 from apps.operations.models import Operation, Step
@@ -353,7 +353,7 @@ def _crashed(operation_id: uuid.UUID | str, error: Exception) -> Taken:
     if is_passing(error):
         log.info("collision, trying again", extra=facts | {"reason": str(error)})
         return _recorded(_after_collision, operation_id)
-    if isinstance(error, InterfaceError | OperationalError) and not _sqlstate(error):
+    if is_database_away(error):
         log.warning("the database does not answer", extra=facts, exc_info=error)
         return False, []
     if isinstance(error, KumoError):

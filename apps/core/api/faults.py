@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from apps.core import errors
 from apps.core.api.rendering import JsonRenderer
 from apps.core.api.service import Api, api_of, nova_fault, unauthorized
+from apps.core.transactions import is_database_away
 
 logger = logging.getLogger("kumo.api")
 
@@ -42,6 +43,9 @@ def translate(error: Exception) -> errors.KumoError | None:
             return errors.TooLarge("The body is larger than this API takes.")
         case Http404():
             return errors.NotFound("The resource")
+    if is_database_away(error):
+        logger.error("the database does not answer", exc_info=error)
+        return errors.Unavailable("The database does not answer.", hint="Try again in a moment.")
     return None
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, connection
+
+from apps.core.transactions import is_database_away
 
 _PULSE = """
 SELECT coalesce((SELECT value FROM identity_epoch), 0),
@@ -23,7 +25,9 @@ def pulse(audit_ids: Sequence[str] = ()) -> tuple[int, frozenset[str]]:
     connection.health_check_done = True  # type: ignore[attr-defined]
     try:
         return _ask(audit_ids)
-    except (OperationalError, InterfaceError):
+    except (DatabaseError, InterfaceError) as error:
+        if not is_database_away(error) and connection.is_usable():
+            raise
         connection.close()
         return _ask(audit_ids)
 

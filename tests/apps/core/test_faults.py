@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError
 from django.test import Client
 
 from apps.core import errors
@@ -62,3 +63,15 @@ def test_every_answer_has_a_request_id_and_keeps_a_global_one(client: Client) ->
     assert response.headers["X-Openstack-Request-Id"].startswith("req-")
     assert not response.headers["X-Openstack-Request-Id"].startswith("req-00000000")
     assert response.json()["openapi"] == "3.1.0"
+
+
+@pytest.mark.parametrize("kind", [InterfaceError, OperationalError, DatabaseError])
+def test_database_that_is_away_is_a_503_that_says_to_try_again(kind: type[Exception]) -> None:
+    status, body, _ = faults.answer(NOVA, kind("server closed the connection unexpectedly"))
+    assert status == 503
+    assert "does not answer" in str(body)
+    assert "Try again" in str(body)
+
+
+def test_error_of_a_statement_is_not_taken_for_an_absent_database() -> None:
+    assert faults.answer(NOVA, ProgrammingError("column is missing"))[0] == 500
