@@ -192,8 +192,9 @@ class Servers(ResourceView):
         ),
     }
 
-    @property
-    def params(self) -> tuple[Param, ...]:  # type: ignore[override]
+    params = EVERYBODY + SINCE_2_83 + ADMINISTRATORS
+
+    def params_now(self) -> tuple[Param, ...]:
         """What this caller may filter by at this version."""
         found: tuple[Param, ...] = EVERYBODY
         if self.version >= (2, 83) or self.ctx.is_admin:

@@ -130,6 +130,10 @@ class ResourceView(ApiView):
 
     http_method_names = ["get", "head", "post", "put", "patch", "delete", "options"]
 
+    def params_now(self) -> Sequence[Param]:
+        """Those of `params` that this caller may use at this version."""
+        return self.params
+
     # --- URLs --------------------------------------------------------------------------------------
 
     @classmethod
@@ -197,7 +201,7 @@ class ResourceView(ApiView):
             request.query_params,
             resource=self.resource,
             fields=self.resource.visible(r.DETAIL, self.version, self.ctx) or fields,
-            params=self.params,
+            params=self.params_now(),
             version=self.version,
             max_page=self.api.max_page,
             strict=self.api.strict_filters,
