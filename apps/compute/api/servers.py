@@ -233,6 +233,7 @@ class Servers(ResourceView):
         return Response(self._render_one(selectors.server_get_query(self.ctx, **self.target), UPDATED))
 
     def _action(self, body: Any) -> tuple[str, Any]:
+        selectors.server_get(self.ctx, **self.target)  # a server that is not there has no actions either
         name, value = super()._action(body)
         if name == "lock" and self.version < (2, 73):
             return name, None  # what stood there was ignored
