@@ -27,6 +27,7 @@ from agents.layout import Layout
 
 log = logging.getLogger(__name__)
 
+SECTOR_BYTES = 512
 FORMATS = {"qcow2": "qcow2", "raw": "raw", "iso": "raw"}
 """QEMU's name of the formats that guests can stand on."""
 
@@ -173,6 +174,11 @@ class _Busy(Exception):
     """Another thread or process holds the lock."""
 
 
+def whole_sectors(size_bytes: int) -> int:
+    """QEMU shows a guest whole sectors only, so a raw file that ends within one counts to its end."""
+    return -(-size_bytes // SECTOR_BYTES) * SECTOR_BYTES
+
+
 def inspect(source: ImageSource, path: Path) -> None:
     """Refuse an image that is not what was declared, or that names other files. Raises Refused."""
     form = FORMATS[source.disk_format]
@@ -185,7 +191,7 @@ def inspect(source: ImageSource, path: Path) -> None:
         raise Refused(f"image {source.image_id} names a backing file, which could be any file of this host")
     if specific.get("data-file") or specific.get("data-file-raw"):
         raise Refused(f"image {source.image_id} keeps its data in another file of this host")
-    if found["virtual-size"] != source.virtual_size_bytes:
+    if found["virtual-size"] != whole_sectors(source.virtual_size_bytes):
         raise Refused(
             f"image {source.image_id} is {found['virtual-size']} bytes large inside, "
             f"not {source.virtual_size_bytes} as declared"

@@ -150,6 +150,13 @@ def test_image_of_another_format_than_declared_is_refused(layout: Layout, tmp_pa
     assert left(layout) == []
 
 
+def test_raw_image_may_end_within_a_sector(layout: Layout, tmp_path: Path) -> None:
+    image = tmp_path / "odd.raw"
+    image.write_bytes(b"k" * 3_000_000)
+    kept, _ = use(ImageCache(layout, Origin(image), set), source_of(image, "raw", 3_000_000))
+    assert kept.read_bytes() == image.read_bytes()
+
+
 def test_image_larger_inside_than_declared_is_refused(cache: ImageCache, layout: Layout, image: Path) -> None:
     with pytest.raises(Refused, match="as declared"):
         use(cache, source_of(image, size=4 * MIB))
