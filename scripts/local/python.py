@@ -13,6 +13,7 @@ from .run import Failure, run, write
 from .site import CHECKOUT, Site
 
 LISTS = ("requirements.txt", "requirements-agent.txt", "requirements-client.txt")
+PARTS = ("agents", "apps", "cloud", "locale", "static", "templates")
 INSTALL_S = 900
 # Threads share two heaps, and what is large (a password's hash takes 19 MiB) goes back to the system at once:
 # left to itself the allocator learns to keep it.
@@ -38,9 +39,9 @@ def environment(site: Site) -> dict[str, str]:
 def revision(*files: Path) -> str:
     """A word that changes with the project's code and these files: services that carry it are restarted then."""
     seen = hashlib.sha256()
-    code = sorted(path for part in ("apps", "agents", "cloud") for path in (CHECKOUT / part).rglob("*.py"))
-    for path in (*code, *(CHECKOUT / name for name in LISTS), *files):
-        if path.exists():
+    found = sorted(path for part in PARTS for path in (CHECKOUT / part).rglob("*") if path.suffix != ".pyc")
+    for path in (*found, *(CHECKOUT / name for name in LISTS), *files):
+        if path.is_file():
             facts = path.stat()
             seen.update(f"{path} {facts.st_size} {facts.st_mtime_ns}\n".encode())
     return seen.hexdigest()[:16]
