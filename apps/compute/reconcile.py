@@ -236,7 +236,7 @@ def _repair(host_name: str, action: Action) -> None:
         subject_type="server",
         subject_id=server.pk,
         project_id=str(server.project_id),
-        input={"power": WANTED_POWER[ServerState(server.state)].value, "why": action.why},
+        input={"why": action.why},
     )
     touched(locked_row(server.pk), power=Power.MISSING)
 

@@ -32,13 +32,13 @@ from apps.compute.services.creating import CREATE
 from apps.compute.services.inspecting import INSPECT
 from apps.compute.services.interfaces import ATTACH, DETACH
 from apps.compute.services.servers import DELETE, database_time, locked_row, touched
-from apps.compute.states import STATE_OF_POWER, GroupPolicy, ServerState
+from apps.compute.states import STATE_OF_POWER, WANTED_POWER, GroupPolicy, ServerState
 from apps.core.errors import Conflict, NotFound
 from apps.hosts import services as hosts
 from apps.image.models import Image
 from apps.image.selectors import image_source
 from apps.network import services as network
-from apps.operations.registry import Agent, Local, Saga, Wait, register
+from apps.operations.registry import QUEUE, Agent, Local, Saga, Wait, register
 from apps.operations.view import Failure, Op
 
 REPAIR = "compute.server.repair"
@@ -82,8 +82,16 @@ def disks_message(op: Op) -> EnsureDisks:
     )
 
 
+def power_of(server: Server) -> Power:
+    """The power a server should have now; where its state asks for none, what it was last seen in."""
+    wanted = WANTED_POWER.get(ServerState(server.state))
+    if wanted is not None:
+        return wanted
+    return Power(server.power) if Power(server.power) in STATE_OF_POWER else Power.SHUTOFF
+
+
 def domain_message(power: Power | None = None) -> Callable[[Op], Domain]:
-    """The whole guest, in the given power or in that of the operation's input."""
+    """The whole guest, in the given power or in that which its state asks for."""
 
     def message(op: Op) -> Domain:
         server = server_of(op)
@@ -97,7 +105,7 @@ def domain_message(power: Power | None = None) -> Callable[[Op], Domain]:
             name=server.name,
             vcpus=server.vcpus,
             ram_mib=server.ram_mib,
-            power=power or Power(op.input["power"]),
+            power=power or power_of(server),
             nics=network.server_nics(op.ctx, server_id=server.pk),
             config_drive=server.config_drive,
             firmware="uefi" if server.image["properties"].get("hw_firmware_type") == "uefi" else "bios",
@@ -446,6 +454,7 @@ def drop_port(op: Op, failure: Failure) -> None:
 SERVER_ATTACH = Saga(
     ATTACH,
     title="Attach interface",
+    when_busy=QUEUE,
     on_failed=drop_port,
     steps=(
         Local("port", do=bind_new_port),
@@ -465,6 +474,7 @@ SERVER_ATTACH = Saga(
 SERVER_DETACH = Saga(
     DETACH,
     title="Detach interface",
+    when_busy=QUEUE,
     forward_only=True,
     steps=(_domain_step(unplug_message), Local("port", do=release_port)),
 )

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agents.contracts import Power
 from apps.compute.selectors._common import as_uuid, key, server_for
 from apps.compute.services.servers import begin, check_unlocked, touched
-from apps.compute.states import WANTED_POWER, ServerState
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid, NotFound
 from apps.core.transactions import service
@@ -19,11 +17,6 @@ ATTACH = "compute.server.attach_interface"
 DETACH = "compute.server.detach_interface"
 _INTERFACES = "os_compute_api:os-attach-interfaces"
 _GROUPS = "os_compute_api:os-security-groups"
-
-
-def _power(server_id: str, ctx: RequestContext, rule: str) -> str:
-    server = server_for(ctx, server_id, rule)
-    return WANTED_POWER.get(ServerState(server.state), Power.SHUTOFF).value
 
 
 @service(f"{_INTERFACES}:create")
@@ -42,9 +35,7 @@ def server_interface_attach(
         raise Invalid("Only one of net_id and port_id may be given.", field="port_id")
     if fixed_ips and not net_id:
         raise Invalid("Must specify net_id when specifying fixed_ips.", field="fixed_ips")
-    operation = begin(
-        ctx, server_id, rule=rule, action="attach_interface", kind=ATTACH, power=_power(server_id, ctx, rule)
-    )
+    operation = begin(ctx, server_id, rule=rule, action="attach_interface", kind=ATTACH)
     request: dict[str, Any] = {"port": port_id} if port_id else {"uuid": net_id}
     if fixed_ips:
         request["fixed_ip"] = fixed_ips[0]["ip_address"]
@@ -71,7 +62,6 @@ def server_interface_detach(ctx: RequestContext, *, server_id: str, port_id: str
         rule=rule,
         action="attach_interface",
         kind=DETACH,
-        power=_power(server_id, ctx, rule),
         port_id=str(as_uuid(port_id)),
     )
 

@@ -217,3 +217,14 @@ def test_members_of_an_anti_affinity_group_do_not_share_a_host(cloud: Cloud) -> 
     first.refresh_from_db()
     second.refresh_from_db()
     assert sorted([first.state, second.state]) == ["active", "error"]
+
+
+def test_attach_and_detach_wait_for_each_other(cloud: Cloud) -> None:
+    server = cloud.active()
+    with ops.committed():
+        port = services.server_interface_attach(cloud.ctx, server_id=str(server.pk), net_id=str(cloud.network.pk))
+    with ops.committed():
+        services.server_interface_detach(cloud.ctx, server_id=str(server.pk), port_id=str(port.pk))
+    settle()
+    assert len(cloud.hypervisor.guests[str(server.pk)]["nics"]) == 1
+    assert not Port.objects.filter(pk=port.pk).exists()
