@@ -29,7 +29,7 @@ cloud_pid=
 cleanup() {
   trap - EXIT
   stop_cloud
-  [ ! -s "$work/pg/postmaster.pid" ] || as_postgres "$pg/pg_ctl" -D "$work/pg" -m immediate stop >/dev/null
+  [ ! -s "$work/pg/postmaster.pid" ] || (cd / && as_postgres "$pg/pg_ctl" -D "$work/pg" -m immediate stop >/dev/null)
   rm -rf "$work"
 }
 trap cleanup EXIT
