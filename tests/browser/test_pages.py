@@ -67,7 +67,7 @@ def test_the_filter_narrows_while_one_types_and_the_address_follows(at_work: tup
     visitor.go("/p/demo/servers")
     page.keyboard.press("/")
     page.keyboard.type("alp")
-    page.wait_for_selector("text=beta", state="detached")
+    page.wait_for_selector("#list >> text=beta", state="detached")
     assert page.locator("#list a.name").all_inner_texts() == ["alpha"]
     assert page.evaluate("document.activeElement.id") == "filter"
     assert page.url.endswith("/p/demo/servers?q=alp&status=")
