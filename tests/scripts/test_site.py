@@ -10,8 +10,16 @@ import pytest
 
 from scripts.local import cloud, control, nginx, view
 from scripts.local.run import Failure, wait_until, write
-from scripts.local.site import CHECKOUT, Site, from_environment
+from scripts.local.site import Site, from_environment
 from scripts.local.supervisor import Service
+
+
+@pytest.fixture(autouse=True)
+def checkout(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout without a cloud in its `var`, whose settings would otherwise be read."""
+    elsewhere = Path("/srv/checkout")
+    monkeypatch.setattr("scripts.local.site.CHECKOUT", elsewhere)
+    return elsewhere
 
 
 @pytest.fixture
@@ -21,9 +29,9 @@ def state() -> Iterator[Path]:
         yield Path(made)
 
 
-def test_defaults_are_the_quickstarts() -> None:
+def test_defaults_are_the_quickstarts(checkout: Path) -> None:
     site = from_environment({})
-    assert site.state == CHECKOUT / "var"
+    assert site.state == checkout / "var"
     assert site.url == "http://127.0.0.1:8080"
     assert (site.external_gateway, site.underlay_address) == ("172.24.4.1", "172.24.5.1")
 
