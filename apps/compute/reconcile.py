@@ -283,6 +283,8 @@ def on_domain_event(report: Report) -> None:
     seen: ObservedDomain = report.message.observed
     if seen.power is Power.MISSING:
         return  # the next inventory tells whether it should be there
+    if ReconciledBoot.objects.filter(host_name=report.host).exclude(boot_id=report.boot_id).exists():
+        return  # the first inventory after a start tells what lost its power with the host
     with transaction.atomic():
         server = Server.objects.select_for_update(no_key=True).filter(pk=seen.server_id, host_name=report.host).first()
         if server is None or seen.generation != server.generation or ServerState(server.state) not in WANTED_POWER:

@@ -106,7 +106,6 @@ class Host:
         supervisor.wait_ready(
             self.service_name("libvirt"), self.enter("virsh", "-q", "-c", "qemu:///system", "version")
         )
-        self.resume_guests()
 
     def make_directories(self) -> None:
         for name in PRIVATE:
@@ -318,33 +317,21 @@ class Host:
         listed = self.exec("virsh", "-q", "list", "--name", check=False)
         return [name for name in listed.split() if name.startswith(GUEST_PREFIX)]
 
-    def suspend_guests(self) -> list[str]:
-        """Shut the guests down, cut the power of those that do not follow, and remember which ran."""
-        running = self.running_guests()
-        write(self.home / "running", "".join(f"{name}\n" for name in running))
-        for name in running:
+    def shut_guests_down(self) -> None:
+        """Shut the guests down, and cut the power of those that do not follow; the cloud starts them again."""
+        for name in self.running_guests():
             self.exec("virsh", "-q", "shutdown", name, check=False)
         try:
             wait_until(lambda: not self.running_guests(), seconds=SHUTDOWN_S, what="guests", pause_s=0.3)
         except Failure:
             for name in self.running_guests():
                 self.exec("virsh", "-q", "destroy", name, check=False)
-        return running
-
-    def resume_guests(self) -> None:
-        """Start the guests that `suspend_guests` stopped."""
-        remembered = self.home / "running"
-        if not remembered.exists():
-            return
-        for name in remembered.read_text().split():
-            self.exec("virsh", "-q", "start", name, check=False)
-        remembered.unlink()
 
     def stop(self, supervisor: Supervisor) -> None:
         """Stop guests and services and unpin the namespaces; the state stays. Raises Failure."""
         if self.namespaces.exist:
             if supervisor.is_up(self.service_name("libvirt")):
-                self.suspend_guests()
+                self.shut_guests_down()
             self.exec("ovn-appctl", "-t", "ovn-controller", "exit", "--restart", check=False)
             for service in reversed(self.services()):
                 supervisor.stop([service.name])

@@ -7,7 +7,7 @@ import pytest
 
 from agents.contracts import Capacity, DomainEvent, HostFacts, Inventory, ObservedDomain, Power
 from apps.compute import reconcile
-from apps.compute.models import Server, ServerDeleted
+from apps.compute.models import ReconciledBoot, Server, ServerDeleted
 from apps.compute.reconcile import Act, Wanted
 from apps.compute.services import server_delete
 from apps.compute.states import ServerState
@@ -180,6 +180,14 @@ def test_guest_killed_from_outside_is_seen_at_once(cloud: Cloud) -> None:
     reconcile.on_domain_event(event(server, Power.SHUTOFF))
     server.refresh_from_db()
     assert (server.state, server.power) == ("shutoff", "shutoff")
+
+
+def test_event_before_the_first_inventory_of_a_start_changes_nothing(cloud: Cloud) -> None:
+    server = cloud.active()
+    ReconciledBoot.objects.create(host_name=server.host_name, boot_id="an earlier start")
+    reconcile.on_domain_event(event(server, Power.SHUTOFF))
+    server.refresh_from_db()
+    assert server.state == "active"
 
 
 def test_late_event_of_an_older_generation_changes_nothing(cloud: Cloud) -> None:
