@@ -60,6 +60,8 @@ class Bare:
             found = root.find(tag)
             if found is not None:
                 found.text = value
+        for entry in root.findall("./sysinfo/system/entry[@name='uuid']"):
+            entry.text = ident
         metadata = root.find("metadata")
         if metadata is not None:
             root.remove(metadata)  # without the cloud's mark the worker leaves it alone
@@ -69,6 +71,9 @@ class Bare:
             parameters = interface.find("./virtualport/parameters")
             if parameters is not None:
                 parameters.set("interfaceid", str(uuid.uuid4()))
+            target = interface.find("target")
+            if target is not None:
+                interface.remove(target)  # libvirt names a tap of its own
             mac = interface.find("mac")
             if mac is not None:
                 mac.set("address", "fa:16:3e:" + ":".join(f"{b:02x}" for b in os.urandom(3)))
