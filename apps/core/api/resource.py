@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import F as Column
 from django.db.models.expressions import BaseExpression, Combinable
 
 from apps.core import policy
@@ -234,8 +233,3 @@ class Resource:
         """Rules that the attributes in this body need."""
         inner = body if self.bare else body[self.member]
         return [f.sets for f in self.taken(view, version) if f.sets and f.name in inner]
-
-
-def column(name: str) -> Column:
-    """For `annotations`: another name of a column."""
-    return Column(name)

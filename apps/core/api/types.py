@@ -132,12 +132,7 @@ def _render_uuid(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _render_hex(value: Any) -> str | None:
-    return None if value is None else uuids.UUID(str(value)).hex
-
-
 uuid = Type({"type": "string", "pattern": UUID_PATTERN}, _render_uuid, uuids.UUID)
-uuid_hex = Type({"type": "string", "pattern": UUID_PATTERN}, _render_hex, uuids.UUID)
 flag = Type({"type": "boolean"}, parse=parse_flag)
 loose_flag = Type(
     {
