@@ -242,3 +242,13 @@ class ReconciledBoot(models.Model):
 
     def __str__(self) -> str:
         return self.host_name
+
+
+class ServerPassword(models.Model):
+    """A password that a guest made and encrypted with its user's public key; Kumo cannot read it."""
+
+    server = models.OneToOneField(Server, on_delete=models.CASCADE, primary_key=True, related_name="password")
+    encrypted = models.CharField(max_length=1020)
+
+    def __str__(self) -> str:
+        return f"password of {self.server_id}"

@@ -98,7 +98,7 @@ def next_steps(ctx: RequestContext) -> dict[str, bool]:
 
 def cloud(ctx: RequestContext) -> dict[str, int]:
     """For operators: hosts that answer, and operations that are unfinished or stuck anywhere."""
-    up = Count("pk", filter=Q(state=HostState.UP))
+    up = Count("pk", filter=Q(state=HostState.UP, forced_down=False))
     stuck = Count("pk", filter=Q(status=Status.STUCK))
     unfinished = operations.operation_list(ctx).filter(status__in=UNFINISHED)
     return {

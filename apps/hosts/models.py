@@ -10,6 +10,18 @@ from apps.core.models import Reconciled, TimestampedModel, UuidModel
 from apps.hosts.states import DEFAULT_ZONE, HostMode, HostState
 
 
+class HostQuerySet(models.QuerySet["Host"]):
+    """Hosts, and which of them take part."""
+
+    def up(self) -> HostQuerySet:
+        """Those that answer and were not declared down."""
+        return self.filter(state=HostState.UP, forced_down=False)
+
+    def taking(self) -> HostQuerySet:
+        """Those of them that an operator lets take new servers."""
+        return self.up().filter(mode=HostMode.ENABLED)
+
+
 class Host(UuidModel, TimestampedModel, Reconciled):
     """A machine that runs a worker.
 
@@ -26,6 +38,7 @@ class Host(UuidModel, TimestampedModel, Reconciled):
     mode_reason = models.CharField(max_length=255, default="", blank=True)
     mode_changed_at = models.DateTimeField(null=True)
     state_changed_at = models.DateTimeField(null=True)
+    forced_down = models.BooleanField(default=False, help_text="An operator says it is down, whatever it answers.")
 
     vcpus = models.PositiveIntegerField(default=0)
     ram_mib = models.PositiveIntegerField(default=0)
@@ -47,6 +60,8 @@ class Host(UuidModel, TimestampedModel, Reconciled):
     certificate_serial = models.CharField(max_length=64)  # lower-case hex; older certificates of this name are refused
     certificate_expires_at = models.DateTimeField()
 
+    objects = HostQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(used_vcpus__gte=0), name="hosts_host_used_vcpus"),
@@ -64,7 +79,8 @@ class Host(UuidModel, TimestampedModel, Reconciled):
 
     @property
     def is_up(self) -> bool:
-        return self.state == HostState.UP
+        """Does it answer, and did nobody declare it down?"""
+        return self.state == HostState.UP and not self.forced_down
 
     @property
     def capacity(self) -> dict[str, int]:

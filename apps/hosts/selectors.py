@@ -16,7 +16,7 @@ from apps.core.context import RequestContext
 from apps.core.errors import Forbidden, NotFound
 from apps.core.transactions import selector
 from apps.hosts.models import Claim, Host
-from apps.hosts.states import MAX_SKEW_S, HostMode, HostState
+from apps.hosts.states import MAX_SKEW_S
 
 NAME_HEADER = "X-Kumo-Host"
 SERIAL_HEADER = "X-Kumo-Host-Serial"
@@ -56,7 +56,7 @@ def zone_list(ctx: RequestContext) -> list[dict[str, Any]]:
 @selector("hosts:zones")
 def host_fit(ctx: RequestContext, *, vcpus: int, ram_mib: int, disk_gib: int, zone: str = "") -> tuple[int, int]:
     """On how many of how many hosts that take servers one of this size would find room now."""
-    taking = Host.objects.filter(state=HostState.UP, mode=HostMode.ENABLED)
+    taking = Host.objects.taking()
     if zone:
         taking = taking.filter(zone=zone)
     fits = taking.filter(
@@ -70,7 +70,7 @@ def host_fit(ctx: RequestContext, *, vcpus: int, ram_mib: int, disk_gib: int, zo
 @selector("hosts:zones")
 def host_fits(ctx: RequestContext, *, sizes: Sequence[tuple[int, int, int]]) -> tuple[list[int], int]:
     """The same for many sizes (vCPUs, MiB, GiB) at once: on how many hosts each would fit, and of how many."""
-    rooms = Host.objects.filter(state=HostState.UP, mode=HostMode.ENABLED).values_list(
+    rooms = Host.objects.taking().values_list(
         F("capacity_vcpus") - F("used_vcpus"),
         F("capacity_ram_mib") - F("used_ram_mib"),
         F("capacity_disk_gib") - F("used_disk_gib"),
@@ -103,6 +103,8 @@ def warnings(host: Host) -> list[str]:
     found = []
     if abs(host.clock_skew_s) > MAX_SKEW_S:
         found.append(f"clock {host.clock_skew_s:+.1f} s off: no new servers")
+    if host.forced_down:
+        found.append("declared down: no new servers until somebody says that it is up again")
     days = (host.certificate_expires_at - timezone.now()).days
     if days < WARN_DAYS:
         found.append(f"certificate ends in {days} days: enrol it again")
@@ -138,7 +140,7 @@ def provider_get(ctx: RequestContext, *, ident: str) -> Host:
 def candidate_list(ctx: RequestContext, *, room: Mapping[str, int]) -> list[Host]:
     """Hosts on which a claim of that size could succeed now."""
     wanted = {"vcpus": 0, "ram_mib": 0, "disk_gib": 0} | dict(room)
-    taking = Host.objects.filter(state=HostState.UP, mode=HostMode.ENABLED).order_by("name")
+    taking = Host.objects.taking().order_by("name")
     return [h for h in taking if all(h.capacity[r] - h.used[r] >= n for r, n in wanted.items())]
 
 

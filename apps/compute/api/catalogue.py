@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.compute import selectors, services
-from apps.compute.api.versions import COMPUTE
+from apps.compute.api.base import ComputeResourceView, ComputeView, Query
 from apps.compute.models import ServerGroup
 from apps.compute.resources import FLAVOR, KEY_PAIR, SERVER_GROUP
 from apps.compute.resources.flavors import ACCESS_BODY, EXTRA_SPEC_BODY, EXTRA_SPECS_BODY
@@ -19,7 +19,7 @@ from apps.core.api import resource as r
 from apps.core.api import types as t
 from apps.core.api.listing import Param
 from apps.core.api.resource import Env
-from apps.core.api.views import Act, ApiView, Crud, ResourceView
+from apps.core.api.views import Act, Crud
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid, NotFound
 
@@ -30,10 +30,12 @@ def _access(rows: Any, env: Env) -> dict[str, Any]:
     return {"flavor_access": rows}
 
 
-class Flavors(ResourceView):
+_FLAVORS = Query(dict.fromkeys(("limit", "marker", "is_public", "minRam", "minDisk", "sort_key", "sort_dir"), r.FIRST))
+
+
+class Flavors(ComputeResourceView):
     """`/flavors`, `/flavors/detail`, `/flavors/{id}` and its actions."""
 
-    api = COMPUTE
     resource = FLAVOR
     brief = True
     update_methods = ("put",)
@@ -56,6 +58,9 @@ class Flavors(ResourceView):
         "removeTenantAccess": Act(services.flavor_access_remove, body=ACCESS_BODY, status=200, render=_access),
     }
 
+    def takes_now(self) -> Query | None:
+        return _FLAVORS if self.list_view in {r.LIST, r.DETAIL} else None
+
     def update(self, request: Request, **kwargs: Any) -> Response:
         if self.version < (2, 55):
             raise NotFound("The resource")
@@ -70,19 +75,15 @@ class Flavors(ResourceView):
             raise
 
 
-class FlavorAccesses(ApiView):
+class FlavorAccesses(ComputeView):
     """`GET /flavors/{id}/os-flavor-access`."""
-
-    api = COMPUTE
 
     def get(self, request: Request, flavor_id: str) -> Response:
         return Response({"flavor_access": selectors.flavor_access_list(self.ctx, flavor_id=flavor_id)})
 
 
-class ExtraSpecs(ApiView):
+class ExtraSpecs(ComputeView):
     """`/flavors/{id}/os-extra_specs`."""
-
-    api = COMPUTE
 
     def get(self, request: Request, flavor_id: str) -> Response:
         return Response({"extra_specs": selectors.flavor_extra_spec_list(self.ctx, flavor_id=flavor_id)})
@@ -95,10 +96,8 @@ class ExtraSpecs(ApiView):
         return Response({"extra_specs": kept})
 
 
-class ExtraSpec(ApiView):
+class ExtraSpec(ComputeView):
     """`/flavors/{id}/os-extra_specs/{key}`."""
-
-    api = COMPUTE
 
     def get(self, request: Request, flavor_id: str, key: str) -> Response:
         return Response(selectors.flavor_extra_spec_get(self.ctx, flavor_id=flavor_id, key=key))
@@ -129,10 +128,9 @@ def _key_rows(ctx: RequestContext, **arguments: Any) -> list[dict[str, Any]]:
     return [{**row, "id": row["name"], "pk": row["name"]} for row in rows]
 
 
-class KeyPairs(ResourceView):
+class KeyPairs(ComputeResourceView):
     """`/os-keypairs` and `/os-keypairs/{name}`; each member of the list has an envelope of its own."""
 
-    api = COMPUTE
     resource = KEY_PAIR
     calls = Crud(
         list=_key_rows,
@@ -148,8 +146,11 @@ class KeyPairs(ResourceView):
 
     @property
     def target(self) -> dict[str, Any]:
-        user = self.request.query_params.get("user_id", "") if self.version >= (2, 10) else ""
-        return {"name": self.kwargs["ident"], "user_id": user}
+        return {"name": self.kwargs["ident"], "user_id": self.query.get("user_id", "")}
+
+    def takes_now(self) -> Query | None:
+        paging = {} if "ident" in self.kwargs else {"limit": (2, 35), "marker": (2, 35)}
+        return Query({"user_id": (2, 10)} | paging)
 
     def create(self, request: Request, **_: Any) -> Response:
         made = services.key_pair_create(self.ctx, **self._arguments(r.CREATE, request.data))
@@ -179,10 +180,9 @@ def _group_get(ctx: RequestContext, *, server_group_id: str) -> QuerySet[ServerG
     return _with_members(selectors.server_group_get_query(ctx, server_group_id=server_group_id))
 
 
-class ServerGroups(ResourceView):
+class ServerGroups(ComputeResourceView):
     """`/os-server-groups` and its members. The list is cut by offset, as Nova does it."""
 
-    api = COMPUTE
     resource = SERVER_GROUP
     create_status = 200
     calls = Crud(
@@ -191,11 +191,12 @@ class ServerGroups(ResourceView):
         create=services.server_group_create,
         delete=services.server_group_delete,
     )
+    takes = Query(dict.fromkeys(("all_projects", "limit", "offset"), r.FIRST))
     params = (
         Param("all_projects", t.Type({}, parse=lambda text: text == "" or t.parse_flag(text))),
         Param("offset", t.integer(0)),
     )
 
     def wrap_list(self, members: Any, page: Any) -> Mapping[str, Any]:
-        start = int(self.request.query_params.get("offset", 0))
+        start = int(self.query.get("offset", 0))
         return {"server_groups": members[start:]}

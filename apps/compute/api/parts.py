@@ -12,34 +12,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.compute import selectors, services
-from apps.compute.api.versions import COMPUTE
+from apps.compute.api.base import ComputeView, Query, micros, wrapped
 from apps.compute.models import Server
 from apps.compute.resources.servers import METADATA, TAG, TAGS, render_addresses
 from apps.core import policy
 from apps.core.api import schema as schemas
 from apps.core.api import types as t
-from apps.core.api.views import ApiView
 from apps.core.errors import Invalid, NotFound
 from apps.network.models import Port
 from apps.operations.models import Operation, Step
 
-
-def _body(member: str, inner: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {member: inner},
-        "required": [member],
-        "additionalProperties": False,
-    }
-
-
 # --- addresses -------------------------------------------------------------------------------------
 
 
-class Addresses(ApiView):
+class Addresses(ComputeView):
     """`GET /servers/{id}/ips` and `/ips/{network}`."""
-
-    api = COMPUTE
 
     def get(self, request: Request, server_id: str, label: str = "") -> Response:
         found = render_addresses(selectors.server_address_list(self.ctx, server_id=server_id))
@@ -57,11 +44,10 @@ class Addresses(ApiView):
 # --- metadata --------------------------------------------------------------------------------------
 
 
-class Metadata(ApiView):
+class Metadata(ComputeView):
     """`/servers/{id}/metadata`."""
 
-    api = COMPUTE
-    BODY = _body("metadata", METADATA.schema)
+    BODY = wrapped("metadata", METADATA.schema)
 
     def get(self, request: Request, server_id: str) -> Response:
         return Response({"metadata": selectors.server_metadata_list(self.ctx, server_id=server_id)})
@@ -75,11 +61,10 @@ class Metadata(ApiView):
         return Response({"metadata": services.server_metadata_replace(self.ctx, server_id=server_id, metadata=items)})
 
 
-class MetadataItem(ApiView):
+class MetadataItem(ComputeView):
     """`/servers/{id}/metadata/{key}`."""
 
-    api = COMPUTE
-    BODY = _body("meta", {**METADATA.schema, "minProperties": 1, "maxProperties": 1})
+    BODY = wrapped("meta", {**METADATA.schema, "minProperties": 1, "maxProperties": 1})
 
     def get(self, request: Request, server_id: str, key: str) -> Response:
         return Response({"meta": selectors.server_metadata_get(self.ctx, server_id=server_id, key=key)})
@@ -96,19 +81,14 @@ class MetadataItem(ApiView):
 # --- tags ------------------------------------------------------------------------------------------
 
 
-class _SinceTags(ApiView):
-    api = COMPUTE
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        if self.version < (2, 26):
-            raise NotFound("The resource")
+class _SinceTags(ComputeView):
+    since = (2, 26)
 
 
 class Tags(_SinceTags):
     """`/servers/{id}/tags`."""
 
-    BODY = _body("tags", TAGS.schema)
+    BODY = wrapped("tags", TAGS.schema)
 
     def get(self, request: Request, server_id: str) -> Response:
         return Response({"tags": selectors.server_tag_list(self.ctx, server_id=server_id)})
@@ -142,10 +122,9 @@ class Tag(_SinceTags):
 # --- interfaces and groups -------------------------------------------------------------------------
 
 
-class Interfaces(ApiView):
+class Interfaces(ComputeView):
     """`/servers/{id}/os-interface`."""
 
-    api = COMPUTE
     BODY = {
         "type": "object",
         "properties": {
@@ -194,10 +173,8 @@ class Interfaces(ApiView):
         return Response({"interfaceAttachment": _attachment(server, port, self.version)})
 
 
-class Interface(ApiView):
+class Interface(ComputeView):
     """`/servers/{id}/os-interface/{port}`."""
-
-    api = COMPUTE
 
     def get(self, request: Request, server_id: str, port_id: str) -> Response:
         server, port = selectors.server_interface_get(self.ctx, server_id=server_id, port_id=port_id)
@@ -219,10 +196,8 @@ def _attachment(server: Server, port: Port, version: tuple[int, int]) -> dict[st
     return shown | {"tag": server.device_tags.get(str(port.pk))} if version >= (2, 70) else shown
 
 
-class ServerGroupsOfServer(ApiView):
+class ServerGroupsOfServer(ComputeView):
     """`GET /servers/{id}/os-security-groups`."""
-
-    api = COMPUTE
 
     def get(self, request: Request, server_id: str) -> Response:
         groups = selectors.server_security_group_list(self.ctx, server_id=server_id)
@@ -234,10 +209,6 @@ class ServerGroupsOfServer(ApiView):
 ACTION_NAMES = {"reboot_hard": "reboot"}
 
 
-def _micros(moment: datetime.datetime | None) -> str | None:
-    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") if moment else None
-
-
 def _action(operation: Operation, version: tuple[int, int]) -> dict[str, Any]:
     name = operation.kind.rsplit(".", 1)[-1]
     shown = {
@@ -246,21 +217,23 @@ def _action(operation: Operation, version: tuple[int, int]) -> dict[str, Any]:
         "request_id": operation.request_id,
         "user_id": operation.actor.get("user_id", ""),
         "project_id": operation.project_id,
-        "start_time": _micros(operation.created_at),
+        "start_time": micros(operation.created_at),
         "message": "Error" if operation.error else None,
     }
     if version >= (2, 58):
-        shown["updated_at"] = _micros(operation.updated_at or operation.created_at)
+        shown["updated_at"] = micros(operation.updated_at or operation.created_at)
     return shown
 
 
-class InstanceActions(ApiView):
+class InstanceActions(ComputeView):
     """`GET /servers/{id}/os-instance-actions`: the operations of a server."""
 
-    api = COMPUTE
+    takes = Query(
+        {"limit": (2, 58), "marker": (2, 58), "changes-since": (2, 58), "changes-before": (2, 66)}, strict=(2, 58)
+    )
 
     def get(self, request: Request, server_id: str) -> Response:
-        query = request.query_params
+        query = self.query
         operations = selectors.server_action_list(
             self.ctx, server_id=server_id, with_deleted=self.version >= (2, 21), **self._times(query)
         )
@@ -274,10 +247,9 @@ class InstanceActions(ApiView):
         return Response(body)
 
     def _times(self, query: Mapping[str, str]) -> dict[str, datetime.datetime]:
-        since = {"changes-since": (2, 58), "changes-before": (2, 66)}
         found = {}
-        for name, least in since.items():
-            if name in query and self.version >= least:
+        for name in ("changes-since", "changes-before"):
+            if name in query:
                 try:
                     found[name.replace("-", "_")] = t.parse_time(query[name])
                 except ValueError as error:
@@ -301,10 +273,8 @@ def _page(operations: list[Operation], query: Mapping[str, str]) -> tuple[list[O
     return page, page[-1].request_id if page and len(rest) > limit else ""
 
 
-class InstanceAction(ApiView):
+class InstanceAction(ComputeView):
     """`GET /servers/{id}/os-instance-actions/{request_id}`: one, with its steps as events."""
-
-    api = COMPUTE
 
     def get(self, request: Request, server_id: str, request_id: str) -> Response:
         operation, steps = selectors.server_action_get(
@@ -320,8 +290,8 @@ class InstanceAction(ApiView):
         failed = bool(step.error)
         shown: dict[str, Any] = {
             "event": f"{operation.kind.split('.')[0]}_{operation.kind.rsplit('.', 1)[-1]}_{step.name}",
-            "start_time": _micros(step.started_at),
-            "finish_time": _micros(step.finished_at),
+            "start_time": micros(step.started_at),
+            "finish_time": micros(step.finished_at),
             "result": ("Error" if failed else "Success") if step.finished_at or failed else None,
         }
         if in_full:
@@ -336,10 +306,8 @@ class InstanceAction(ApiView):
         return shown
 
 
-class PlacementDecision(ApiView):
+class PlacementDecision(ComputeView):
     """`GET /servers/{id}/kumo-decision`: how its place was chosen, or why none was found. Kumo's own call."""
-
-    api = COMPUTE
 
     def get(self, request: Request, server_id: str) -> Response:
         return Response({"decision": selectors.server_decision_get(self.ctx, server_id=server_id)})

@@ -8,8 +8,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.compute import selectors, services
-from apps.compute.api import older
-from apps.compute.api.versions import COMPUTE
+from apps.compute.api.base import ComputeResourceView, ComputeView, Query
+from apps.compute.api.older import floating_ips
 from apps.compute.resources import SERVER
 from apps.compute.resources.servers import UPDATED
 from apps.compute.states import ConsoleKind
@@ -17,7 +17,7 @@ from apps.core.api import resource as r
 from apps.core.api import types as t
 from apps.core.api.listing import PAGING, Param
 from apps.core.api.types import as_flag
-from apps.core.api.views import Act, ApiView, Crud, ResourceView
+from apps.core.api.views import Act, Crud
 from apps.core.errors import Invalid, NotFound
 
 REBOOT = {
@@ -65,12 +65,12 @@ FLOATING = {
 
 def _floating_ip_add(ctx: Any, *, server_id: str, address: str, fixed_address: str | None = None) -> None:
     selectors.server_get(ctx, server_id=server_id)
-    older.floating_ip_add(ctx, server_id=server_id, address=address, fixed_address=fixed_address)
+    floating_ips.floating_ip_add(ctx, server_id=server_id, address=address, fixed_address=fixed_address)
 
 
 def _floating_ip_remove(ctx: Any, *, server_id: str, address: str) -> None:
     selectors.server_get(ctx, server_id=server_id)
-    older.floating_ip_remove(ctx, server_id=server_id, address=address)
+    floating_ips.floating_ip_remove(ctx, server_id=server_id, address=address)
 
 
 def _console_body(*types: str) -> dict[str, Any]:
@@ -144,20 +144,25 @@ ADMINISTRATORS = (
     Param("access_ip_v4", t.text()),
     Param("access_ip_v6", t.text()),
 )
-KNOWN = PAGING - {"page_reverse", "fields", "sort"} | {
-    p.name for p in (*EVERYBODY, *SINCE_2_83, *ADMINISTRATORS)
-} | {
-    "access_ip_v4", "access_ip_v6", "auto_disk_config", "block_device_mapping", "cell_name", "cleaned",
-    "disable_terminate", "display_description", "display_name", "info_cache", "instance_type_id", "kernel_id",
-    "launched_on", "locked_by", "metadata", "pci_devices", "ramdisk_id", "root_device_name", "security_groups",
-    "services", "soft_deleted", "system_metadata",
-}  # fmt: skip
+LISTED = Query(
+    dict.fromkeys(PAGING - {"page_reverse", "fields", "sort"}, r.FIRST)
+    | {p.name: p.since for p in (*EVERYBODY, *SINCE_2_83, *ADMINISTRATORS)}
+    # what Nova knows as a filter and nothing here is found by
+    | dict.fromkeys(
+        (
+            "auto_disk_config", "block_device_mapping", "cell_name", "cleaned", "disable_terminate",
+            "display_description", "display_name", "info_cache", "instance_type_id", "kernel_id", "launched_on",
+            "locked_by", "metadata", "pci_devices", "ramdisk_id", "root_device_name", "security_groups", "services",
+            "soft_deleted", "system_metadata",
+        ),
+        r.FIRST,
+    )
+)  # fmt: skip
 
 
-class Servers(ResourceView):
+class Servers(ComputeResourceView):
     """`/servers`, `/servers/detail`, `/servers/{id}` and `/servers/{id}/action`."""
 
-    api = COMPUTE
     resource = SERVER
     brief = True
     update_methods = ("put",)
@@ -201,12 +206,8 @@ class Servers(ResourceView):
             found += SINCE_2_83
         return found + ADMINISTRATORS if self.ctx.is_admin else found
 
-    def list(self, request: Request, **kwargs: Any) -> Response:
-        if self.version >= (2, 75):
-            unknown = sorted(set(request.query_params) - KNOWN)
-            if unknown:
-                raise Invalid(f"Additional query parameters are not allowed: {', '.join(unknown)}", field=unknown[0])
-        return super().list(request, **kwargs)
+    def takes_now(self) -> Query | None:
+        return LISTED if self.list_view in {r.LIST, r.DETAIL} else None
 
     @property
     def parents(self) -> dict[str, Any]:
@@ -247,10 +248,9 @@ def _asked(one: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in one.items() if value is not None}
 
 
-class RemoteConsoles(ApiView):
+class RemoteConsoles(ComputeView):
     """`POST /servers/{id}/remote-consoles`."""
 
-    api = COMPUTE
     KINDS = {("vnc", "novnc"): ConsoleKind.VNC, ("serial", "serial"): ConsoleKind.SERIAL}
     BODY = {
         "type": "object",

@@ -10,8 +10,9 @@ from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from apps.compute.models import Aggregate, Server, ServerAny
+from apps.compute.selectors._common import key
 from apps.core.context import RequestContext
-from apps.core.errors import Forbidden, NotFound
+from apps.core.errors import Forbidden, Invalid, NotFound
 from apps.core.transactions import selector
 from apps.hosts.models import Host
 
@@ -103,17 +104,30 @@ def _used(start: datetime.datetime, stop: datetime.datetime) -> QuerySet[ServerA
     return rows.filter(Q(ended=None) | Q(ended__gt=start), launched_at__isnull=False, launched_at__lt=stop)
 
 
+def _after(rows: QuerySet[ServerAny], marker: str) -> QuerySet[ServerAny]:
+    """A usage by project and id of the server, from the one after `marker` on. Raises Invalid."""
+    ordered = rows.order_by("project_id", "id")
+    if not marker:
+        return ordered
+    at = rows.filter(pk=key(marker)).first()
+    if at is None:
+        raise Invalid(f"marker [{marker}] not found", field="marker")
+    return ordered.filter(Q(project_id__gt=at.project_id) | Q(project_id=at.project_id, id__gt=at.pk))
+
+
 @selector("os_compute_api:os-simple-tenant-usage:list")
-def usage_list(ctx: RequestContext, *, start: datetime.datetime, stop: datetime.datetime) -> list[ServerAny]:
-    """What all projects used between two times."""
-    return list(_used(start, stop).order_by("project_id", "launched_at", "pk"))
+def usage_list(
+    ctx: RequestContext, *, start: datetime.datetime, stop: datetime.datetime, marker: str = ""
+) -> QuerySet[ServerAny]:
+    """Servers of all projects that ran between two times, after the server `marker`. Raises Invalid."""
+    return _after(_used(start, stop), marker)
 
 
 @selector("os_compute_api:os-simple-tenant-usage:show")
 def usage_get(
-    ctx: RequestContext, *, project_id: str, start: datetime.datetime, stop: datetime.datetime
-) -> list[ServerAny]:
+    ctx: RequestContext, *, project_id: str, start: datetime.datetime, stop: datetime.datetime, marker: str = ""
+) -> QuerySet[ServerAny]:
     """The same for one project. Raises Forbidden for another's without being an administrator."""
     if project_id != ctx.project_id and not ctx.is_admin:
         raise Forbidden("Usage of another project is shown to administrators only.")
-    return list(_used(start, stop).filter(project_id=project_id).order_by("launched_at", "pk"))
+    return _after(_used(start, stop).filter(project_id=project_id), marker)

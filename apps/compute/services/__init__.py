@@ -8,7 +8,7 @@ from apps.compute.services.aggregates import (
     aggregate_set_metadata,
     aggregate_update,
 )
-from apps.compute.services.cloud import service_disable, service_enable, service_forget
+from apps.compute.services.cloud import service_disable, service_enable, service_force_down, service_forget
 from apps.compute.services.consoles import Console, console_dial, server_console_log, server_console_open
 from apps.compute.services.creating import Launch, server_create
 from apps.compute.services.flavors import (
@@ -130,6 +130,7 @@ __all__ = [
     "server_update",
     "service_disable",
     "service_enable",
+    "service_force_down",
     "service_forget",
     "usage_of",
 ]

@@ -21,6 +21,12 @@ def service_disable(ctx: RequestContext, *, host_id: UUID, reason: str = "") -> 
     hosts.host_disable(ctx, host_id=host_id, reason=reason)
 
 
+@service("os_compute_api:os-services:update")
+def service_force_down(ctx: RequestContext, *, host_id: UUID, forced: bool) -> None:
+    """Declare a host down, or take that back."""
+    hosts.host_force_down(ctx, host_id=host_id, forced=forced)
+
+
 @service("os_compute_api:os-services:delete")
 def service_forget(ctx: RequestContext, *, host_id: UUID) -> None:
     """Forget a host that has no servers any more."""

@@ -16,6 +16,7 @@ from apps.core.context import RequestContext
 from apps.core.errors import Forbidden, Invalid, OverQuota
 from apps.core.transactions import internal, selector, service
 from apps.identity import services as identity
+from apps.identity.models import Project
 
 SERVICE = "compute"
 DEFAULTS = {
@@ -32,48 +33,73 @@ DEFAULTS = {
 }
 
 
-def _of_servers(project_id: str) -> dict[str, int]:
-    used = Server.objects.filter(project_id=project_id, deleting_at=None).aggregate(
-        instances=Count("pk"), cores=Sum("vcpus"), ram=Sum("ram_mib")
-    )
+def _of_servers(project_id: str, user_id: str = "") -> dict[str, int]:
+    rows = Server.objects.filter(project_id=project_id, deleting_at=None)
+    if user_id:
+        rows = rows.filter(user_id=user_id)
+    used = rows.aggregate(instances=Count("pk"), cores=Sum("vcpus"), ram=Sum("ram_mib"))
     return {name: value or 0 for name, value in used.items()}
 
 
+def _of_groups(project_id: str, user_id: str = "") -> int:
+    rows = ServerGroup.objects.filter(project_id=project_id)
+    return (rows.filter(user_id=user_id) if user_id else rows).count()
+
+
 @internal("limits and quota calls, which enforce their own rule")
-def usage_of(ctx: RequestContext, *, project_id: str) -> dict[str, int]:
-    """What a project uses of each resource that is counted per project; the others are bounds, counted as 0."""
-    groups = ServerGroup.objects.filter(project_id=project_id).count()
-    return dict.fromkeys(DEFAULTS, 0) | _of_servers(project_id) | {"server_groups": groups}
+def usage_of(ctx: RequestContext, *, project_id: str, user_id: str = "") -> dict[str, int]:
+    """What a project, or one user in it, uses of each resource that is counted so; the others are bounds: 0."""
+    groups = _of_groups(project_id, user_id)
+    return dict.fromkeys(DEFAULTS, 0) | _of_servers(project_id, user_id) | {"server_groups": groups}
+
+
+def _own_limits(ctx: RequestContext) -> dict[str, int]:
+    """Limits that the caller alone has within the project."""
+    return identity.limits_of_users(ctx, project_id=ctx.project_id, service=SERVICE).get(ctx.user_id, {})
 
 
 @internal("server_create claims in its own transaction")
 def servers_claim(ctx: RequestContext, *, project_id: str, vcpus: int, ram_mib: int, least: int, most: int) -> int:
     """Claim room for as many servers of a size as fit, between `least` and `most`; returns how many.
 
-    Raises OverQuota when not even `least` fit.
+    Raises OverQuota when not even `least` fit, in the project or for the user.
     """
     count = most
+    own = _own_limits(ctx)
     for resource, size in {"instances": 1, "cores": vcpus, "ram": ram_mib}.items():
-        try:
-            _claim(ctx, project_id, resource, count * size)
-        except OverQuota as refused:
-            fitting = (refused.limit - refused.used) // size
-            if fitting < least:
-                raise
-            count = fitting
-            _claim(ctx, project_id, resource, count * size)
+        count = _fitting(ctx, project_id, resource, size, least, count)
+        if resource in own:
+            count = _fitting(ctx, project_id, resource, size, least, count, ctx.user_id, own[resource])
     return count
 
 
-def _claim(ctx: RequestContext, project_id: str, resource: str, wanted: int) -> None:
-    identity.quota_claim(
-        ctx,
-        project_id=project_id,
-        service=SERVICE,
-        resource=resource,
-        wanted=wanted,
-        used=lambda: _of_servers(project_id)[resource],
-    )
+def _fitting(
+    ctx: RequestContext,
+    project_id: str,
+    resource: str,
+    size: int,
+    least: int,
+    most: int,
+    user_id: str = "",
+    limit: int | None = None,
+) -> int:
+    """How many of a size fit, between `least` and `most`. Raises OverQuota."""
+    try:
+        identity.quota_claim(
+            ctx,
+            project_id=project_id,
+            service=SERVICE,
+            resource=resource,
+            wanted=most * size,
+            used=lambda: _of_servers(project_id, user_id)[resource],
+            limit=limit,
+        )
+    except OverQuota as refused:
+        fitting: int = max(refused.limit - refused.used, 0) // size
+        if fitting < least:
+            raise
+        return fitting
+    return most
 
 
 @internal("key_pair_create claims in its own transaction")
@@ -86,20 +112,26 @@ def key_pair_claim(ctx: RequestContext, *, user_id: str) -> None:
         resource="key_pairs",
         wanted=1,
         used=lambda: KeyPair.objects.filter(user_id=user_id).count(),
+        limit=_own_limits(ctx).get("key_pairs"),
     )
 
 
 @internal("server_group_create claims in its own transaction")
 def server_group_claim(ctx: RequestContext) -> None:
     """Raises OverQuota."""
-    identity.quota_claim(
-        ctx,
-        project_id=ctx.project_id,
-        service=SERVICE,
-        resource="server_groups",
-        wanted=1,
-        used=lambda: ServerGroup.objects.filter(project_id=ctx.project_id).count(),
-    )
+    bounds: list[tuple[str, int | None]] = [("", None)]
+    if (own := _own_limits(ctx).get("server_groups")) is not None:
+        bounds.append((ctx.user_id, own))
+    for user_id, limit in bounds:
+        identity.quota_claim(
+            ctx,
+            project_id=ctx.project_id,
+            service=SERVICE,
+            resource="server_groups",
+            wanted=1,
+            used=lambda user_id=user_id: _of_groups(ctx.project_id, user_id),  # type: ignore[misc]
+            limit=limit,
+        )
 
 
 @internal("server_create and the place step keep a group within its bound")
@@ -137,48 +169,92 @@ def _other_project(ctx: RequestContext, project_id: str) -> None:
         raise Forbidden("Quotas of another project are shown to administrators only.")
 
 
+def _known(project_id: str) -> None:
+    if not Project.objects.filter(pk=project_id, is_domain=False).exists():
+        raise Invalid(f"Project ID {project_id} is not a valid project.", field="project_id")
+
+
+def _in_force(ctx: RequestContext, project_id: str, user_id: str) -> dict[str, int]:
+    """Limits of a project, or of a user in it: what is set for the user, else what the project has."""
+    limits = identity.limits_of(ctx, project_id=project_id, service=SERVICE)
+    if not user_id:
+        return limits
+    return limits | identity.limits_of_users(ctx, project_id=project_id, service=SERVICE).get(user_id, {})
+
+
 @selector("os_compute_api:os-quota-sets:show")
-def quota_set_get(ctx: RequestContext, *, project_id: str) -> dict[str, int]:
-    """Limits in force for a project."""
+def quota_set_get(ctx: RequestContext, *, project_id: str, user_id: str = "") -> dict[str, int]:
+    """Limits in force for a project, or for one user in it. Raises Invalid for no such project."""
     _other_project(ctx, project_id)
-    return identity.limits_of(ctx, project_id=project_id, service=SERVICE)
+    _known(project_id)
+    return _in_force(ctx, project_id, user_id)
 
 
 @selector("os_compute_api:os-quota-sets:detail")
-def quota_set_detail(ctx: RequestContext, *, project_id: str) -> dict[str, dict[str, int]]:
+def quota_set_detail(ctx: RequestContext, *, project_id: str, user_id: str = "") -> dict[str, dict[str, int]]:
     """The same with what is used."""
     _other_project(ctx, project_id)
-    used = usage_of(ctx, project_id=project_id)
-    limits = identity.limits_of(ctx, project_id=project_id, service=SERVICE)
+    _known(project_id)
+    used = usage_of(ctx, project_id=project_id, user_id=user_id)
+    limits = _in_force(ctx, project_id, user_id)
     return {name: {"limit": value, "in_use": used[name], "reserved": 0} for name, value in limits.items()}
 
 
 @selector("os_compute_api:os-quota-sets:defaults")
 def quota_set_defaults(ctx: RequestContext, *, project_id: str) -> dict[str, int]:
-    """What a project has that nobody set anything for."""
+    """What a project has that nobody set anything for. Raises Invalid for no such project."""
+    _known(project_id)
     return identity.limits_of(ctx, project_id=None, service=SERVICE)
+
+
+def _room(ctx: RequestContext, project_id: str, user_id: str, resource: str) -> tuple[int, int]:
+    """Least and most that a limit may be: from what is used to what the project's other users leave of it."""
+    by_user = identity.limits_of_users(ctx, project_id=project_id, service=SERVICE)
+    others = sum(max(own.get(resource, 0), 0) for name, own in by_user.items() if name != user_id)
+    used = usage_of(ctx, project_id=project_id, user_id=user_id)[resource]
+    if not user_id:
+        return max(used, others), identity.UNLIMITED
+    limit = identity.limit_get(ctx, project_id=project_id, service=SERVICE, resource=resource)
+    return used, identity.UNLIMITED if limit == identity.UNLIMITED else max(limit - others, 0)
+
+
+def _more(limit: int, other: int) -> bool:
+    """Is the first limit the larger one?"""
+    return limit != other and (limit == identity.UNLIMITED or (other != identity.UNLIMITED and limit > other))
+
+
+def _check_room(ctx: RequestContext, project_id: str, user_id: str, resource: str, value: int) -> None:
+    least, most = _room(ctx, project_id, user_id, resource)
+    if _more(least, value):
+        raise Invalid(
+            f"Quota limit {value} for {resource} must be greater than or equal to already used and reserved {least}.",
+            field=resource,
+        )
+    if _more(value, most):
+        raise Invalid(f"Quota limit {value} for {resource} must be less than or equal to {most}.", field=resource)
 
 
 @service("os_compute_api:os-quota-sets:update")
 def quota_set_update(
-    ctx: RequestContext, *, project_id: str, limits: Mapping[str, int], force: bool = False
+    ctx: RequestContext, *, project_id: str, limits: Mapping[str, int], force: bool = False, user_id: str = ""
 ) -> dict[str, int]:
-    """Set limits of a project. Raises Invalid below what is used (unless `force`), NotFound for no such project."""
-    used = usage_of(ctx, project_id=project_id)
+    """Set limits of a project, or of one user in it.
+
+    Unless `force`, raises Invalid below what is used or above what the project has left for a user; always for no
+    such project.
+    """
+    _known(project_id)
     for resource, value in limits.items():
-        if not force and value != identity.UNLIMITED and value < used[resource]:
-            raise Invalid(
-                f"Quota limit {value} for {resource} must be greater than or equal to already used {used[resource]}.",
-                field=resource,
-            )
-        identity.limit_set(ctx, project_id=project_id, service=SERVICE, resource=resource, value=value)
-    return identity.limits_of(ctx, project_id=project_id, service=SERVICE)
+        if not force:
+            _check_room(ctx, project_id, user_id, resource, value)
+        identity.limit_set(ctx, project_id=project_id, user_id=user_id, service=SERVICE, resource=resource, value=value)
+    return _in_force(ctx, project_id, user_id)
 
 
 @service("os_compute_api:os-quota-sets:delete")
-def quota_set_delete(ctx: RequestContext, *, project_id: str) -> None:
-    """Let a project have the defaults again."""
-    identity.limits_reset(ctx, project_id=project_id, service=SERVICE)
+def quota_set_delete(ctx: RequestContext, *, project_id: str, user_id: str = "") -> None:
+    """Let a project have the defaults again, its users included; or one user what the project has."""
+    identity.limits_reset(ctx, project_id=project_id, service=SERVICE, user_id=user_id)
 
 
 @selector("os_compute_api:os-quota-class-sets:show")

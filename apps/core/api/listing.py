@@ -5,6 +5,7 @@ A page is one SQL query whatever the size of the collection: the marker's row su
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,7 +68,7 @@ def parse(
     strict: bool,
 ) -> Listing:
     """Read a query string by the tables. Raises Invalid, naming the parameter."""
-    listing = Listing(limit=_limit(query, max_page), marker=query.get("marker", ""))
+    listing = Listing(limit=limit_of(query, max_page), marker=query.get("marker", ""))
     listing.reverse = query.get("page_reverse", "").lower() == "true"
     listing.wanted = tuple(query.getlist("fields"))
     listing.order = _order(query, resource, fields)
@@ -87,7 +88,8 @@ def parse(
     return listing
 
 
-def _limit(query: QueryDict, max_page: int) -> int | None:
+def limit_of(query: QueryDict, max_page: int = sys.maxsize) -> int | None:
+    """`limit`, at most `max_page`; None where none was asked for. Raises Invalid."""
     asked = query.get("limit")
     if asked in (None, ""):
         return None

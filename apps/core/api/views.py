@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.urls import URLPattern, path
 from django.utils.module_loading import import_string
 from rest_framework.request import Request
@@ -61,6 +61,11 @@ class ApiView(APIView):
     def ctx(self) -> RequestContext:
         user: RequestContext = self.request.user  # type: ignore[assignment]
         return user
+
+    @property
+    def query(self) -> QueryDict:
+        """The parameters of the query string, as far as this call takes them."""
+        return self.request.query_params
 
     @property
     def base(self) -> str:
@@ -198,7 +203,7 @@ class ResourceView(ApiView):
     def list(self, request: Request, **_: Any) -> Response:
         fields = self.resource.visible(self.list_view, self.version, self.ctx)
         query = lists.parse(
-            request.query_params,
+            self.query,
             resource=self.resource,
             fields=self.resource.visible(r.DETAIL, self.version, self.ctx) or fields,
             params=self.params_now(),
@@ -227,7 +232,7 @@ class ResourceView(ApiView):
         return lists.fetch(rows, query, columns=columns, annotations=annotations, default_limit=self.api.max_page)
 
     def _page(self, found: lists.Found, query: Listing) -> Page:
-        parameters = self.request.query_params
+        parameters = self.query
         ids = [row.get("pk", row.get("id")) for row in (found.rows[:1] + found.rows[-1:])]
         forward = found.more or query.reverse
         backward = bool(query.marker and not query.reverse) or (query.reverse and found.more)
@@ -249,7 +254,7 @@ class ResourceView(ApiView):
 
     def show(self, request: Request, **_: Any) -> Response:
         assert self.calls.get is not None
-        wanted = tuple(request.query_params.getlist("fields"))
+        wanted = tuple(self.query.getlist("fields"))
         return Response(self._render_one(self.calls.get(self.ctx, **self.target), self.show_view, wanted))
 
     def _render_one(self, found: Any, view: str, wanted: tuple[str, ...] = ()) -> Any:
@@ -319,6 +324,8 @@ class ResourceView(ApiView):
             raise Invalid('The body must name exactly one action, such as {"os-stop": null}.')
         name, value = next(iter(body.items()))
         action = self.actions.get(name)
-        if action is None or not action.since <= self.version <= action.until:
+        if action is None:
             raise Invalid(f"There is no such action: {name}. Known here: {', '.join(sorted(self.actions))}.")
+        if not action.since <= self.version <= action.until:
+            raise NotFound(f"The action {name}")
         return name, value

@@ -9,6 +9,7 @@ from apps.hosts.services.enrolment import (
     host_enable,
     host_enroll,
     host_enroll_token,
+    host_force_down,
     host_remove,
     host_set_zone,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "host_enable",
     "host_enroll",
     "host_enroll_token",
+    "host_force_down",
     "host_recount",
     "host_remove",
     "host_report",

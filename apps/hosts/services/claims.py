@@ -20,7 +20,7 @@ from apps.core.context import RequestContext
 from apps.core.errors import Conflict
 from apps.core.transactions import internal
 from apps.hosts.models import Claim, Host
-from apps.hosts.states import MAX_SKEW_S, HostMode, HostState
+from apps.hosts.states import MAX_SKEW_S, HostMode
 
 ROUNDS = 3  # how often to look again when others took every candidate between our reading and our claiming
 
@@ -91,7 +91,7 @@ CHECKS = (
         lambda h, w: h.mode == HostMode.ENABLED,
         lambda hosts, w: f"{_names(hosts)} disabled or draining",
     ),
-    Check("up", lambda h, w: h.state == HostState.UP, lambda hosts, w: f"{_names(hosts)} not answering"),
+    Check("up", lambda h, w: h.is_up, lambda hosts, w: f"{_names(hosts)} not answering"),
     Check(
         "clock",
         lambda h, w: abs(h.clock_skew_s) <= MAX_SKEW_S,
@@ -211,18 +211,20 @@ def _take(host: Host, wanted: Wanted) -> bool:
     """
     try:
         with transaction.atomic():
-            taken = Host.objects.filter(
-                pk=host.pk,
-                state=HostState.UP,
-                mode=HostMode.ENABLED,
-                used_vcpus__lte=F("capacity_vcpus") - wanted.vcpus,
-                used_ram_mib__lte=F("capacity_ram_mib") - wanted.ram_mib,
-                used_disk_gib__lte=F("capacity_disk_gib") - wanted.disk_gib,
-            ).update(
-                used_vcpus=F("used_vcpus") + wanted.vcpus,
-                used_ram_mib=F("used_ram_mib") + wanted.ram_mib,
-                used_disk_gib=F("used_disk_gib") + wanted.disk_gib,
-                generation=F("generation") + 1,
+            taken = (
+                Host.objects.taking()
+                .filter(
+                    pk=host.pk,
+                    used_vcpus__lte=F("capacity_vcpus") - wanted.vcpus,
+                    used_ram_mib__lte=F("capacity_ram_mib") - wanted.ram_mib,
+                    used_disk_gib__lte=F("capacity_disk_gib") - wanted.disk_gib,
+                )
+                .update(
+                    used_vcpus=F("used_vcpus") + wanted.vcpus,
+                    used_ram_mib=F("used_ram_mib") + wanted.ram_mib,
+                    used_disk_gib=F("used_disk_gib") + wanted.disk_gib,
+                    generation=F("generation") + 1,
+                )
             )
             if not taken:
                 raise _FullError

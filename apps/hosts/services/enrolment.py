@@ -115,6 +115,17 @@ def host_drain(ctx: RequestContext, *, host_id: UUID | str, reason: str = "") ->
 
 
 @service("hosts:manage")
+def host_force_down(ctx: RequestContext, *, host_id: UUID | str, forced: bool) -> Host:
+    """Declare a host down, so that it counts as such whatever it answers, or take that back. Raises NotFound."""
+    host = _locked(host_id)
+    if host.forced_down != forced:
+        Host.objects.filter(pk=host.pk).update(forced_down=forced, updated_at=Now())
+        host.refresh_from_db()
+        live.notify("", "host", host.pk)
+    return host
+
+
+@service("hosts:manage")
 def host_set_zone(ctx: RequestContext, *, host_id: UUID | str, zone: str) -> Host:
     """Put a host into another availability zone. Raises NotFound."""
     host = _locked(host_id)

@@ -1,7 +1,8 @@
 """Limits of projects: what each service lets a project have, and the claim that keeps it in bounds.
 
 An app registers its resources with their defaults in `ready()`; a row without a project replaces a default for
-everybody, a row with one replaces it there. Usage is never stored: the claiming service counts its own rows.
+everybody, a row with one replaces it there; one with a user as well bounds that user within the project. Usage is
+never stored: the claiming service counts its own rows.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def limit_get(ctx: RequestContext, *, project_id: str, service: str, resource: s
     """The limit in force for a project, -1 for unlimited. Raises Invalid for a resource nobody registered."""
     default = _default(service, resource)
     row = (
-        Limit.objects.filter(Q(project_id=project_id) | Q(project=None), service=service, resource=resource)
+        Limit.objects.filter(Q(project_id=project_id) | Q(project=None), user_id="", service=service, resource=resource)
         .order_by(F("project_id").asc(nulls_last=True))
         .values_list("value", flat=True)
         .first()
@@ -43,16 +44,28 @@ def limit_get(ctx: RequestContext, *, project_id: str, service: str, resource: s
 @internal("the quota calls of the apps, which enforce their own rule")
 def limits_of(ctx: RequestContext, *, project_id: str | None, service: str) -> dict[str, int]:
     """All limits of a service in force for a project, by resource; without a project, the defaults."""
-    rows = Limit.objects.filter(Q(project_id=project_id) | Q(project=None), service=service).order_by(
+    rows = Limit.objects.filter(Q(project_id=project_id) | Q(project=None), user_id="", service=service).order_by(
         F("project_id").asc(nulls_first=True)
     )
     known = _registered.get(service, {})
     return known | {row.resource: row.value for row in rows if row.resource in known}
 
 
+@internal("the quota calls of the apps, which enforce their own rule, and their claims")
+def limits_of_users(ctx: RequestContext, *, project_id: str, service: str) -> dict[str, dict[str, int]]:
+    """Limits that single users of a project have: user → resource → limit."""
+    found: dict[str, dict[str, int]] = {}
+    rows = Limit.objects.filter(project_id=project_id, service=service).exclude(user_id="")
+    for user_id, resource, value in rows.values_list("user_id", "resource", "value"):
+        found.setdefault(user_id, {})[resource] = value
+    return found
+
+
 @internal("the quota calls of the apps, which enforce their own rule")
-def limit_set(ctx: RequestContext, *, project_id: str | None, service: str, resource: str, value: int) -> None:
-    """Set a project's limit, or with `project_id=None` everybody's default.
+def limit_set(
+    ctx: RequestContext, *, project_id: str | None, service: str, resource: str, value: int, user_id: str = ""
+) -> None:
+    """Set a project's limit, one user's in it, or with `project_id=None` everybody's default.
 
     Raises Invalid for an unknown resource or a value below -1, NotFound for an unknown project.
     """
@@ -61,13 +74,16 @@ def limit_set(ctx: RequestContext, *, project_id: str | None, service: str, reso
         raise Invalid(f"A limit is -1 for unlimited, or from 0 to {MAX_VALUE}.", field=resource)
     if project_id is not None and not Project.objects.filter(pk=project_id).exists():
         raise NotFound("project", project_id)
-    Limit.objects.update_or_create(project_id=project_id, service=service, resource=resource, defaults={"value": value})
+    Limit.objects.update_or_create(
+        project_id=project_id, user_id=user_id, service=service, resource=resource, defaults={"value": value}
+    )
 
 
 @internal("the quota calls of the apps, which enforce their own rule")
-def limits_reset(ctx: RequestContext, *, project_id: str, service: str) -> None:
-    """Let a project have the defaults of a service again."""
-    Limit.objects.filter(project_id=project_id, service=service).delete()
+def limits_reset(ctx: RequestContext, *, project_id: str, service: str, user_id: str = "") -> None:
+    """Let a project have the defaults of a service again, its users included; or one user what the project has."""
+    rows = Limit.objects.filter(project_id=project_id, service=service)
+    (rows.filter(user_id=user_id) if user_id else rows).delete()
 
 
 @internal("services of the apps claim before they create, inside their transaction")
@@ -79,13 +95,17 @@ def quota_claim(
     resource: str,
     wanted: int,
     used: Callable[[], int],
+    limit: int | None = None,
 ) -> None:
     """Refuse with OverQuota unless `wanted` more fit; `used` counts what the project has.
+
+    `limit` bounds a part of the project that has a limit of its own, such as one user, whose rows `used` then counts.
 
     Until the caller's transaction ends nobody else claims the same resource of this project, so that two
     callers cannot both take the last place. An unlimited resource is neither locked nor counted.
     """
-    limit = limit_get(ctx, project_id=project_id, service=service, resource=resource)
+    if limit is None:
+        limit = limit_get(ctx, project_id=project_id, service=service, resource=resource)
     if limit == UNLIMITED or wanted <= 0:
         return
     with connection.cursor() as cursor:
