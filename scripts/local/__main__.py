@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from . import cloud
-from .run import Failure, end_running
+from .run import Failure, alone, end_running
 from .site import from_environment
 
 
@@ -18,13 +18,14 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         site = from_environment()
-        if given.command == "start":
-            return cloud.start(site, demo=not given.no_demo)
-        if given.command == "stop":
-            return cloud.stop(site)
         if given.command == "status":
             return cloud.status(site)
-        return cloud.destroy(site, confirmed=given.yes)
+        with alone(site.lock):
+            if given.command == "start":
+                return cloud.start(site, demo=not given.no_demo)
+            if given.command == "stop":
+                return cloud.stop(site)
+            return cloud.destroy(site, confirmed=given.yes)
     except Failure as failure:
         if failure.reason:  # else it was said already
             print(f"\nfailed: {failure.reason}", file=sys.stderr)

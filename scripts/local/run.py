@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 RUNNING: set[subprocess.Popen[str]] = set()  # programs that some thread waits for
@@ -90,6 +92,24 @@ def wait_until(
         if time.monotonic() > end:
             raise Failure(f"{what}: not within {seconds:g} s", next_step)
         time.sleep(pause_s)
+
+
+@contextlib.contextmanager
+def alone(lock: Path, seconds: float = 900) -> Iterator[None]:
+    """Let one start, stop or destroy work at a time; another waits for it. Raises Failure when it takes too long."""
+    with lock.open("a") as held:
+
+        def taken() -> bool:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        if not taken():
+            print("another quickstart.sh is at work on this cloud; waiting for it", flush=True)
+            wait_until(taken, seconds=seconds, what="the other quickstart.sh has not ended", pause_s=0.5)
+        yield
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> bool:

@@ -82,6 +82,11 @@ class Site:
     def run(self) -> Path:
         return self.state / "run"
 
+    @property
+    def lock(self) -> Path:
+        """Held by whoever starts or stops this cloud; outside of the state, which `destroy` removes."""
+        return Path("/run", f"{self.tag}-quickstart.lock")
+
     def path(self, *parts: str) -> Path:
         return self.state.joinpath(*parts)
 

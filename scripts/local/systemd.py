@@ -5,6 +5,7 @@ Elsewhere nothing here does anything.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from .run import run, write
@@ -14,8 +15,16 @@ RUNNING = Path("/run/systemd/system")
 UNITS = Path("/etc/systemd/system")
 
 
+BY_UNIT = "KUMO_BY_UNIT"  # set where the unit, and no person, calls quickstart.sh
+
+
 def is_running() -> bool:
     return RUNNING.is_dir()
+
+
+def is_called_by_unit() -> bool:
+    """Does the machine go up or down, rather than somebody start or stop the cloud?"""
+    return bool(os.environ.get(BY_UNIT))
 
 
 def unit(site: Site) -> str:
@@ -29,6 +38,7 @@ def text(site: Site) -> str:
         f"# Written by quickstart.sh for {site.state}; removed by its destroy.\n"
         "[Unit]\nDescription=Kumo cloud\nWants=network-online.target\nAfter=network-online.target\n\n"
         f"[Service]\nType=oneshot\nRemainAfterExit=yes\n{settings}"
+        f"Environment={BY_UNIT}=yes\n"
         f"ExecStart={CHECKOUT}/quickstart.sh start --no-demo\nExecStop={CHECKOUT}/quickstart.sh stop\n"
         "TimeoutStartSec=600\nTimeoutStopSec=120\n\n"
         "[Install]\nWantedBy=multi-user.target\n"
@@ -51,17 +61,21 @@ def end_supervisor(site: Site) -> None:
 
 
 def come_back(site: Site) -> None:
-    """Have the cloud started with the machine."""
-    if not is_running():
+    """Have the cloud started with the machine, and stopped in order when the machine goes down.
+
+    The latter happens to active units only, so the unit is started too: behind this start, which it finds done.
+    """
+    if not is_running() or is_called_by_unit():
         return
     if write(UNITS / unit(site), text(site)):
         run(["systemctl", "daemon-reload"])
     run(["systemctl", "enable", "--quiet", unit(site)])
+    run(["systemctl", "start", "--no-block", unit(site)])
 
 
 def stay_away(site: Site) -> None:
-    """The cloud was stopped by hand: it stays so over a reboot."""
-    if is_running() and (UNITS / unit(site)).exists():
+    """The cloud is stopped by hand: it stays so over a reboot."""
+    if is_running() and not is_called_by_unit() and (UNITS / unit(site)).exists():
         run(["systemctl", "disable", "--quiet", unit(site)], check=False)
 
 
@@ -72,3 +86,4 @@ def forget(site: Site) -> None:
         stay_away(site)
         path.unlink()
         run(["systemctl", "daemon-reload"])
+        run(["systemctl", "stop", unit(site)], check=False)  # has nothing to do any more

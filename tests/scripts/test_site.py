@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local import cloud, control, nginx, view
-from scripts.local.run import Failure, wait_until, write
+from scripts.local import cloud, control, nginx, systemd, view
+from scripts.local.run import Failure, alone, wait_until, write
 from scripts.local.site import Site, from_environment
 from scripts.local.supervisor import Service
 
@@ -153,3 +153,32 @@ def test_address_of_a_network_that_the_start_makes_is_not_called_busy() -> None:
 def test_address_that_this_machine_has_not_is_refused() -> None:
     with pytest.raises(Failure, match=r"192\.0\.2\.1:8080 cannot be used"):
         nginx.refuse_busy(from_environment({"KUMO_LISTEN": "192.0.2.1:8080"}))
+
+
+def test_second_start_waits_for_the_first_one(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with alone(lock), pytest.raises(Failure, match="has not ended"), alone(lock, seconds=0):
+        pass
+    with alone(lock, seconds=0):
+        pass
+
+
+def test_stop_by_the_machine_leaves_the_unit_enabled_and_stop_by_hand_does_not(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = from_environment({"KUMO_STATE": str(state)})
+    told: list[list[str]] = []
+    monkeypatch.setattr(systemd, "RUNNING", tmp_path)
+    monkeypatch.setattr(systemd, "UNITS", tmp_path)
+    monkeypatch.setattr(systemd, "run", lambda words, **_: told.append(words))
+    systemd.come_back(site)
+    assert [words[1] for words in told] == ["daemon-reload", "enable", "start"]
+    told.clear()
+    with monkeypatch.context() as unit:
+        assert f"\nEnvironment={systemd.BY_UNIT}=yes\n" in systemd.text(site)
+        unit.setenv(systemd.BY_UNIT, "yes")
+        systemd.stay_away(site)
+        systemd.come_back(site)
+        assert not told
+    systemd.stay_away(site)
+    assert [words[1] for words in told] == ["disable"]
