@@ -57,8 +57,8 @@ def _roles() -> dict[str, Role]:
     roles = {}
     for name in DEFAULT_ROLES:
         roles[name], _ = Role.objects.get_or_create(name=name, domain=None, defaults={"options": {"immutable": True}})
-    for prior, implied in IMPLIED_ROLES:
-        ImpliedRole.objects.get_or_create(prior=roles[prior], implied=roles[implied])
+    pairs = [ImpliedRole(prior=roles[prior], implied=roles[implied]) for prior, implied in IMPLIED_ROLES]
+    ImpliedRole.objects.bulk_create(pairs, ignore_conflicts=True)
     return roles
 
 
@@ -86,18 +86,21 @@ def _assign(user: User, role: Role, scope: Scope, target: Project | None) -> Non
 
 def _catalogue() -> None:
     region, _ = Region.objects.get_or_create(pk=settings.CONFIG.public.region)
-    for kind, name, path in CATALOGUE:
-        service, _ = Service.objects.get_or_create(
-            pk=uuid.uuid5(_NAMESPACE, kind).hex, defaults={"type": kind, "name": name}
+    services = [Service(pk=_made_from(kind), type=kind, name=name) for kind, name, _ in CATALOGUE]
+    endpoints = [
+        Endpoint(
+            pk=_made_from(f"{kind}/{interface}"),
+            service_id=_made_from(kind),
+            region=region,
+            interface=interface,
+            url=f"$(public_url)s{path}",
         )
-        for interface in Interface:
-            Endpoint.objects.get_or_create(
-                pk=uuid.uuid5(_NAMESPACE, f"{kind}/{interface}").hex,
-                defaults={
-                    "service": service,
-                    "region": region,
-                    "interface": interface,
-                    "url": f"$(public_url)s{path}",
-                    "name": "",
-                },
-            )
+        for kind, _, path in CATALOGUE
+        for interface in Interface
+    ]
+    Service.objects.bulk_create(services, ignore_conflicts=True)
+    Endpoint.objects.bulk_create(endpoints, ignore_conflicts=True)
+
+
+def _made_from(name: str) -> str:
+    return uuid.uuid5(_NAMESPACE, name).hex
