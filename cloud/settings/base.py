@@ -96,6 +96,8 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
     "UNAUTHENTICATED_TOKEN": None,
 }
+# argon2id as OWASP's password storage cheat sheet has it: two passes over 19 MiB, one lane.
+KUMO_PASSWORD_COST = {"time_cost": 2, "memory_cost": 19 * 1024, "parallelism": 1}
 # Identity's authenticator, loaded by the API kernel, which must not import an app.
 KUMO_AUTHENTICATION = "apps.identity.api.authentication.TokenAuthentication"
 # Who a host is, by its client certificate; likewise.

@@ -1,6 +1,6 @@
 """Password hashes: argon2id for new ones, bcrypt understood for users taken over from Keystone.
 
-Parameters follow OWASP's password storage cheat sheet (19 MiB, two passes, one lane).
+What a hash costs is the setting `KUMO_PASSWORD_COST`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import secrets
 import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from django.conf import settings
 
 MAX_PASSWORD_LENGTH = 4096  # as Keystone; also bounds the work a stranger can ask for
 _BCRYPT_BYTES = 72  # bcrypt ignores the rest, and its library refuses it
-_hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+_hasher = PasswordHasher(**settings.KUMO_PASSWORD_COST)
 
 
 def hash_password(password: str) -> str:
