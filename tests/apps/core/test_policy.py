@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oslo_config import cfg
-from oslo_policy import policy as oslo
 
 from apps.core import policy
 from apps.core.context import RequestContext, system
 from apps.core.errors import Forbidden
+from tests.kit import oslo
 
 ATOMS = ["role:admin", "role:reader", "project_id:%(project_id)s", "user_id:%(user_id)s", "@", "!", "rule:named"]
 
@@ -34,10 +33,7 @@ def kumo_says(check: str, ctx: RequestContext, target: dict[str, str]) -> bool:
 
 
 def oslo_says(check: str, ctx: RequestContext, target: dict[str, str]) -> bool:
-    conf = cfg.ConfigOpts()
-    conf([])
-    enforcer = oslo.Enforcer(conf, use_conf=False)
-    enforcer.set_rules(oslo.Rules.from_dict({"named": "role:member", "asked": check}), use_conf=False)
+    enforcer = oslo.enforcer({"named": "role:member", "asked": check})
     credentials = {"roles": sorted(ctx.roles), "project_id": ctx.project_id, "user_id": ctx.user_id}
     return bool(enforcer.enforce("asked", target, credentials))
 

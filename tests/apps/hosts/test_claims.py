@@ -24,6 +24,25 @@ def take(**changes: Any) -> tuple[Host, dict[str, Any]]:
     return services.claim(CTX, **({"consumer_id": uuid.uuid4()} | SMALL | changes))
 
 
+def claimed_by_many(threads: int, each: int) -> list[str]:
+    """The hosts that so many threads got with so many claims each, "" where there was no room."""
+
+    def attempts(_: int) -> list[str]:
+        try:
+            return [attempt() for _ in range(each)]
+        finally:
+            connection.close()
+
+    def attempt() -> str:
+        try:
+            return take()[0].name
+        except services.NoValidHost:
+            return ""
+
+    with ThreadPoolExecutor(threads) as pool:
+        return [name for names in pool.map(attempts, range(threads)) for name in names]
+
+
 @pytest.mark.django_db
 def test_claim_takes_what_was_asked_and_release_gives_it_back_once():
     host = make_host()
@@ -108,17 +127,7 @@ def test_host_fit_counts_hosts_with_room_among_those_that_take_servers():
 def test_a_hundred_parallel_claims_fill_the_hosts_exactly():
     for _ in range(5):
         make_host(capacity_vcpus=12)
-
-    def attempt(_: int) -> str:
-        try:
-            return take()[0].name
-        except services.NoValidHost:
-            return ""
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(20) as pool:
-        placed = [name for name in pool.map(attempt, range(100)) if name]
+    placed = [name for name in claimed_by_many(20, 5) if name]
     assert len(placed) == 60
     assert [h.used_vcpus for h in Host.objects.all()] == [12] * 5
     assert Claim.objects.count() == 60
@@ -129,15 +138,7 @@ def test_a_hundred_parallel_claims_fill_the_hosts_exactly():
 def test_parallel_claims_of_half_the_room_all_succeed():
     for _ in range(4):
         make_host(capacity_vcpus=25)
-
-    def attempt(_: int) -> str:
-        try:
-            return take()[0].name
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(20) as pool:
-        assert len(list(pool.map(attempt, range(50)))) == 50
+    assert len([name for name in claimed_by_many(25, 2) if name]) == 50
     assert sum(h.used_vcpus for h in Host.objects.all()) == 50
 
 
