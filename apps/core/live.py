@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 
 CHANNEL = "kumo_live"
+EVERYBODY = "*"  # in place of a project: what all may see, such as flavors and public images
 
 
 def notify(project_id: str, kind: str, ident: object) -> None:
-    """Announce that the thing `kind` `ident` of the project changed; an empty project means operators only.
+    """Announce that the thing `kind` `ident` of the project changed.
+
+    An empty project means operators only, `EVERYBODY` all who have a page open.
 
     PostgreSQL drops repeats within one transaction.
     """

@@ -8,39 +8,83 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
+from datetime import timedelta
+from typing import Any, cast
 
-from django.db.models import Q
+from django.conf import settings
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.middleware.csrf import rotate_token
+from django.utils import timezone
 
 from apps.core.context import RequestContext
+from apps.core.web.middleware import client_address
+from apps.dashboard.models import WebSession
+from apps.dashboard.store import SessionStore, digest
 from apps.identity import selectors as identity
 from apps.identity.models import Assignment, Project, User
 from apps.identity.states import Scope
 
 _PLAIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 MOST_NAMESAKES = 50
+SEEN_EVERY = timedelta(minutes=1)
 
 
 def open_session(request: HttpRequest, user: User) -> None:
-    """Begin a session under a new id; the one that existed before is thrown away, and with it all that ran out."""
+    """Begin a session under a new id; the one that existed before is thrown away, and with it all that ran out.
+
+    It ends half a day later, however busy it is.
+    """
     request.session.clear_expired()
     last = request.session.get("project")
     request.session.flush()
-    request.session.update({"user_id": user.pk, "generation": user.token_generation, "project": last})
+    now = timezone.now()
+    request.session.update(
+        {
+            "user_id": user.pk,
+            "generation": user.token_generation,
+            "project": last,
+            "address": client_address(request) or None,
+            "browser": request.headers.get("User-Agent", ""),
+            "opened_at": now.isoformat(),
+        }
+    )
+    request.session.set_expiry(now + timedelta(seconds=settings.SESSION_COOKIE_AGE))
     rotate_token(request)
 
 
 def person(request: HttpRequest) -> User | None:
     """The signed-in user, while the session holds."""
-    ident = request.session.get("user_id")
-    user = User.objects.filter(pk=ident, enabled=True).first() if ident else None
-    return user if user and user.token_generation == request.session.get("generation") else None
+    user = cast(SessionStore, request.session).user
+    holds = user and user.enabled and user.domain.enabled
+    return user if holds and user.token_generation == request.session.get("generation") else None
 
 
-def context_in(user: User, slug: str, request_id: str) -> RequestContext | None:
-    """The user's context in the project of that id or, among those they have a role in, that name."""
+def touch(request: HttpRequest) -> None:
+    """Note, at most once a minute, that the session is in use and from where."""
+    row = cast(SessionStore, request.session).row
+    if row is not None and row.seen_at < timezone.now() - SEEN_EVERY:
+        request.session["address"] = client_address(request) or None
+
+
+def sessions_of(user: User) -> QuerySet[WebSession]:
+    """The sessions that the user is signed in by."""
+    return WebSession.objects.filter(user=user, generation=user.token_generation, expire_date__gt=timezone.now())
+
+
+def current_key(request: HttpRequest) -> str:
+    """How the request's own session is stored."""
+    return digest(request.session.session_key or "")
+
+
+def context_in(user: User, slug: str, request_id: str, last: str = "") -> RequestContext | None:
+    """The user's context in the project of that id or, among those they have a role in, that name.
+
+    Of several with the name it is the one whose id is `last`, the project that was used before.
+    """
+    again = identity.web_context(user.pk, last, request_id) if last else None
+    if again is not None and slug in {again.project_id, again.project_name}:
+        return again
     named = Project.objects.filter(Q(pk=slug) | Q(name=slug), is_domain=False).values_list("pk", flat=True)
     for ident in sorted(named[:MOST_NAMESAKES], key=lambda pk: pk != slug):
         ctx = identity.web_context(user.pk, ident, request_id)

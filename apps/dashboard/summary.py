@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Value
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -14,7 +15,9 @@ from apps.compute import selectors as compute
 from apps.compute import services as compute_services
 from apps.compute.models import Server
 from apps.compute.states import ServerState
+from apps.core import policy
 from apps.core.context import RequestContext
+from apps.core.counting import count_each
 from apps.hosts import selectors as hosts
 from apps.hosts.states import HostState
 from apps.identity import services as identity
@@ -38,25 +41,40 @@ class Bar:
     unit: str = ""
 
 
-def quotas(ctx: RequestContext) -> list[Bar]:
-    """The quotas that people meet first."""
+def counts(ctx: RequestContext) -> dict[str, int]:
+    """How many of what the project has, besides servers; and what operators watch, where the caller is one."""
+    mine = {
+        "network": network.network_list(ctx),
+        "floatingip": network.floatingip_list(ctx),
+        "security_group": network.security_group_list(ctx),
+    }
+    rows = {name: found.filter(project_id=ctx.project_id) for name, found in mine.items()}
+    rows["key_pair"] = compute.key_pair_list(ctx)
+    if policy.allowed(ctx, "hosts:list"):
+        everything = operations.operation_list(ctx)
+        rows |= {
+            "hosts": hosts.host_list(ctx),
+            "hosts_up": hosts.host_list(ctx).filter(state=HostState.UP, forced_down=False),
+            "unfinished": everything.filter(status__in=UNFINISHED),
+            "stuck": everything.filter(status=Status.STUCK),
+        }
+    return count_each(**rows)
+
+
+def quotas(ctx: RequestContext, has: Mapping[str, int]) -> list[Bar]:
+    """The quotas that people meet first; `has` is what `counts` found."""
     project = ctx.project_id
     limits = identity.limits_of(ctx, project_id=project, service="compute")
-    used = compute_services.usage_of(ctx, project_id=project)
+    used = compute_services.server_usage_of(ctx, project_id=project)
     net = identity.limits_of(ctx, project_id=project, service="network")
     ram = limits["ram"]
     return [
         Bar(_("Servers"), used["instances"], limits["instances"]),
         Bar(_("vCPUs"), used["cores"], limits["cores"]),
         Bar(_("Memory"), round(used["ram"] / MIB_OF_GIB, 1), ram if ram < 0 else round(ram / MIB_OF_GIB, 1), "GiB"),
-        *(
-            Bar(label, rows(ctx).filter(project_id=project).count(), net[name])
-            for name, label, rows in (
-                ("network", _("Networks"), network.network_list),
-                ("floatingip", _("Floating IPs"), network.floatingip_list),
-                ("security_group", _("Security groups"), network.security_group_list),
-            )
-        ),
+        Bar(_("Networks"), has["network"], net["network"]),
+        Bar(_("Floating IPs"), has["floatingip"], net["floatingip"]),
+        Bar(_("Security groups"), has["security_group"], net["security_group"]),
     ]
 
 
@@ -72,36 +90,19 @@ def recent_servers(ctx: RequestContext) -> list[Server]:
     return list(compute.server_list(ctx).order_by("-created_at", "-pk")[:RECENT])
 
 
-def running(ctx: RequestContext) -> list[Operation]:
-    """What the project is busy with, and what it did last."""
+def tasks(ctx: RequestContext) -> tuple[list[Operation], list[Operation]]:
+    """What went wrong lately or waits for a person, and what the project does and did last; one query."""
     mine = operations.operation_list(ctx).filter(project_id=ctx.project_id, parent_id=None)
-    mine = mine.exclude(subject_type="console_log")  # a read that passes through the engine
-    return list(mine.order_by("-created_at", "-pk")[:RECENT])
-
-
-def attention(ctx: RequestContext) -> list[Operation]:
-    """What went wrong lately, or waits for a person."""
-    mine = operations.operation_list(ctx).filter(project_id=ctx.project_id, parent_id=None)
+    shown = mine.exclude(subject_type="console_log")  # a read that passes through the engine
     since = timezone.now() - timedelta(days=ATTENTION_DAYS)
-    stuck = mine.filter(status=Status.STUCK)
-    failed = mine.filter(status=Status.FAILED, finished_at__gte=since)
-    return list((stuck | failed).order_by("-created_at")[:RECENT])
-
-
-def next_steps(ctx: RequestContext) -> dict[str, bool]:
-    """What a project without servers still lacks."""
-    return {
-        "key": not compute.key_pair_list(ctx).exists(),
-        "network": not network.network_list(ctx).filter(project_id=ctx.project_id).exists(),
-    }
-
-
-def cloud(ctx: RequestContext) -> dict[str, int]:
-    """For operators: hosts that answer, and operations that are unfinished or stuck anywhere."""
-    up = Count("pk", filter=Q(state=HostState.UP, forced_down=False))
-    stuck = Count("pk", filter=Q(status=Status.STUCK))
-    unfinished = operations.operation_list(ctx).filter(status__in=UNFINISHED)
-    return {
-        **hosts.host_list(ctx).order_by().aggregate(hosts=Count("pk"), hosts_up=up),
-        **unfinished.order_by().aggregate(unfinished=Count("pk"), stuck=stuck),
-    }
+    bad = mine.filter(Q(status=Status.STUCK) | Q(status=Status.FAILED, finished_at__gte=since))
+    newest = [
+        rows.annotate(part=Value(part)).order_by("-created_at", "-pk")[:RECENT]
+        for part, rows in (("bad", bad), ("latest", shown))
+    ]
+    found: dict[str, list[Operation]] = {"bad": [], "latest": []}
+    for row in newest[0].union(newest[1], all=True):
+        found[row.part].append(row)
+    for rows in found.values():
+        rows.sort(key=lambda row: (row.created_at, row.pk), reverse=True)
+    return found["bad"], found["latest"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from operator import le
 from typing import Any
 from uuid import UUID
@@ -67,16 +68,30 @@ def host_fit(ctx: RequestContext, *, vcpus: int, ram_mib: int, disk_gib: int, zo
     return fits.count(), taking.count()
 
 
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """For each size asked about, on how many hosts one more would fit; how many take servers, and in which zones."""
+
+    counts: list[int]
+    taking: int
+    zones: list[str]
+
+
 @selector("hosts:zones")
-def host_fits(ctx: RequestContext, *, sizes: Sequence[tuple[int, int, int]]) -> tuple[list[int], int]:
-    """The same for many sizes (vCPUs, MiB, GiB) at once: on how many hosts each would fit, and of how many."""
+def host_fits(ctx: RequestContext, *, sizes: Sequence[tuple[int, int, int]]) -> Fits:
+    """The same for many sizes (vCPUs, MiB, GiB) at once."""
     rooms = Host.objects.taking().values_list(
+        "zone",
         F("capacity_vcpus") - F("used_vcpus"),
         F("capacity_ram_mib") - F("used_ram_mib"),
         F("capacity_disk_gib") - F("used_disk_gib"),
     )
-    free = list(rooms)
-    return [sum(all(map(le, size, room)) for room in free) for size in sizes], len(free)
+    zones, free = set(), []
+    for zone, *room in rooms:
+        zones.add(zone)
+        free.append(room)
+    counts = [sum(all(map(le, size, room)) for room in free) for size in sizes]
+    return Fits(counts, len(free), sorted(zones))
 
 
 @selector("hosts:list")

@@ -17,7 +17,6 @@ USE_X_FORWARDED_HOST = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 INSTALLED_APPS = [
-    "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
@@ -118,7 +117,7 @@ STORAGES = {
     # Hashed names, so that nginx may let browsers keep them; `collectstatic` makes them.
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
 }
-SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_ENGINE = "apps.dashboard.store"
 SESSION_COOKIE_NAME = "kumo_session"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIG.security.secure_cookies or CONFIG.public.url.startswith("https://")
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = LANGUAGE_COOKIE_HTTPONLY = True

@@ -49,6 +49,7 @@ from apps.compute.services.quotas import (
     quota_set_detail,
     quota_set_get,
     quota_set_update,
+    server_usage_of,
     usage_of,
 )
 from apps.compute.services.servers import (
@@ -132,5 +133,6 @@ __all__ = [
     "service_enable",
     "service_force_down",
     "service_forget",
+    "server_usage_of",
     "usage_of",
 ]

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from apps.compute.models import Flavor, FlavorAccess
 from apps.compute.selectors._common import access_rows
+from apps.core import live
 from apps.core.api.types import as_flag
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid, NotFound
@@ -79,7 +80,13 @@ def flavor_create(
         description=description,
     )
     flavor.save(force_insert=True)
+    _changed(flavor)
     return flavor
+
+
+def _changed(flavor: Flavor) -> None:
+    """Tell open pages; a flavor that is not for all is told to operators, whose pages show it."""
+    live.notify(live.EVERYBODY if flavor.is_public else "", "flavor", flavor.pk)
 
 
 def _flavor(flavor_id: str) -> Flavor:
@@ -95,13 +102,16 @@ def flavor_update(ctx: RequestContext, *, flavor_id: str, description: str | Non
     flavor = _flavor(flavor_id)
     flavor.description = description
     Flavor.objects.filter(pk=flavor_id).update(description=description, updated_at=Now())
+    _changed(flavor)
     return flavor
 
 
 @service("os_compute_api:os-flavor-manage:delete")
 def flavor_delete(ctx: RequestContext, *, flavor_id: str) -> None:
     """Delete a flavor; servers made from it keep its facts. Raises NotFound."""
-    _flavor(flavor_id).delete()
+    flavor = _flavor(flavor_id)
+    _changed(flavor)
+    flavor.delete()
 
 
 def _project(project_id: str) -> None:
@@ -117,6 +127,7 @@ def flavor_access_add(ctx: RequestContext, *, flavor_id: str, tenant: str) -> li
         raise Conflict("Can not add access to a public flavor.")
     _project(tenant)
     FlavorAccess.objects.create(flavor=flavor, project_id=tenant)
+    live.notify(tenant, "flavor", flavor.pk)
     return access_rows(flavor)
 
 
@@ -128,6 +139,7 @@ def flavor_access_remove(ctx: RequestContext, *, flavor_id: str, tenant: str) ->
     gone, _ = FlavorAccess.objects.filter(flavor=flavor, project_id=tenant).delete()
     if not gone:
         raise NotFound(f"Access of project {tenant} to flavor", flavor_id)
+    live.notify(tenant, "flavor", flavor.pk)
     return access_rows(flavor)
 
 

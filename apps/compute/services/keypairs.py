@@ -19,6 +19,7 @@ from apps.compute.selectors._common import key_owner
 from apps.compute.services.quotas import key_pair_claim
 from apps.compute.services.servers import database_time
 from apps.compute.states import KeyType
+from apps.core import live
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.transactions import on_violation, service
@@ -55,6 +56,7 @@ def key_pair_create(
     fingerprint = _ssh_fingerprint(public_key) if type == KeyType.SSH else _x509_fingerprint(public_key)
     key_pair_claim(ctx, user_id=owner)
     row = KeyPair.objects.create(user_id=owner, name=name, type=type, public_key=public_key, fingerprint=fingerprint)
+    live.notify(ctx.project_id, "key_pair", row.pk)
     return Made(row, private_key)
 
 
@@ -123,3 +125,4 @@ def key_pair_delete(ctx: RequestContext, *, name: str, user_id: str = "") -> Non
     gone, _ = KeyPair.objects.filter(user_id=owner, name=name).delete()
     if not gone:
         raise NotFound("key pair", name)
+    live.notify(ctx.project_id, "key_pair", name)

@@ -33,7 +33,9 @@ DEFAULTS = {
 }
 
 
-def _of_servers(project_id: str, user_id: str = "") -> dict[str, int]:
+@internal("pages and claims, which enforce their own rule", atomic=False)
+def server_usage_of(ctx: RequestContext, *, project_id: str, user_id: str = "") -> dict[str, int]:
+    """What the servers of a project, or of one user in it, use: `instances`, `cores` and `ram` in MiB."""
     rows = Server.objects.filter(project_id=project_id, deleting_at=None)
     if user_id:
         rows = rows.filter(user_id=user_id)
@@ -46,11 +48,11 @@ def _of_groups(project_id: str, user_id: str = "") -> int:
     return (rows.filter(user_id=user_id) if user_id else rows).count()
 
 
-@internal("limits and quota calls, which enforce their own rule")
+@internal("limits and quota calls, which enforce their own rule", atomic=False)
 def usage_of(ctx: RequestContext, *, project_id: str, user_id: str = "") -> dict[str, int]:
     """What a project, or one user in it, uses of each resource that is counted so; the others are bounds: 0."""
     groups = _of_groups(project_id, user_id)
-    return dict.fromkeys(DEFAULTS, 0) | _of_servers(project_id, user_id) | {"server_groups": groups}
+    return dict.fromkeys(DEFAULTS, 0) | server_usage_of(ctx, project_id=project_id, user_id=user_id) | {"server_groups": groups}
 
 
 def _own_limits(ctx: RequestContext) -> dict[str, int]:
@@ -91,7 +93,7 @@ def _fitting(
             service=SERVICE,
             resource=resource,
             wanted=most * size,
-            used=lambda: _of_servers(project_id, user_id)[resource],
+            used=lambda: server_usage_of(ctx, project_id=project_id, user_id=user_id)[resource],
             limit=limit,
         )
     except OverQuota as refused:

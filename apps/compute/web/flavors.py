@@ -6,15 +6,14 @@ from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
-from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from apps.compute import selectors, services
 from apps.compute.models import Flavor
 from apps.core.context import RequestContext
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, FormPage, ListPage, said
-from apps.core.web.tables import Action, Column, Empty, Table
+from apps.core.web.pages import FormPage, ListPage, said
+from apps.core.web.tables import Column, Empty, Table, deletes, name_column
 from apps.hosts import selectors as hosts
 
 
@@ -26,13 +25,7 @@ def fit(row: Flavor, page: Any) -> Any:
 
 TABLE = Table(
     columns=(
-        Column(
-            key="name",
-            label=_("Name"),
-            lead=True,
-            sort="name",
-            cell=lambda row, page: format_html("<b>{}</b>", row.name),
-        ),
+        name_column(),
         Column(key="vcpus", label=_("vCPUs"), sort="vcpus", number=True),
         Column(key="ram", label=_("Memory"), sort="ram_mib", number=True, cell=cells.mib("ram_mib")),
         Column(key="disk", label=_("Disk"), sort="root_gib", number=True, cell=cells.gib("root_gib")),
@@ -45,17 +38,13 @@ TABLE = Table(
     sort="ram",
     search=("name__icontains", "id__startswith"),
     actions=(
-        Action(
-            name="delete",
-            label=_("Delete"),
-            icon="trash",
-            danger=True,
+        deletes(
+            lambda ctx, row: services.flavor_delete(ctx, flavor_id=row.pk),
             rule="os_compute_api:os-flavor-manage:delete",
-            done=_("Deleted"),
-            call=lambda ctx, row: services.flavor_delete(ctx, flavor_id=row.pk),
             question=_("Servers of this flavor stay as they are; new ones cannot be made of it."),
         ),
     ),
+    live="flavor host",
     empty=Empty(
         icon="layers", title=_("No flavors yet"), text=_("An administrator defines the sizes that servers can have.")
     ),
@@ -78,14 +67,10 @@ class Flavors(ListPage):
 
     def decorate(self, rows: list[Any]) -> list[dict[str, Any]]:
         sizes = [(f.vcpus, f.ram_mib, f.root_gib) for f in rows]
-        counts, self.taking = hosts.host_fits(self.ctx, sizes=sizes)
-        self.fits = {f.pk: n for f, n in zip(rows, counts, strict=True)}
+        found = hosts.host_fits(self.ctx, sizes=sizes)
+        self.taking = found.taking
+        self.fits = {f.pk: n for f, n in zip(rows, found.counts, strict=True)}
         return super().decorate(rows)
-
-
-class Act(ActPage):
-    list_page = Flavors
-    back = "compute:flavors"
 
 
 class FlavorForm(forms.Form):

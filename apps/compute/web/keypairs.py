@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from apps.compute import selectors, services
@@ -15,36 +14,26 @@ from apps.compute.models import KeyPair
 from apps.core.context import RequestContext
 from apps.core.errors import KumoError
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, FormPage, ListPage, put_error, said
-from apps.core.web.tables import Action, Column, Empty, Table
+from apps.core.web.pages import FormPage, ListPage, put_error, said
+from apps.core.web.tables import AGE, Column, Empty, Table, deletes, name_column
 
 TABLE = Table(
     columns=(
-        Column(
-            key="name",
-            label=_("Name"),
-            lead=True,
-            sort="name",
-            cell=lambda row, page: format_html("<b>{}</b>", row.name),
-        ),
+        name_column(),
         Column(key="type", label=_("Type"), cell=cells.text("type")),
         Column(key="fingerprint", label=_("Fingerprint"), cell=cells.mono("fingerprint")),
-        Column(key="created", label=_("Age"), sort="created_at", cell=cells.ago("created_at")),
+        AGE,
     ),
     sort="name",
     search=("name__icontains", "fingerprint__startswith"),
     actions=(
-        Action(
-            name="delete",
-            label=_("Delete"),
-            icon="trash",
-            danger=True,
+        deletes(
+            lambda ctx, row: services.key_pair_delete(ctx, name=row.name),
             rule="os_compute_api:os-keypairs:delete",
-            done=_("Deleted"),
-            call=lambda ctx, row: services.key_pair_delete(ctx, name=row.name),
             question=_("Servers that got this key keep it; new ones cannot get it any more."),
         ),
     ),
+    live="key_pair",
     empty=Empty(
         icon="key-round",
         title=_("No key pairs yet"),
@@ -65,11 +54,6 @@ class KeyPairs(ListPage):
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[KeyPair]:
         return selectors.key_pair_list(ctx)
-
-
-class Act(ActPage):
-    list_page = KeyPairs
-    back = "compute:key-pairs"
 
 
 class KeyPairForm(forms.Form):

@@ -83,7 +83,7 @@ class LaunchForm(forms.Form):
             "networks": [(str(n.pk), n.name) for n in offers.networks] + [(MAKE, _("a new one"))],
             "groups": [(name, name) for name in offers.groups],
             "key": [("", _("none")), *((k, k) for k in offers.keys), (NEW_KEY, _("paste a public key"))],
-            "zone": [("", _("any")), *((z, z) for z in offers.zones)],
+            "zone": [("", _("any")), *((z, z) for z in offers.fits.zones)],
         }
         for name, found in choices.items():
             self.fields[name].choices = found  # type: ignore[attr-defined]
@@ -117,7 +117,7 @@ class Offers:
         own = network.security_group_list(ctx).filter(project_id=ctx.project_id)
         self.groups = list(own.order_by("name").values_list("name", flat=True)) or ["default"]
         self.keys = list(selectors.key_pair_list(ctx).order_by("name").values_list("name", flat=True))
-        self.zones = [z["name"] for z in hosts.zone_list(ctx) if z["available"]]
+        self.fits = hosts.host_fits(ctx, sizes=[(f.vcpus, f.ram_mib, f.root_gib) for f in self.flavors])
 
     def start(self) -> dict[str, Any]:
         """What is chosen at first: the smallest flavor that the first image fits, the only network, the first key."""
@@ -212,18 +212,16 @@ class Launch(Page):
     def _show(self, form: LaunchForm, offers: Offers, given: dict[str, Any], status: int = 200) -> HttpResponse:
         image = next((i for i in offers.images if str(i.pk) == given.get("image")), None)
         flavor = next((f for f in offers.flavors if f.pk == given.get("flavor")), None)
-        sizes = [(f.vcpus, f.ram_mib, f.root_gib) for f in offers.flavors]
-        fits, taking = hosts.host_fits(self.ctx, sizes=sizes)
         flavors = [
             {"row": f, "suits": image is None or suits(f, image), "fits": n, "chosen": flavor == f}
-            for f, n in zip(offers.flavors, fits, strict=True)
+            for f, n in zip(offers.flavors, offers.fits.counts, strict=True)
         ]
         return self.render(
             "compute/launch_body.html" if self.fragment == "launch" else "",
             form=form,
             images=[{"row": i, "chosen": image == i} for i in offers.images],
             flavors=flavors,
-            taking=taking,
+            taking=offers.fits.taking,
             presets=PRESETS,
             new_key=given.get("key") == NEW_KEY,
             will=self._will(given, image, flavor),
@@ -259,7 +257,7 @@ class Launch(Page):
         """Label, used, limit, what this adds, unit."""
         project = self.ctx.project_id
         limits = identity.limits_of(self.ctx, project_id=project, service="compute")
-        used = services.usage_of(self.ctx, project_id=project)
+        used = services.server_usage_of(self.ctx, project_id=project)
         more = {"instances": 1, "cores": flavor.vcpus if flavor else 0, "ram": flavor.ram_mib if flavor else 0}
         labels = {"instances": (_("Servers"), 1, ""), "cores": (_("vCPUs"), 1, ""), "ram": (_("Memory"), 1024, "GiB")}
         return [

@@ -27,9 +27,9 @@ from apps.compute.web import words
 from apps.core.context import RequestContext
 from apps.core.errors import KumoError
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, said
+from apps.core.web.pages import DetailPage, FormPage, ListPage, said
 from apps.core.web.raw import document
-from apps.core.web.tables import Action, Column, Empty, Filter, Table
+from apps.core.web.tables import AGE, Action, Column, Empty, Filter, Table, name_column
 from apps.network import selectors as network
 from apps.operations import selectors as operations
 
@@ -144,7 +144,7 @@ ACTIONS = (
 
 TABLE = Table(
     columns=(
-        Column(key="name", label=_("Name"), lead=True, sort="name", cell=cells.link("compute:server")),
+        name_column("compute:server"),
         Column(key="status", label=_("Status"), sort="state", cell=words.status),
         Column(key="addresses", label=_("Addresses"), cell=words.address_cell),
         Column(key="flavor", label=_("Flavor"), cell=words.flavor_cell),
@@ -152,7 +152,7 @@ TABLE = Table(
             key="image", label=_("Image"), minor=True, cell=lambda row, page: row.image.get("name") or cells.NOTHING
         ),
         Column(key="zone", label=_("Zone"), minor=True, cell=cells.text("zone")),
-        Column(key="created", label=_("Age"), sort="created_at", cell=cells.ago("created_at")),
+        AGE,
     ),
     sort="-created",
     search=("name__icontains", "id__startswith", "addresses_json__icontains"),
@@ -200,16 +200,6 @@ class AllServers(Servers):
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[Server]:
         return annotated(selectors.server_list(ctx, all_tenants=True))
-
-
-class Act(ActPage):
-    list_page = Servers
-    back = "compute:servers"
-
-
-class ActAll(ActPage):
-    list_page = AllServers
-    back = "compute:all-servers"
 
 
 class ServerPage(DetailPage):

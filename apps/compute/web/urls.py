@@ -9,15 +9,15 @@ from apps.compute.models import Server
 from apps.compute.web import flavors, keypairs, launch, servers, words
 from apps.core.context import RequestContext
 from apps.core.web import navigation, palette, subjects
+from apps.core.web.pages import list_paths
 
 app_name = "compute"
 
 site = [path("console", servers.StandaloneConsole.as_view(), name="console")]
 
 urlpatterns = [
-    path("servers", servers.Servers.as_view(), name="servers"),
+    *list_paths("servers", servers.Servers),
     path("servers/launch", launch.Launch.as_view(), name="launch"),
-    path("servers/act/<slug:action>", servers.Act.as_view(), name="servers-act"),
     path("servers/<uuid:ident>", servers.ServerPage.as_view(), name="server"),
     path("servers/<uuid:ident>/edit", servers.ServerEdit.as_view(), name="server-edit"),
     path("servers/<uuid:ident>/console", servers.Console.as_view(), name="server-console"),
@@ -25,14 +25,11 @@ urlpatterns = [
     path("servers/<uuid:ident>/network", servers.Network.as_view(), name="server-network"),
     path("servers/<uuid:ident>/tasks", servers.Tasks.as_view(), name="server-tasks"),
     path("servers/<uuid:ident>/raw", servers.Raw.as_view(), name="server-raw"),
-    path("key-pairs", keypairs.KeyPairs.as_view(), name="key-pairs"),
+    *list_paths("key-pairs", keypairs.KeyPairs),
     path("key-pairs/create", keypairs.KeyPairCreate.as_view(), name="key-pair-create"),
-    path("key-pairs/act/<slug:action>", keypairs.Act.as_view(), name="key-pairs-act"),
-    path("flavors", flavors.Flavors.as_view(), name="flavors"),
+    *list_paths("flavors", flavors.Flavors),
     path("flavors/create", flavors.FlavorCreate.as_view(), name="flavor-create"),
-    path("flavors/act/<slug:action>", flavors.Act.as_view(), name="flavors-act"),
-    path("admin/servers", servers.AllServers.as_view(), name="all-servers"),
-    path("admin/servers/act/<slug:action>", servers.ActAll.as_view(), name="all-servers-act"),
+    *list_paths("admin/servers", servers.AllServers),
 ]
 
 _PREFIX = "os_compute_api:"

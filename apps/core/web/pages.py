@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views import View
@@ -95,7 +95,7 @@ class ListPage(Page):
     template = "core/list.html"
     table: ClassVar[Table]
     create: ClassVar[tuple[str, Text, str] | None] = None  # URL name, label, rule
-    act: ClassVar[str] = ""  # URL name of the act page
+    act: ClassVar[str] = ""  # URL name of what is done to rows
     note: ClassVar[Text] = ""
 
     @staticmethod
@@ -203,8 +203,7 @@ class ActPage(Page):
     """
 
     template = "core/act.html"
-    list_page: ClassVar[type[ListPage]]
-    back: ClassVar[str] = ""  # URL name of the list
+    list_page: type[ListPage] = ListPage
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
@@ -220,7 +219,7 @@ class ActPage(Page):
             rows=[{"id": r.pk, "name": _name(r), "loses": self._losses(chosen, r)} for r in fitting],
             unfit=len(rows) - len(fitting),
             act_url=request.path,
-            back=self.url(self.back),
+            back=self.url(self.list_page.nav),
         )
 
     def post(self, request: HttpRequest, action: str) -> HttpResponse:
@@ -243,7 +242,7 @@ class ActPage(Page):
 
     def _return_to(self, action: Action) -> str:
         wanted = "" if action.danger else self.request.POST.get("next", "")  # what is gone has no page
-        return wanted if wanted.startswith(f"/p/{quote(self.project)}/") else self.url(self.back)
+        return wanted if wanted.startswith(f"/p/{quote(self.project)}/") else self.url(self.list_page.nav)
 
     def _action(self, name: str) -> Action:
         found = next((a for a in self.list_page.table.actions if a.name == name), None)
@@ -269,6 +268,14 @@ class ActPage(Page):
 
     def _losses(self, action: Action, row: Any) -> list[Any]:
         return list(action.loses(self.ctx, row)) if action.loses else []
+
+
+def list_paths(address: str, page: type[ListPage]) -> list[URLPattern]:
+    """The addresses of a list and of what can be done to its rows; their names are the page's `nav` and `act`."""
+    return [
+        path(address, page.as_view(), name=page.nav.split(":")[1]),
+        path(f"{address}/act/<slug:action>", ActPage.as_view(list_page=page), name=page.act.split(":")[1]),
+    ]
 
 
 def one(rows: QuerySet[Any], noun: Any, ident: Any) -> Any:

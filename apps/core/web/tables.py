@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
+from apps.core.web import cells
 from apps.core.web.cells import Cell, text
 
 Text = str | Promise
@@ -89,3 +92,40 @@ class Table:
 
     def column(self, key: str) -> Column | None:
         return next((c for c in self.columns if c.key == key and c.sort), None)
+
+
+# --- what nearly every list has ---------------------------------------------------------------------
+
+
+def name_column(url_name: str = "", *, sort: str = "name") -> Column:
+    """The first column: the row's name, leading to its page where it has one."""
+    cell = cells.link(url_name) if url_name else lambda row, page: format_html("<b>{}</b>", row.name)
+    return Column(key="name", label=_("Name"), lead=True, sort=sort, cell=cell)
+
+
+AGE = Column(key="created", label=_("Age"), sort="created_at", cell=cells.ago("created_at"))
+
+
+def deletes(
+    call: Callable[[RequestContext, Any], Any],
+    *,
+    rule: str = "",
+    label: Text = "",
+    done: Text = "",
+    when: Callable[[Any], bool] = lambda row: True,
+    question: Text = "",
+    loses: Callable[[RequestContext, Any], Iterable[Any]] | None = None,
+) -> Action:
+    """The action that does away with a row; it always asks first."""
+    return Action(
+        name="delete",
+        label=label or _("Delete"),
+        icon="trash",
+        danger=True,
+        rule=rule,
+        done=done or _("Deleted"),
+        when=when,
+        call=call,
+        question=question,
+        loses=loses,
+    )

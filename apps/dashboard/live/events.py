@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from apps.core.live import EVERYBODY
 from apps.dashboard.live.ticket import Ticket
 
 Scope = MutableMapping[str, Any]
@@ -60,7 +61,7 @@ class Events:
         except (ValueError, KeyError, TypeError):
             return
         for page in self.pages:
-            if page.ticket.everything or (project and page.ticket.project_id == project):
+            if page.ticket.everything or project in {EVERYBODY, page.ticket.project_id}:
                 page.add(what)
 
     async def stream(self, ticket: Ticket, receive: Receive, send: Send) -> None:

@@ -28,9 +28,11 @@ class PersonMiddleware:
         user = sessions.person(request)
         if user is None:
             raise Unauthorized(_("Sign in first."))
-        ctx = sessions.context_in(user, kwargs["project"], getattr(request, "request_id", ""))
+        last = request.session.get("project") or ""
+        ctx = sessions.context_in(user, kwargs["project"], getattr(request, "request_id", ""), last)
         if ctx is None:
             raise NotFound(_("project"), kwargs["project"], hint=_("It does not exist, or you have no role in it."))
         request.ctx = ctx  # type: ignore[attr-defined]
         if request.session.get("project") != ctx.project_id:
             request.session["project"] = ctx.project_id
+        sessions.touch(request)

@@ -24,15 +24,15 @@ class Overview(Page):
     nav = "dashboard:overview"
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        counts = summary.server_counts(self.ctx)
+        states, has = summary.server_counts(self.ctx), summary.counts(self.ctx)
+        attention, latest = summary.tasks(self.ctx)
         return self.render(
-            quotas=summary.quotas(self.ctx),
-            counts=[(state, *STATES[state], n) for state, n in counts.items()],
-            servers=sum(counts.values()),
-            recent=summary.recent_servers(self.ctx),
-            tasks=summary.running(self.ctx),
-            attention=summary.attention(self.ctx),
-            steps=summary.next_steps(self.ctx) if not counts else {},
-            empty=not counts,
-            cloud=summary.cloud(self.ctx) if self.allowed("hosts:list") else None,
+            quotas=summary.quotas(self.ctx, has),
+            counts=[(state, *STATES[state], n) for state, n in states.items()],
+            recent=summary.recent_servers(self.ctx) if states else [],
+            tasks=latest,
+            attention=attention,
+            steps={"key": not has["key_pair"], "network": not has["network"]},
+            empty=not states,
+            cloud=has if "hosts" in has else None,
         )

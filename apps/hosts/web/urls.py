@@ -4,14 +4,14 @@ from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.web import navigation, palette
+from apps.core.web.pages import list_paths
 from apps.hosts import selectors
 from apps.hosts.web import views
 
 app_name = "hosts"
 
 urlpatterns = [
-    path("admin/hosts", views.Hosts.as_view(), name="hosts"),
-    path("admin/hosts/act/<slug:action>", views.Act.as_view(), name="act"),
+    *list_paths("admin/hosts", views.Hosts),
     path("admin/hosts/<uuid:ident>", views.HostPage.as_view(), name="host"),
 ]
 

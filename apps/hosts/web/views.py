@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, DetailPage, ListPage, Page
-from apps.core.web.tables import Action, Column, Empty, Filter, Table
+from apps.core.web.pages import DetailPage, ListPage, Page
+from apps.core.web.tables import Action, Column, Empty, Filter, Table, name_column
 from apps.core.web.tags import quota_bar
 from apps.hosts import selectors, services
 from apps.hosts.models import Host
@@ -48,7 +48,7 @@ def _room(resource: str, label: Any, unit: str = "", divide: int = 1) -> Column:
 
 TABLE = Table(
     columns=(
-        Column(key="name", label=_("Name"), lead=True, sort="name", cell=cells.link("hosts:host")),
+        name_column("hosts:host"),
         Column(key="state", label=_("Status"), cell=show_state),
         _room("vcpus", _("vCPUs")),
         _room("ram_mib", _("Memory"), "GiB", 1024),
@@ -114,11 +114,6 @@ class Hosts(ListPage):
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[Host]:
         return selectors.host_list(ctx)
-
-
-class Act(ActPage):
-    list_page = Hosts
-    back = "hosts:hosts"
 
 
 class HostPage(DetailPage):

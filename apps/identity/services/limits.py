@@ -28,7 +28,7 @@ def limits_register(service: str, defaults: Mapping[str, int]) -> None:
     _registered.setdefault(service, {}).update(defaults)
 
 
-@internal("services of the apps ask before they create; what a caller may see, they decide")
+@internal("services of the apps ask before they create; what a caller may see, they decide", atomic=False)
 def limit_get(ctx: RequestContext, *, project_id: str, service: str, resource: str) -> int:
     """The limit in force for a project, -1 for unlimited. Raises Invalid for a resource nobody registered."""
     default = _default(service, resource)
@@ -41,7 +41,7 @@ def limit_get(ctx: RequestContext, *, project_id: str, service: str, resource: s
     return default if row is None else row
 
 
-@internal("the quota calls of the apps, which enforce their own rule")
+@internal("the quota calls of the apps, which enforce their own rule", atomic=False)
 def limits_of(ctx: RequestContext, *, project_id: str | None, service: str) -> dict[str, int]:
     """All limits of a service in force for a project, by resource; without a project, the defaults."""
     rows = Limit.objects.filter(Q(project_id=project_id) | Q(project=None), user_id="", service=service).order_by(

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from django.db import transaction
 from django.db.models.functions import Now
 
-from apps.core import live, policy
+from apps.core import policy
 from apps.core.api import schema as schemas
 from apps.core.api.resource import UPDATE, F
 from apps.core.context import RequestContext
@@ -21,6 +21,7 @@ from apps.identity.services import quota_claim
 from apps.image import backends, selectors
 from apps.image.models import Image, Member
 from apps.image.resources import IMAGE, SHOWN_ONLY, TAGS, UNSETTABLE
+from apps.image.services.common import announce
 from apps.image.states import (
     MAX_MEMBERS,
     MAX_PROPERTIES,
@@ -83,7 +84,7 @@ def image_create(
         updated_at=Now(),
         **attributes,
     )
-    live.notify(owner, "image", image.pk)
+    announce(image)
     return image
 
 
@@ -95,6 +96,7 @@ def image_update(ctx: RequestContext, *, image_id: UUID | str, changes: Sequence
     exist; Invalid for a value that does not fit.
     """
     image = _changeable(ctx, image_id, "modify_image")
+    was_public = image.visibility == Visibility.PUBLIC
     for change in changes:
         if change.name in _SETTABLE:
             _change_attribute(ctx, image, change)
@@ -103,7 +105,7 @@ def image_update(ctx: RequestContext, *, image_id: UUID | str, changes: Sequence
     _check_count("properties", len(image.properties), MAX_PROPERTIES)
     image.updated_at = Now()
     image.save()
-    live.notify(image.project_id, "image", image.pk)
+    announce(image, was_public=was_public)
     return image
 
 
@@ -165,7 +167,7 @@ def image_delete(ctx: RequestContext, *, image_id: UUID | str) -> None:
         transaction.on_commit(partial(_discard, upload.store, name, str(upload.attempt)))
     if image.store:
         transaction.on_commit(partial(_remove, image.store, name))
-    live.notify(image.project_id, "image", image.pk)
+    announce(image)
     image.delete()
 
 
@@ -196,7 +198,7 @@ def _switch(ctx: RequestContext, image_id: UUID | str, rule: str, before: ImageS
     if image.status == before:
         Image.objects.filter(pk=image.pk).update(status=after, updated_at=Now())
         image.status = after
-        live.notify(image.project_id, "image", image.pk)
+        announce(image)
     return image
 
 

@@ -24,7 +24,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from apps.core import live, policy
+from apps.core import policy
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Forbidden, Invalid, NotFound, OverQuota, TooLarge, UnsupportedMedia
 from apps.core.transactions import internal, streaming
@@ -34,6 +34,7 @@ from apps.image import backends, selectors
 from apps.image.backends import BlobMissingError, Draft, Kept, StoreFullError
 from apps.image.backends.inspection import UnsafeError, inspect
 from apps.image.models import Image, Upload
+from apps.image.services.common import announce
 from apps.image.states import ACCEPTED_CONTENT, MAX_VIRTUAL_BYTES, ImageStatus
 
 logger = logging.getLogger("kumo.image")
@@ -154,7 +155,7 @@ def _begin(ctx: RequestContext, image_id: UUID | str, status: ImageStatus, size:
         raise TooLarge(f"The image is larger than this cloud takes: {settings.CONFIG.image.max_size_gib} GiB.")
     _claim_bytes(ctx, image.project_id, size)
     Image.objects.filter(pk=image.pk).update(status=status, updated_at=Now())
-    live.notify(image.project_id, "image", image.pk)
+    announce(image)
     return Upload.objects.create(image=image, store=store, reserved_bytes=size)
 
 
@@ -241,7 +242,7 @@ def _activate(
         store=upload.store,
         updated_at=Now(),
     )
-    live.notify(image.project_id, "image", image.pk)
+    announce(image)
 
 
 @internal("last part of staging")
@@ -271,7 +272,7 @@ def _requeue(upload: Upload) -> bool:
     if image is None or not ours:
         return False
     Image.objects.filter(pk=image.pk).update(status=ImageStatus.QUEUED, updated_at=Now())
-    live.notify(image.project_id, "image", image.pk)
+    announce(image)
     return True
 
 

@@ -4,14 +4,14 @@ from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.web import navigation, palette
+from apps.core.web.pages import list_paths
 from apps.image.web import views
 
 app_name = "image"
 
 urlpatterns = [
-    path("images", views.Images.as_view(), name="images"),
+    *list_paths("images", views.Images),
     path("images/upload", views.ImageCreate.as_view(), name="image-create"),
-    path("images/act/<slug:action>", views.Act.as_view(), name="act"),
     path("images/<uuid:ident>", views.ImagePage.as_view(), name="image"),
     path("images/<uuid:ident>/file", views.ImageFile.as_view(), name="image-file"),
 ]

@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid, KumoError
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, Page, one, put_error
-from apps.core.web.tables import Action, Column, Empty, Filter, Table
+from apps.core.web.pages import DetailPage, FormPage, ListPage, Page, one, put_error
+from apps.core.web.tables import AGE, Column, Empty, Filter, Table, deletes, name_column
 from apps.image import selectors, services
 from apps.image.models import Image
 from apps.image.states import ImageStatus, Visibility
@@ -50,14 +50,14 @@ def losses(ctx: RequestContext, row: Image) -> Iterable[Any]:
 
 TABLE = Table(
     columns=(
-        Column(key="name", label=_("Name"), lead=True, sort="created_at", cell=cells.link("image:image")),
+        name_column("image:image", sort=""),
         Column(key="status", label=_("Status"), cell=cells.state("status", STATES)),
         Column(
             key="visibility", label=_("Visible to"), cell=lambda row, page: VISIBILITIES[Visibility(row.visibility)]
         ),
         Column(key="format", label=_("Format"), cell=cells.text("disk_format")),
         Column(key="size", label=_("Size"), number=True, cell=cells.bytes_of("size")),
-        Column(key="created", label=_("Age"), sort="created_at", cell=cells.ago("created_at")),
+        AGE,
     ),
     sort="-created",
     search=("name__icontains", "id__startswith"),
@@ -69,15 +69,10 @@ TABLE = Table(
         ),
     ),
     actions=(
-        Action(
-            name="delete",
-            label=_("Delete"),
-            icon="trash",
-            danger=True,
+        deletes(
+            lambda ctx, row: services.image_delete(ctx, image_id=row.pk),
             rule="delete_image",
-            done=_("Deleted"),
             when=lambda row: not row.protected,
-            call=lambda ctx, row: services.image_delete(ctx, image_id=row.pk),
             loses=losses,
         ),
     ),
@@ -103,11 +98,6 @@ class Images(ListPage):
     def rows(ctx: RequestContext) -> QuerySet[Image]:
         shown = Q(project_id=ctx.project_id) | Q(visibility=Visibility.PUBLIC) | Q(visibility=Visibility.SHARED)
         return selectors.image_list(ctx).filter(shown)
-
-
-class Act(ActPage):
-    list_page = Images
-    back = "image:images"
 
 
 class ImagePage(DetailPage):

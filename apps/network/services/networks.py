@@ -86,7 +86,7 @@ def network_create(
         dns_domain=dns_domain,
     )
     mark(Dirty.NETWORK, network.pk)
-    live.notify(owner, "network", network.pk)
+    _changed(network)
     return network
 
 
@@ -133,12 +133,19 @@ def _mtu(wanted: int | None, kind: str) -> int:
     return wanted
 
 
+def _changed(network: Network, *, was_open: bool = False) -> None:
+    """Tell the open pages that show it: everybody's, where others may or might use it until now."""
+    everybody = was_open or network.shared or network.external
+    live.notify(live.EVERYBODY if everybody else network.project_id, "network", network.pk)
+
+
 @service("update_network")
 def network_update(ctx: RequestContext, *, network_id: str, if_revision: int | None = None, **values: Any) -> Network:
     """Change a network. Raises NotFound, Forbidden, Invalid, Conflict (InvalidSharedSetting)."""
     network = find(Network.objects.visible(ctx), "network", network_id, lock=True)
     guard(ctx, "update_network", network)
     check_revision(network, if_revision)
+    was_open = network.shared or network.external
     names = {"external": "router:external"}
     for attribute in {"shared", "external", "is_default"} & set(values):
         guard_attributes(
@@ -156,7 +163,7 @@ def network_update(ctx: RequestContext, *, network_id: str, if_revision: int | N
     mark(Dirty.NETWORK, network.pk)
     if "mtu" in values or "admin_state_up" in values:
         mark_ports(network.ports.filter(router__isnull=False))
-    live.notify(network.project_id, "network", network.pk)
+    _changed(network, was_open=was_open)
     return network
 
 
@@ -206,8 +213,8 @@ def network_delete(ctx: RequestContext, *, network_id: str, if_revision: int | N
     metadata = list(network.ports.values_list("pk", flat=True))
     Port.objects.filter(network=network).delete()
     Subnet.objects.filter(network=network).delete()
-    project_id, pk = network.project_id, network.pk
+    pk = network.pk
+    _changed(network)
     network.delete()
     mark(Dirty.PORT, *metadata)
     mark(Dirty.NETWORK, pk)
-    live.notify(project_id, "network", pk)

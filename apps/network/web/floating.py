@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, FormPage, ListPage, said
-from apps.core.web.tables import Action, Column, Empty, Table
+from apps.core.web.pages import FormPage, ListPage, said
+from apps.core.web.tables import AGE, Action, Column, Empty, Table, deletes
 from apps.network import selectors, services
 from apps.network.models import FloatingIp, Port
 from apps.network.states import SERVER_PREFIX
@@ -47,7 +47,7 @@ TABLE = Table(
         Column(key="state", label=_("Status"), cell=state),
         Column(key="to", label=_("Leads to"), cell=leads_to),
         Column(key="from", label=_("Of"), cell=cells.text("floating_network.name")),
-        Column(key="created", label=_("Age"), sort="created_at", cell=cells.ago("created_at")),
+        AGE,
     ),
     sort="created",
     search=("floating_ip_address__startswith", "fixed_ip_address__startswith", "id__startswith"),
@@ -61,14 +61,11 @@ TABLE = Table(
             when=lambda row: row.port_id is not None,
             call=lambda ctx, row: services.floatingip_update(ctx, floatingip_id=str(row.pk), port_id=None),
         ),
-        Action(
-            name="delete",
+        deletes(
+            lambda ctx, row: services.floatingip_delete(ctx, floatingip_id=str(row.pk)),
             label=_("Release"),
-            icon="trash",
-            danger=True,
             rule="delete_floatingip",
             done=_("Released"),
-            call=lambda ctx, row: services.floatingip_delete(ctx, floatingip_id=str(row.pk)),
             loses=lambda ctx, row: [gettext("The address goes back to the pool; somebody else may get it.")],
         ),
     ),
@@ -94,11 +91,6 @@ class FloatingIps(ListPage):
     def rows(ctx: RequestContext) -> QuerySet[FloatingIp]:
         mine = selectors.floatingip_list(ctx).filter(project_id=ctx.project_id)
         return mine.select_related("floating_network", "port")
-
-
-class Act(ActPage):
-    list_page = FloatingIps
-    back = "network:floating-ips"
 
 
 class FloatingIpForm(forms.Form):

@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, one, said
-from apps.core.web.tables import Action, Column, Empty, Table
+from apps.core.web.pages import DetailPage, FormPage, ListPage, one, said
+from apps.core.web.tables import AGE, Column, Empty, Table, deletes, name_column
 from apps.network import selectors, services
 from apps.network.models import Network, Router, Subnet
 from apps.network.states import Owner
@@ -44,23 +44,18 @@ def network_losses(ctx: RequestContext, row: Network) -> Iterable[Any]:
 
 NETWORKS = Table(
     columns=(
-        Column(key="name", label=_("Name"), lead=True, sort="name", cell=cells.link("network:network")),
+        name_column("network:network"),
         Column(key="subnets", label=_("Subnets"), cell=subnets_cell),
         Column(key="kind", label=_("Kind"), cell=kind_cell),
         Column(key="mtu", label=_("MTU"), number=True),
-        Column(key="created", label=_("Age"), sort="created_at", cell=cells.ago("created_at")),
+        AGE,
     ),
     sort="name",
     search=("name__icontains", "id__startswith"),
     actions=(
-        Action(
-            name="delete",
-            label=_("Delete"),
-            icon="trash",
-            danger=True,
+        deletes(
+            lambda ctx, row: services.network_delete(ctx, network_id=str(row.pk)),
             rule="delete_network",
-            done=_("Deleted"),
-            call=lambda ctx, row: services.network_delete(ctx, network_id=str(row.pk)),
             loses=network_losses,
         ),
     ),
@@ -86,11 +81,6 @@ class Networks(ListPage):
     def rows(ctx: RequestContext) -> QuerySet[Network]:
         mine = Q(project_id=ctx.project_id) | Q(shared=True) | Q(external=True)
         return selectors.network_list(ctx).filter(mine).prefetch_related("subnets")
-
-
-class NetworksAct(ActPage):
-    list_page = Networks
-    back = "network:networks"
 
 
 class NetworkForm(forms.Form):
@@ -253,22 +243,17 @@ def router_subnets(row: Router, page: Any) -> Any:
 
 ROUTERS = Table(
     columns=(
-        Column(key="name", label=_("Name"), lead=True, sort="name", cell=cells.link("network:router")),
+        name_column("network:router"),
         Column(key="gateway", label=_("Outside"), cell=cells.text("gateway_network.name")),
         Column(key="subnets", label=_("Joins"), cell=router_subnets),
-        Column(key="created", label=_("Age"), sort="created_at", cell=cells.ago("created_at")),
+        AGE,
     ),
     sort="name",
     search=("name__icontains", "id__startswith"),
     actions=(
-        Action(
-            name="delete",
-            label=_("Delete"),
-            icon="trash",
-            danger=True,
+        deletes(
+            lambda ctx, row: services.router_delete(ctx, router_id=str(row.pk)),
             rule="delete_router",
-            done=_("Deleted"),
-            call=lambda ctx, row: services.router_delete(ctx, router_id=str(row.pk)),
             question=_("Its networks lose their way to each other and to the outside."),
         ),
     ),
@@ -294,11 +279,6 @@ class Routers(ListPage):
     def rows(ctx: RequestContext) -> QuerySet[Router]:
         mine = selectors.router_list(ctx).filter(project_id=ctx.project_id)
         return mine.select_related("gateway_network").prefetch_related("ports__fixed_ips__subnet")
-
-
-class RoutersAct(ActPage):
-    list_page = Routers
-    back = "network:routers"
 
 
 class RouterForm(forms.Form):

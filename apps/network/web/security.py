@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.context import RequestContext
 from apps.core.errors import KumoError
 from apps.core.web import cells
-from apps.core.web.pages import ActPage, DetailPage, FormPage, ListPage, one, put_error, said
-from apps.core.web.tables import Action, Column, Empty, Table
+from apps.core.web.pages import DetailPage, FormPage, ListPage, one, put_error, said
+from apps.core.web.tables import AGE, Column, Empty, Table, deletes, name_column
 from apps.network import selectors, services
 from apps.network.models import SecurityGroup, SecurityGroupRule
 
@@ -35,24 +35,19 @@ PRESETS: dict[str, tuple[Any, str | None, int | None, int | None]] = {
 
 TABLE = Table(
     columns=(
-        Column(key="name", label=_("Name"), lead=True, sort="name", cell=cells.link("network:security-group")),
+        name_column("network:security-group"),
         Column(key="description", label=_("Description")),
         Column(key="rules", label=_("Rules"), number=True, cell=cells.text("rule_count")),
         Column(key="ports", label=_("Used by"), number=True, cell=lambda row, page: _("%d ports") % row.port_count),
-        Column(key="created", label=_("Age"), sort="created_at", cell=cells.ago("created_at")),
+        AGE,
     ),
     sort="name",
     search=("name__icontains", "description__icontains", "id__startswith"),
     actions=(
-        Action(
-            name="delete",
-            label=_("Delete"),
-            icon="trash",
-            danger=True,
+        deletes(
+            lambda ctx, row: services.security_group_delete(ctx, security_group_id=str(row.pk)),
             rule="delete_security_group",
-            done=_("Deleted"),
             when=lambda row: not row.is_default,
-            call=lambda ctx, row: services.security_group_delete(ctx, security_group_id=str(row.pk)),
             loses=lambda ctx, row: [gettext("%d rules") % row.rules.count()],
         ),
     ),
@@ -78,11 +73,6 @@ class SecurityGroups(ListPage):
     def rows(ctx: RequestContext) -> QuerySet[SecurityGroup]:
         mine = selectors.security_group_list(ctx).filter(project_id=ctx.project_id)
         return mine.annotate(rule_count=Count("rules", distinct=True), port_count=Count("ports", distinct=True))
-
-
-class Act(ActPage):
-    list_page = SecurityGroups
-    back = "network:security-groups"
 
 
 class GroupForm(forms.Form):

@@ -7,29 +7,26 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
 from apps.core.web import navigation, palette
+from apps.core.web.pages import list_paths
 from apps.network.states import SERVER_PREFIX
 from apps.network.web import floating, networks, security
 
 app_name = "network"
 
 urlpatterns = [
-    path("networks", networks.Networks.as_view(), name="networks"),
+    *list_paths("networks", networks.Networks),
     path("networks/create", networks.NetworkCreate.as_view(), name="network-create"),
-    path("networks/act/<slug:action>", networks.NetworksAct.as_view(), name="networks-act"),
     path("networks/<uuid:ident>", networks.NetworkPage.as_view(), name="network"),
     path("networks/<uuid:ident>/subnets/create", networks.SubnetCreate.as_view(), name="subnet-create"),
     path("networks/<uuid:ident>/subnets/<uuid:subnet>", networks.SubnetDelete.as_view(), name="subnet"),
-    path("routers", networks.Routers.as_view(), name="routers"),
+    *list_paths("routers", networks.Routers),
     path("routers/create", networks.RouterCreate.as_view(), name="router-create"),
-    path("routers/act/<slug:action>", networks.RoutersAct.as_view(), name="routers-act"),
     path("routers/<uuid:ident>", networks.RouterPage.as_view(), name="router"),
     path("routers/<uuid:ident>/join", networks.RouterJoin.as_view(), name="router-join"),
-    path("floating-ips", floating.FloatingIps.as_view(), name="floating-ips"),
+    *list_paths("floating-ips", floating.FloatingIps),
     path("floating-ips/create", floating.FloatingIpCreate.as_view(), name="floating-ip-create"),
-    path("floating-ips/act/<slug:action>", floating.Act.as_view(), name="floating-ips-act"),
-    path("security-groups", security.SecurityGroups.as_view(), name="security-groups"),
+    *list_paths("security-groups", security.SecurityGroups),
     path("security-groups/create", security.GroupCreate.as_view(), name="security-group-create"),
-    path("security-groups/act/<slug:action>", security.Act.as_view(), name="security-groups-act"),
     path("security-groups/<uuid:ident>", security.GroupPage.as_view(), name="security-group"),
 ]
 

@@ -4,17 +4,16 @@ from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.web import navigation
+from apps.core.web.pages import list_paths
 from apps.operations.web import views
 
 app_name = "operations"
 
 urlpatterns = [
-    path("tasks", views.Operations.as_view(), name="operations"),
+    *list_paths("tasks", views.Operations),
     path("tasks/log", views.Tasks.as_view(), name="tasks"),
-    path("tasks/act/<slug:action>", views.Act.as_view(), name="act"),
     path("tasks/<uuid:ident>", views.OperationPage.as_view(), name="operation"),
-    path("admin/tasks", views.AllOperations.as_view(), name="all-operations"),
-    path("admin/tasks/act/<slug:action>", views.ActAll.as_view(), name="act-all"),
+    *list_paths("admin/tasks", views.AllOperations),
 ]
 
 navigation.register(

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core import policy
 from apps.core.context import RequestContext
 from apps.core.web import cells, subjects
-from apps.core.web.pages import ActPage, DetailPage, ListPage, Page
+from apps.core.web.pages import DetailPage, ListPage, Page
 from apps.core.web.tables import Action, Column, Empty, Filter, Table
 from apps.operations import selectors, services
 from apps.operations.models import Operation
@@ -160,16 +160,6 @@ class AllOperations(Operations):
     def rows(ctx: RequestContext) -> QuerySet[Operation]:
         policy.enforce(ctx, "operations:retry")
         return selectors.operation_list(ctx)
-
-
-class Act(ActPage):
-    list_page = Operations
-    back = "operations:operations"
-
-
-class ActAll(ActPage):
-    list_page = AllOperations
-    back = "operations:all-operations"
 
 
 class Tasks(Page):
