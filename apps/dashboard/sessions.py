@@ -56,8 +56,9 @@ def open_session(request: HttpRequest, user: User) -> None:
 def person(request: HttpRequest) -> User | None:
     """The signed-in user, while the session holds."""
     user = cast(SessionStore, request.session).user
-    holds = user and user.enabled and user.domain.enabled
-    return user if holds and user.token_generation == request.session.get("generation") else None
+    if user is None or not (user.enabled and user.domain.enabled):
+        return None
+    return user if user.token_generation == request.session.get("generation") else None
 
 
 def touch(request: HttpRequest) -> None:

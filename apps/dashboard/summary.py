@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Q, Value
+from django.db.models import Count, Q, QuerySet, Value
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -43,13 +43,13 @@ class Bar:
 
 def counts(ctx: RequestContext) -> dict[str, int]:
     """How many of what the project has, besides servers; and what operators watch, where the caller is one."""
-    mine = {
-        "network": network.network_list(ctx),
-        "floatingip": network.floatingip_list(ctx),
-        "security_group": network.security_group_list(ctx),
+    mine = {"project_id": ctx.project_id}
+    rows: dict[str, QuerySet[Any]] = {
+        "network": network.network_list(ctx).filter(**mine),
+        "floatingip": network.floatingip_list(ctx).filter(**mine),
+        "security_group": network.security_group_list(ctx).filter(**mine),
+        "key_pair": compute.key_pair_list(ctx),
     }
-    rows = {name: found.filter(project_id=ctx.project_id) for name, found in mine.items()}
-    rows["key_pair"] = compute.key_pair_list(ctx)
     if policy.allowed(ctx, "hosts:list"):
         everything = operations.operation_list(ctx)
         rows |= {

@@ -105,7 +105,7 @@ def test_an_old_ticket_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_change_is_heard_by_the_pages_of_its_project_alone() -> None:
+def test_a_change_is_heard_by_the_pages_of_its_project_alone_unless_it_is_everybodys() -> None:
     async def body(app: Live) -> None:
         pages = [
             Client(app, stream(ticket.issue(SECRET, project_id=project, everything=everything)))
@@ -122,6 +122,9 @@ def test_a_change_is_heard_by_the_pages_of_its_project_alone() -> None:
         while "s2" not in heard:
             heard += await pages[2].line()
         assert "server:s1" in heard
+        await asyncio.to_thread(live.notify, live.EVERYBODY, "flavor", "f1")
+        for page in pages:
+            assert await page.line() == "event: changed\ndata: flavor:f1\n\n"
         for page in pages:
             await page.leave()
         assert not app.events.pages
