@@ -50,7 +50,7 @@ class SessionStore(DatabaseStore):
     def create_model_instance(self, data: dict[str, Any]) -> WebSession:
         opened = data.get("opened_at")
         return WebSession(
-            session_key=digest(self._get_or_create_session_key())  # type: ignore[attr-defined],
+            session_key=digest(self._get_or_create_session_key()),  # type: ignore[attr-defined]
             session_data=self.encode(data),
             expire_date=self.get_expiry_date(),
             user_id=data.get("user_id"),

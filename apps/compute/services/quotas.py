@@ -52,7 +52,11 @@ def _of_groups(project_id: str, user_id: str = "") -> int:
 def usage_of(ctx: RequestContext, *, project_id: str, user_id: str = "") -> dict[str, int]:
     """What a project, or one user in it, uses of each resource that is counted so; the others are bounds: 0."""
     groups = _of_groups(project_id, user_id)
-    return dict.fromkeys(DEFAULTS, 0) | server_usage_of(ctx, project_id=project_id, user_id=user_id) | {"server_groups": groups}
+    return (
+        dict.fromkeys(DEFAULTS, 0)
+        | server_usage_of(ctx, project_id=project_id, user_id=user_id)
+        | {"server_groups": groups}
+    )
 
 
 def _own_limits(ctx: RequestContext) -> dict[str, int]:
