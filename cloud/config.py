@@ -8,6 +8,7 @@ documentation is generated from this module.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -109,9 +110,72 @@ class Identity(Section, frozen=True, kw_only=True):
             le=24,
         ),
     ] = 1
+    password_regex: Annotated[
+        str, msgspec.Meta(description="Pattern that users' new passwords must match. Empty: any password.")
+    ] = ""
+    password_regex_description: Annotated[
+        str, msgspec.Meta(description="The pattern in words, told to who chooses a password that does not match.")
+    ] = ""
+    password_expires_days: Annotated[
+        int, msgspec.Meta(description="How long a password holds. 0: for ever.", ge=0, le=3650)
+    ] = 0
+    minimum_password_age_days: Annotated[
+        int, msgspec.Meta(description="How long users keep a password they chose. 0: no minimum.", ge=0, le=3650)
+    ] = 0
+    change_password_upon_first_use: Annotated[
+        bool, msgspec.Meta(description="Whether a password set by an administrator must be changed before it is used.")
+    ] = False
+    inactive_days: Annotated[
+        int, msgspec.Meta(description="Users who did not sign in for so many days are disabled. 0: never.", ge=0)
+    ] = 0
+    token_provider: Annotated[
+        Literal["fernet", "jws"],
+        msgspec.Meta(description="Form of new tokens: `fernet` is short, `jws` is signed JSON that others can read."),
+    ] = "fernet"
+    allow_expired_hours: Annotated[
+        int,
+        msgspec.Meta(description="How long services may still look at an expired token for work under way.", ge=0),
+    ] = 48
+    receipt_minutes: Annotated[
+        int, msgspec.Meta(description="How long the receipt of one factor waits for the others.", ge=1, le=1440)
+    ] = 5
+    totp_previous_windows: Annotated[
+        int, msgspec.Meta(description="How many former 30-second codes of an authenticator are taken.", ge=0, le=10)
+    ] = 1
+    max_trust_redelegations: Annotated[
+        int, msgspec.Meta(description="How often a trust can be lent on.", ge=0, le=100)
+    ] = 3
+    oauth_request_hours: Annotated[
+        int, msgspec.Meta(description="How long an OAuth request token waits for its user. 0: for ever.", ge=0)
+    ] = 8
+    oauth_access_hours: Annotated[
+        int, msgspec.Meta(description="How long an OAuth access token holds. 0: for ever.", ge=0)
+    ] = 24
+    ec2_signature_minutes: Annotated[
+        int, msgspec.Meta(description="How old a signature by an EC2 credential may be.", ge=1, le=1440)
+    ] = 15
+    max_credentials_per_user: Annotated[
+        int, msgspec.Meta(description="Most credentials of one user. 0: no bound.", ge=0)
+    ] = 0
+    limits_model: Annotated[
+        Literal["flat", "strict_two_level"],
+        msgspec.Meta(
+            description="`flat`: each project has its own limits. `strict_two_level`: a domain's limit also bounds "
+            "all its projects together, and projects have none below them."
+        ),
+    ] = "flat"
+    max_project_depth: Annotated[
+        int, msgspec.Meta(description="How many projects may be above each other in a domain.", ge=1, le=100)
+    ] = 5
     bootstrap_password_file: Annotated[
         str, msgspec.Meta(description="File with the first administrator's password, read once.")
     ] = ""
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.password_regex)
+        except re.error as error:
+            raise ValueError(f"password_regex is not a regular expression: {error}") from error
 
 
 class Image(Section, frozen=True, kw_only=True):

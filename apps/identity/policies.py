@@ -58,6 +58,19 @@ def _crud(noun: str, plural: str, *, get: str, list_: str, write: str, path: str
     )
 
 
+def _table(about: str, *rows: tuple[str, str, str]) -> tuple[Rule, ...]:
+    """Rules of one noun: name, check, operation."""
+    return tuple(Rule(f"identity:{name}", check, about, (operation,)) for name, check, operation in rows)
+
+
+_SERVICE = f"{ADMIN} or rule:service_role"
+_OWN_CREDENTIAL = "user_id:%(target.credential.user_id)s"
+_CREDENTIAL_READ = f"{ADMIN_OR_SYSTEM_READER} or {_OWN_CREDENTIAL}"
+_CREDENTIAL_WRITE = f"{ADMIN} or {_OWN_CREDENTIAL}"
+_KEY_WRITE = f"{ADMIN} or (role:member and {_OWN_CREDENTIAL})"
+_TRUSTOR = "user_id:%(target.trust.trustor_user_id)s"
+_TRUSTEE = "user_id:%(target.trust.trustee_user_id)s"
+
 RULES = (
     Rule("admin_required", "rule:admin", "Keystone's name for the cloud's administrators."),
     Rule("service_role", "role:service", "Services that check the tokens of others."),
@@ -260,4 +273,229 @@ RULES = (
         ("GET /v3/auth/tokens",),
     ),
     Rule("identity:revoke_token", f"{ADMIN} or rule:token_subject", "End a token.", ("DELETE /v3/auth/tokens",)),
+    *_table(
+        "Registered limits: what every project has.",
+        ("get_registered_limit", "@", "GET /v3/registered_limits/{registered_limit_id}"),
+        ("list_registered_limits", "@", "GET /v3/registered_limits"),
+        ("create_registered_limits", ADMIN, "POST /v3/registered_limits"),
+        ("update_registered_limit", ADMIN, "PATCH /v3/registered_limits/{registered_limit_id}"),
+        ("delete_registered_limit", ADMIN, "DELETE /v3/registered_limits/{registered_limit_id}"),
+    ),
+    *_table(
+        "Limits of projects and domains.",
+        ("get_limit_model", "@", "GET /v3/limits/model"),
+        (
+            "get_limit",
+            f"{ADMIN_OR_SYSTEM_READER} or domain_id:%(target.limit.domain.id)s"
+            " or domain_id:%(target.limit.project.domain_id)s or project_id:%(target.limit.project_id)s",
+            "GET /v3/limits/{limit_id}",
+        ),
+        ("list_limits", "@", "GET /v3/limits"),
+        ("create_limits", ADMIN, "POST /v3/limits"),
+        ("update_limit", ADMIN, "PATCH /v3/limits/{limit_id}"),
+        ("delete_limit", ADMIN, "DELETE /v3/limits/{limit_id}"),
+    ),
+    *_table(
+        "Credentials: secrets of users, of any type.",
+        ("get_credential", _CREDENTIAL_READ, "GET /v3/credentials/{credential_id}"),
+        ("list_credentials", _CREDENTIAL_READ, "GET /v3/credentials"),
+        ("create_credential", _CREDENTIAL_WRITE, "POST /v3/credentials"),
+        ("update_credential", _CREDENTIAL_WRITE, "PATCH /v3/credentials/{credential_id}"),
+        ("delete_credential", _CREDENTIAL_WRITE, "DELETE /v3/credentials/{credential_id}"),
+    ),
+    *_table(
+        "Access keys of users.",
+        ("ec2_get_credential", _CREDENTIAL_READ, "GET /v3/users/{user_id}/credentials/OS-EC2/{credential_id}"),
+        (
+            "ec2_list_credentials",
+            f"{ADMIN_OR_SYSTEM_READER} or rule:owner",
+            "GET /v3/users/{user_id}/credentials/OS-EC2",
+        ),
+        ("ec2_create_credential", _KEY_WRITE, "POST /v3/users/{user_id}/credentials/OS-EC2"),
+        ("ec2_delete_credential", _KEY_WRITE, "DELETE /v3/users/{user_id}/credentials/OS-EC2/{credential_id}"),
+    ),
+    *_table(
+        "Check a signature by an access key.",
+        ("ec2tokens_validate", _SERVICE, "POST /v3/ec2tokens"),
+    ),
+    *_table(
+        "Check a signature by an access key.",
+        ("s3tokens_validate", _SERVICE, "POST /v3/s3tokens"),
+    ),
+    *_table(
+        "Trusts: roles that one user lends to another.",
+        ("create_trust", _TRUSTOR, "POST /v3/OS-TRUST/trusts"),
+        ("list_trusts", ADMIN_OR_SYSTEM_READER, "GET /v3/OS-TRUST/trusts"),
+        (
+            "list_trusts_for_trustor",
+            f"{ADMIN_OR_SYSTEM_READER} or {_TRUSTOR}",
+            "GET /v3/OS-TRUST/trusts?trustor_user_id={trustor_user_id}",
+        ),
+        (
+            "list_trusts_for_trustee",
+            f"{ADMIN_OR_SYSTEM_READER} or {_TRUSTEE}",
+            "GET /v3/OS-TRUST/trusts?trustee_user_id={trustee_user_id}",
+        ),
+        (
+            "list_roles_for_trust",
+            f"{ADMIN_OR_SYSTEM_READER} or {_TRUSTOR} or {_TRUSTEE}",
+            "GET /v3/OS-TRUST/trusts/{trust_id}/roles",
+        ),
+        (
+            "get_role_for_trust",
+            f"{ADMIN_OR_SYSTEM_READER} or {_TRUSTOR} or {_TRUSTEE}",
+            "GET /v3/OS-TRUST/trusts/{trust_id}/roles/{role_id}",
+        ),
+        ("delete_trust", f"{ADMIN} or {_TRUSTOR}", "DELETE /v3/OS-TRUST/trusts/{trust_id}"),
+        ("get_trust", f"{ADMIN_OR_SYSTEM_READER} or {_TRUSTOR} or {_TRUSTEE}", "GET /v3/OS-TRUST/trusts/{trust_id}"),
+    ),
+    *_table(
+        "OAuth 1.0a consumers.",
+        ("get_consumer", ADMIN_OR_SYSTEM_READER, "GET /v3/OS-OAUTH1/consumers/{consumer_id}"),
+        ("list_consumers", ADMIN_OR_SYSTEM_READER, "GET /v3/OS-OAUTH1/consumers"),
+        ("create_consumer", ADMIN, "POST /v3/OS-OAUTH1/consumers"),
+        ("update_consumer", ADMIN, "PATCH /v3/OS-OAUTH1/consumers/{consumer_id}"),
+        ("delete_consumer", ADMIN, "DELETE /v3/OS-OAUTH1/consumers/{consumer_id}"),
+    ),
+    *_table(
+        "OAuth 1.0a access tokens of users.",
+        ("authorize_request_token", ADMIN, "PUT /v3/OS-OAUTH1/authorize/{request_token_id}"),
+        ("get_access_token", ADMIN, "GET /v3/users/{user_id}/OS-OAUTH1/access_tokens/{access_token_id}"),
+        (
+            "get_access_token_role",
+            ADMIN,
+            "GET /v3/users/{user_id}/OS-OAUTH1/access_tokens/{access_token_id}/roles/{role_id}",
+        ),
+        ("list_access_tokens", ADMIN, "GET /v3/users/{user_id}/OS-OAUTH1/access_tokens"),
+        ("list_access_token_roles", ADMIN, "GET /v3/users/{user_id}/OS-OAUTH1/access_tokens/{access_token_id}/roles"),
+        ("delete_access_token", ADMIN, "DELETE /v3/users/{user_id}/OS-OAUTH1/access_tokens/{access_token_id}"),
+    ),
+    *_table(
+        "Policy documents, kept for old clients.",
+        ("get_policy", ADMIN_OR_SYSTEM_READER, "GET /v3/policies/{policy_id}"),
+        ("list_policies", ADMIN_OR_SYSTEM_READER, "GET /v3/policies"),
+        ("create_policy", ADMIN, "POST /v3/policies"),
+        ("update_policy", ADMIN, "PATCH /v3/policies/{policy_id}"),
+        ("delete_policy", ADMIN, "DELETE /v3/policies/{policy_id}"),
+    ),
+    *_table(
+        "Which policy document an endpoint has.",
+        (
+            "create_policy_association_for_endpoint",
+            ADMIN,
+            "PUT /v3/policies/{policy_id}/OS-ENDPOINT-POLICY/endpoints/{endpoint_id}",
+        ),
+        (
+            "check_policy_association_for_endpoint",
+            ADMIN_OR_SYSTEM_READER,
+            "GET /v3/policies/{policy_id}/OS-ENDPOINT-POLICY/endpoints/{endpoint_id}",
+        ),
+        (
+            "delete_policy_association_for_endpoint",
+            ADMIN,
+            "DELETE /v3/policies/{policy_id}/OS-ENDPOINT-POLICY/endpoints/{endpoint_id}",
+        ),
+        (
+            "create_policy_association_for_service",
+            ADMIN,
+            "PUT /v3/policies/{policy_id}/OS-ENDPOINT-POLICY/services/{service_id}",
+        ),
+        (
+            "check_policy_association_for_service",
+            ADMIN_OR_SYSTEM_READER,
+            "GET /v3/policies/{policy_id}/OS-ENDPOINT-POLICY/services/{service_id}",
+        ),
+        (
+            "delete_policy_association_for_service",
+            ADMIN,
+            "DELETE /v3/policies/{policy_id}/OS-ENDPOINT-POLICY/services/{service_id}",
+        ),
+        (
+            "create_policy_association_for_region_and_service",
+            ADMIN,
+            "PUT /v3/policies/{policy_id}/OS-ENDPOINT-POLICY/services/{service_id}/regions/{region_id}",
+        ),
+        (
+            "check_policy_association_for_region_and_service",
+            ADMIN_OR_SYSTEM_READER,
+            "GET /v3/policies/{policy_id}/OS-ENDPOINT-POLICY/services/{service_id}/regions/{region_id}",
+        ),
+        (
+            "delete_policy_association_for_region_and_service",
+            ADMIN,
+            "DELETE /v3/policies/{policy_id}/OS-ENDPOINT-POLICY/services/{service_id}/regions/{region_id}",
+        ),
+        (
+            "get_policy_for_endpoint",
+            ADMIN_OR_SYSTEM_READER,
+            "GET /v3/endpoints/{endpoint_id}/OS-ENDPOINT-POLICY/policy",
+        ),
+        (
+            "list_endpoints_for_policy",
+            ADMIN_OR_SYSTEM_READER,
+            "GET /v3/policies/{policy_id}/OS-ENDPOINT-POLICY/endpoints",
+        ),
+    ),
+    *_table(
+        "Groups of endpoints, and the projects that have them.",
+        ("create_endpoint_group", ADMIN, "POST /v3/OS-EP-FILTER/endpoint_groups"),
+        ("list_endpoint_groups", ADMIN_OR_SYSTEM_READER, "GET /v3/OS-EP-FILTER/endpoint_groups"),
+        ("get_endpoint_group", ADMIN_OR_SYSTEM_READER, "GET /v3/OS-EP-FILTER/endpoint_groups/{endpoint_group_id}"),
+        ("update_endpoint_group", ADMIN, "PATCH /v3/OS-EP-FILTER/endpoint_groups/{endpoint_group_id}"),
+        ("delete_endpoint_group", ADMIN, "DELETE /v3/OS-EP-FILTER/endpoint_groups/{endpoint_group_id}"),
+        (
+            "list_projects_associated_with_endpoint_group",
+            ADMIN_OR_SYSTEM_READER,
+            "GET /v3/OS-EP-FILTER/endpoint_groups/{endpoint_group_id}/projects",
+        ),
+        (
+            "list_endpoints_associated_with_endpoint_group",
+            ADMIN_OR_SYSTEM_READER,
+            "GET /v3/OS-EP-FILTER/endpoint_groups/{endpoint_group_id}/endpoints",
+        ),
+        (
+            "get_endpoint_group_in_project",
+            ADMIN_OR_SYSTEM_READER,
+            "GET /v3/OS-EP-FILTER/endpoint_groups/{endpoint_group_id}/projects/{project_id}",
+        ),
+        (
+            "list_endpoint_groups_for_project",
+            ADMIN_OR_SYSTEM_READER,
+            "GET /v3/OS-EP-FILTER/projects/{project_id}/endpoint_groups",
+        ),
+        (
+            "add_endpoint_group_to_project",
+            ADMIN,
+            "PUT /v3/OS-EP-FILTER/endpoint_groups/{endpoint_group_id}/projects/{project_id}",
+        ),
+        (
+            "remove_endpoint_group_from_project",
+            ADMIN,
+            "DELETE /v3/OS-EP-FILTER/endpoint_groups/{endpoint_group_id}/projects/{project_id}",
+        ),
+    ),
+    *_table(
+        "Endpoints of certain projects.",
+        ("list_projects_for_endpoint", ADMIN_OR_SYSTEM_READER, "GET /v3/OS-EP-FILTER/endpoints/{endpoint_id}/projects"),
+        ("add_endpoint_to_project", ADMIN, "PUT /v3/OS-EP-FILTER/projects/{project_id}/endpoints/{endpoint_id}"),
+        (
+            "check_endpoint_in_project",
+            ADMIN_OR_SYSTEM_READER,
+            "GET /v3/OS-EP-FILTER/projects/{project_id}/endpoints/{endpoint_id}",
+        ),
+        ("list_endpoints_for_project", ADMIN_OR_SYSTEM_READER, "GET /v3/OS-EP-FILTER/projects/{project_id}/endpoints"),
+        (
+            "remove_endpoint_from_project",
+            ADMIN,
+            "DELETE /v3/OS-EP-FILTER/projects/{project_id}/endpoints/{endpoint_id}",
+        ),
+    ),
+    *_table(
+        "Tokens that were ended before their time.",
+        ("revocation_list", _SERVICE, "GET /v3/auth/tokens/OS-PKI/revoked"),
+    ),
+    *_table(
+        "End every token of a user.",
+        ("revoke_tokens_for_user", f"{ADMIN} or rule:owner", "DELETE /v3/users/{user_id}/tokens"),
+    ),
 )

@@ -60,5 +60,18 @@ CATALOGUE = (
     ("placement", "placement", "/placement"),
 )
 
+_BUILT_IN = uuid.UUID("3f1d0c7e-6a0f-4b7e-9a55-6b756d6f0001")
+
+
+def built_in_id(name: str) -> str:
+    """The id of a row that every cloud has: made from its name, so that it is found again."""
+    return uuid.uuid5(_BUILT_IN, name).hex
+
+
+def service_name(kind: str) -> str:
+    """The name under which a type of service stands in the catalogue."""
+    return next((name for known, name, _ in CATALOGUE if known == kind), kind)
+
+
 MAX_PROJECT_DEPTH = 5  # projects above each other, without the domain; as Keystone's default
 MAX_TAGS = 80

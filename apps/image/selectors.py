@@ -207,15 +207,15 @@ def usage(ctx: RequestContext) -> dict[str, dict[str, int]]:
     }
 
 
-def images_used(project_id: str) -> int:
-    """How many images a project has."""
-    return Image.objects.filter(project_id=project_id).count()
+def images_used(*project_ids: str) -> int:
+    """How many images these projects have."""
+    return Image.objects.filter(project_id__in=project_ids).count()
 
 
-def bytes_used(project_id: str) -> int:
-    """Bytes of a project's images and of uploads under way."""
-    kept = Image.objects.filter(project_id=project_id).aggregate(n=Sum("size"))["n"] or 0
-    coming = Upload.objects.filter(image__project_id=project_id).aggregate(n=Sum("reserved_bytes"))["n"] or 0
+def bytes_used(*project_ids: str) -> int:
+    """Bytes of these projects' images and of uploads under way."""
+    kept = Image.objects.filter(project_id__in=project_ids).aggregate(n=Sum("size"))["n"] or 0
+    coming = Upload.objects.filter(image__project_id__in=project_ids).aggregate(n=Sum("reserved_bytes"))["n"] or 0
     return int(kept) + int(coming)
 
 

@@ -5,17 +5,25 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0003_reconciled_boot'),
+        ("compute", "0003_reconciled_boot"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ServerPassword',
+            name="ServerPassword",
             fields=[
-                ('server', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='password', serialize=False, to='compute.server')),
-                ('encrypted', models.CharField(max_length=1020)),
+                (
+                    "server",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="password",
+                        serialize=False,
+                        to="compute.server",
+                    ),
+                ),
+                ("encrypted", models.CharField(max_length=1020)),
             ],
         ),
     ]

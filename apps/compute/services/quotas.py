@@ -5,10 +5,10 @@ Usage is counted from the rows themselves in the transaction that creates more; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db.models import Count, Sum
+from django.db.models import Count, QuerySet, Sum
 
 from apps.compute.models import KeyPair, Server, ServerGroup
 from apps.core import policy
@@ -36,22 +36,28 @@ DEFAULTS = {
 @internal("pages and claims, which enforce their own rule", atomic=False)
 def server_usage_of(ctx: RequestContext, *, project_id: str, user_id: str = "") -> dict[str, int]:
     """What the servers of a project, or of one user in it, use: `instances`, `cores` and `ram` in MiB."""
-    rows = Server.objects.filter(project_id=project_id, deleting_at=None)
-    if user_id:
-        rows = rows.filter(user_id=user_id)
+    rows = _servers([project_id])
+    return _sum(rows.filter(user_id=user_id) if user_id else rows)
+
+
+def _servers(project_ids: Sequence[str]) -> QuerySet[Server]:
+    return Server.objects.filter(project_id__in=project_ids, deleting_at=None)
+
+
+def _sum(rows: QuerySet[Server]) -> dict[str, int]:
     used = rows.aggregate(instances=Count("pk"), cores=Sum("vcpus"), ram=Sum("ram_mib"))
     return {name: value or 0 for name, value in used.items()}
 
 
-def _of_groups(project_id: str, user_id: str = "") -> int:
-    rows = ServerGroup.objects.filter(project_id=project_id)
+def _of_groups(project_ids: Sequence[str], user_id: str = "") -> int:
+    rows = ServerGroup.objects.filter(project_id__in=project_ids)
     return (rows.filter(user_id=user_id) if user_id else rows).count()
 
 
 @internal("limits and quota calls, which enforce their own rule", atomic=False)
 def usage_of(ctx: RequestContext, *, project_id: str, user_id: str = "") -> dict[str, int]:
     """What a project, or one user in it, uses of each resource that is counted so; the others are bounds: 0."""
-    groups = _of_groups(project_id, user_id)
+    groups = _of_groups([project_id], user_id)
     return (
         dict.fromkeys(DEFAULTS, 0)
         | server_usage_of(ctx, project_id=project_id, user_id=user_id)
@@ -98,6 +104,7 @@ def _fitting(
             resource=resource,
             wanted=most * size,
             used=lambda: server_usage_of(ctx, project_id=project_id, user_id=user_id)[resource],
+            used_in=lambda projects: _sum(_servers(projects))[resource],
             limit=limit,
         )
     except OverQuota as refused:
@@ -135,7 +142,8 @@ def server_group_claim(ctx: RequestContext) -> None:
             service=SERVICE,
             resource="server_groups",
             wanted=1,
-            used=lambda user_id=user_id: _of_groups(ctx.project_id, user_id),  # type: ignore[misc]
+            used=lambda user_id=user_id: _of_groups([ctx.project_id], user_id),  # type: ignore[misc]
+            used_in=_of_groups,
             limit=limit,
         )
 

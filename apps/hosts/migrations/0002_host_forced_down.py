@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('hosts', '0001_initial'),
+        ("hosts", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='host',
-            name='forced_down',
-            field=models.BooleanField(default=False, help_text='An operator says it is down, whatever it answers.'),
+            model_name="host",
+            name="forced_down",
+            field=models.BooleanField(default=False, help_text="An operator says it is down, whatever it answers."),
         ),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.identity.api import auth, grants, versions, views
+from apps.identity.api import auth, grants, limits, versions, views
 
 urlpatterns = [
     path("", versions.Versions.as_view()),
@@ -39,4 +39,7 @@ urlpatterns = [
     *views.Regions.urls("/v3/regions"),
     *views.Services.urls("/v3/services"),
     *views.Endpoints.urls("/v3/endpoints"),
+    *limits.RegisteredLimits.urls("/v3/registered_limits"),
+    path("/v3/limits/model", limits.LimitModel.as_view()),
+    *limits.Limits.urls("/v3/limits"),
 ]

@@ -4,27 +4,31 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('identity', '0002_application_credentials'),
+        ("identity", "0002_application_credentials"),
     ]
 
     operations = [
         migrations.RemoveConstraint(
-            model_name='limit',
-            name='identity_limit_once',
+            model_name="limit",
+            name="identity_limit_once",
         ),
         migrations.AddField(
-            model_name='limit',
-            name='user_id',
-            field=models.CharField(default='', help_text='Empty: everybody together.', max_length=64),
+            model_name="limit",
+            name="user_id",
+            field=models.CharField(default="", help_text="Empty: everybody together.", max_length=64),
         ),
         migrations.AddConstraint(
-            model_name='limit',
-            constraint=models.UniqueConstraint(fields=('project', 'user_id', 'service', 'resource'), name='identity_limit_once', nulls_distinct=False),
+            model_name="limit",
+            constraint=models.UniqueConstraint(
+                fields=("project", "user_id", "service", "resource"), name="identity_limit_once", nulls_distinct=False
+            ),
         ),
         migrations.AddConstraint(
-            model_name='limit',
-            constraint=models.CheckConstraint(condition=models.Q(('user_id', ''), ('project__isnull', False), _connector='OR'), name='identity_limit_user_in_project'),
+            model_name="limit",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("user_id", ""), ("project__isnull", False), _connector="OR"),
+                name="identity_limit_user_in_project",
+            ),
         ),
     ]

@@ -1,20 +1,36 @@
 """The tables of identity, by noun."""
 
 from apps.identity.models.base import Named
-from apps.identity.models.catalog import Endpoint, Region, Service
-from apps.identity.models.credentials import AccessRule, ApplicationCredential
+from apps.identity.models.catalog import (
+    Endpoint,
+    EndpointGroup,
+    Policy,
+    PolicyAssociation,
+    ProjectEndpoint,
+    ProjectEndpointGroup,
+    Region,
+    Service,
+)
+from apps.identity.models.credentials import AccessRule, ApplicationCredential, Credential
 from apps.identity.models.limits import Limit
+from apps.identity.models.oauth import AccessToken, Consumer, RequestToken, UsedNonce
 from apps.identity.models.projects import Domain, Project, ProjectOwned
 from apps.identity.models.roles import Assignment, ImpliedRole, Role
-from apps.identity.models.tokens import Epoch, RevokedToken, TokenKey
+from apps.identity.models.tokens import CredentialKey, Epoch, RevokedToken, TokenKey, WrappedKey
+from apps.identity.models.trusts import Trust
 from apps.identity.models.users import FormerPassword, Group, Membership, User
 
 __all__ = [
     "AccessRule",
+    "AccessToken",
     "ApplicationCredential",
     "Assignment",
+    "Consumer",
+    "Credential",
+    "CredentialKey",
     "Domain",
     "Endpoint",
+    "EndpointGroup",
     "Epoch",
     "FormerPassword",
     "Group",
@@ -22,12 +38,20 @@ __all__ = [
     "Limit",
     "Membership",
     "Named",
+    "Policy",
+    "PolicyAssociation",
     "Project",
+    "ProjectEndpoint",
+    "ProjectEndpointGroup",
     "ProjectOwned",
     "Region",
+    "RequestToken",
     "RevokedToken",
     "Role",
     "Service",
     "TokenKey",
+    "Trust",
+    "UsedNonce",
     "User",
+    "WrappedKey",
 ]

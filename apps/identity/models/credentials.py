@@ -49,3 +49,24 @@ class ApplicationCredential(TimestampedModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Credential(TimestampedModel):
+    """A secret of a user, of any type: `ec2` and `totp` are used by identity itself, others are only kept.
+
+    The id of an `ec2` credential is the SHA-256 of its access key, so that the key finds its row.
+    """
+
+    id = models.CharField(primary_key=True, max_length=64, default=new_id, editable=False)
+    type = models.CharField(max_length=255)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="credentials")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, null=True, related_name="+")
+    sealed_blob = models.BinaryField()
+    last_step = models.BigIntegerField(null=True)  # `totp`: the time step of the last code that was taken
+    extra = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [models.Index(fields=["user", "type"], name="identity_credential_of_user")]
+
+    def __str__(self) -> str:
+        return f"{self.type} credential of {self.user_id}"

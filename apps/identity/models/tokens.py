@@ -35,11 +35,8 @@ class RevokedToken(models.Model):
         return self.audit_id
 
 
-class TokenKey(models.Model):
-    """A Fernet key of tokens, encrypted with the master key.
-
-    The one that is not retired makes tokens; a retired one opens them until the last has expired.
-    """
+class WrappedKey(models.Model):
+    """A Fernet key, encrypted with the master key. The one that is not retired seals, a retired one only opens."""
 
     id = models.BigAutoField(primary_key=True)
     wrapped = models.BinaryField()
@@ -47,9 +44,27 @@ class TokenKey(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self._meta.verbose_name} {self.pk}"
+
+
+class TokenKey(WrappedKey):
+    """A key of tokens; a retired one is kept until the last token made with it has expired."""
+
+    class Meta:
         constraints = [
             models.UniqueConstraint(fields=["retired_at"], nulls_distinct=False, name="identity_token_key_one_in_use")
         ]
 
-    def __str__(self) -> str:
-        return f"token key {self.pk}"
+
+class CredentialKey(WrappedKey):
+    """A key of stored secrets: credentials, OAuth consumers and their tokens."""
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["retired_at"], nulls_distinct=False, name="identity_credential_key_one_in_use"
+            )
+        ]

@@ -18,6 +18,8 @@ class User(Named):
     password_hash = models.CharField(max_length=255, default="", blank=True)
     password_changed_at = models.DateTimeField(null=True)
     password_expires_at = models.DateTimeField(null=True)
+    password_is_own = models.BooleanField(default=False)  # chosen by the user, not set by an administrator
+    last_active_on = models.DateField(null=True)
     failed_auth_count = models.PositiveIntegerField(default=0)
     failed_auth_at = models.DateTimeField(null=True)
     token_generation = models.PositiveIntegerField(default=0)

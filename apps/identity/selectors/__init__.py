@@ -15,6 +15,14 @@ from apps.identity.selectors.credentials import (
     application_credential_list,
 )
 from apps.identity.selectors.epoch import pulse
+from apps.identity.selectors.keys import opened_secret
+from apps.identity.selectors.limits import (
+    limit_get,
+    limit_list,
+    limit_model,
+    registered_limit_get,
+    registered_limit_list,
+)
 from apps.identity.selectors.nouns import (
     auth_domains,
     auth_projects,
@@ -51,6 +59,12 @@ from apps.identity.selectors.roles import RoleName, effective_roles
 from apps.identity.selectors.sessions import Session, forget, session_of, sessions_of, web_context
 
 __all__ = [
+    "limit_get",
+    "limit_list",
+    "limit_model",
+    "opened_secret",
+    "registered_limit_get",
+    "registered_limit_list",
     "AssignmentFilter",
     "Given",
     "RoleName",

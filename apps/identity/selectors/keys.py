@@ -1,15 +1,16 @@
-"""The keys of tokens: rows encrypted with the master key, opened once per process and epoch."""
+"""The keys of tokens and of stored secrets: rows encrypted with the master key, opened once per process and epoch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from django.conf import settings
 from django.db.models import F
 
+from apps.core import sealing
 from apps.core.errors import Unavailable
-from apps.identity.models import TokenKey
+from apps.identity.models import CredentialKey, TokenKey, WrappedKey
+from apps.identity.selectors.epoch import pulse
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,38 +22,49 @@ class KeyRing:
     every: MultiFernet
 
 
-_ring: KeyRing | None = None
+_rings: dict[type[WrappedKey], KeyRing] = {}
 
 
-def master_key() -> Fernet:
-    """The key that wraps other keys; a file beside the configuration, never in the database."""
-    return Fernet(f"{settings.KUMO_MASTER_KEY}=")
-
-
-def key_ring(epoch: int) -> KeyRing | None:
+def key_ring(epoch: int, keys: type[WrappedKey] = TokenKey) -> KeyRing | None:
     """The keys in force, or None before the first was made. Raises Unavailable if the master key is another one.
 
     Rotation raises the epoch, so that every process reads them again with its next request.
     """
-    global _ring
-    held = _ring
+    held = _rings.get(keys)
     if held is not None and held.epoch == epoch:
         return held
-    rows = list(TokenKey.objects.order_by(F("retired_at").desc(nulls_first=True)).values_list("wrapped", flat=True))
+    newest_first = keys._default_manager.order_by(F("retired_at").desc(nulls_first=True))
+    rows = list(newest_first.values_list("wrapped", flat=True))
     if not rows:
         return None
     try:
-        keys = [Fernet(master_key().decrypt(bytes(wrapped))) for wrapped in rows]
-    except InvalidToken as error:
+        opened = [Fernet(sealing.unseal(wrapped)) for wrapped in rows]
+    except Unavailable as error:
         raise Unavailable(
-            "The keys of tokens cannot be opened with this master key.",
+            f"The keys of {'tokens' if keys is TokenKey else 'credentials'} cannot be opened with this master key.",
             hint="Put the right file `master_key` back, or make new keys: manage.py token-keys rotate --discard.",
         ) from error
-    _ring = KeyRing(epoch, keys[0], MultiFernet(keys))
-    return _ring
+    ring = _rings[keys] = KeyRing(epoch, opened[0], MultiFernet(opened))
+    return ring
+
+
+def opened_secret(sealed: bytes | memoryview) -> str:
+    """A stored secret in clear, with the keys this process knows; they are read again where none of them fits.
+
+    Raises Unavailable if its key is gone.
+    """
+    held = _rings.get(CredentialKey)
+    for ring in (held, None):
+        ring = ring or key_ring(pulse()[0], CredentialKey)
+        if ring is None:
+            break
+        try:
+            return ring.every.decrypt(bytes(sealed)).decode()
+        except InvalidToken:
+            _rings.pop(CredentialKey, None)
+    raise Unavailable("A stored secret cannot be opened: the key that sealed it is gone.")
 
 
 def forget_keys() -> None:
     """Drop what this process keeps."""
-    global _ring
-    _ring = None
+    _rings.clear()

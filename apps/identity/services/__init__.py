@@ -25,16 +25,23 @@ from apps.identity.services.groups import (
     group_user_add,
     group_user_remove,
 )
-from apps.identity.services.keys import key_ring_ensured, token_keys_rotate
+from apps.identity.services.keys import credential_keys_rotate, key_ring_ensured, sealed_secret, token_keys_rotate
 from apps.identity.services.limits import (
     UNLIMITED,
+    limit_delete,
     limit_get,
     limit_set,
+    limit_update,
+    limits_create,
     limits_of,
     limits_of_users,
     limits_register,
     limits_reset,
     quota_claim,
+    registered_limit_delete,
+    registered_limit_update,
+    registered_limits_create,
+    registered_limits_ensured,
 )
 from apps.identity.services.projects import (
     domain_create,
@@ -59,6 +66,15 @@ from apps.identity.services.tokens import REQUIRED, sign_in, token_issue, token_
 from apps.identity.services.users import user_change_password, user_create, user_delete, user_update
 
 __all__ = [
+    "credential_keys_rotate",
+    "limit_delete",
+    "limit_update",
+    "limits_create",
+    "registered_limit_delete",
+    "registered_limit_update",
+    "registered_limits_create",
+    "registered_limits_ensured",
+    "sealed_secret",
     "REQUIRED",
     "UNLIMITED",
     "access_rule_delete",
@@ -84,8 +100,8 @@ __all__ = [
     "limit_get",
     "limit_set",
     "limits_of",
-    "limits_register",
     "limits_of_users",
+    "limits_register",
     "limits_reset",
     "project_create",
     "project_delete",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 
 from django.conf import settings
@@ -13,6 +12,7 @@ from apps.identity.backends.passwords import hash_password, verify_password
 from apps.identity.models import Assignment, Domain, Endpoint, ImpliedRole, Project, Region, Role, Service, User
 from apps.identity.services.epoch import change_epoch
 from apps.identity.services.keys import key_ring_ensured
+from apps.identity.services.limits import registered_limits_ensured
 from apps.identity.services.tokens import end_tokens_of_user
 from apps.identity.states import (
     ADMIN_ROLE,
@@ -22,10 +22,8 @@ from apps.identity.states import (
     IMPLIED_ROLES,
     Interface,
     Scope,
+    built_in_id,
 )
-
-# Built-in rows have ids made from their names, so that running this again finds them.
-_NAMESPACE = uuid.UUID("3f1d0c7e-6a0f-4b7e-9a55-6b756d6f0001")
 
 
 @internal("an operator's command, before there is any user")
@@ -50,6 +48,7 @@ def bootstrap(ctx: RequestContext, *, passwords: Mapping[str, str], demo: bool =
         _assign(member, roles["member"], Scope.PROJECT, shared)
         _assign(admin, roles[ADMIN_ROLE], Scope.PROJECT, shared)
     _catalogue()
+    registered_limits_ensured(ctx)
     change_epoch()
 
 
@@ -86,11 +85,11 @@ def _assign(user: User, role: Role, scope: Scope, target: Project | None) -> Non
 
 def _catalogue() -> None:
     region, _ = Region.objects.get_or_create(pk=settings.CONFIG.public.region)
-    services = [Service(pk=_made_from(kind), type=kind, name=name) for kind, name, _ in CATALOGUE]
+    services = [Service(pk=built_in_id(kind), type=kind, name=name) for kind, name, _ in CATALOGUE]
     endpoints = [
         Endpoint(
-            pk=_made_from(f"{kind}/{interface}"),
-            service_id=_made_from(kind),
+            pk=built_in_id(f"{kind}/{interface}"),
+            service_id=built_in_id(kind),
             region=region,
             interface=interface,
             url=f"$(public_url)s{path}",
@@ -100,7 +99,3 @@ def _catalogue() -> None:
     ]
     Service.objects.bulk_create(services, ignore_conflicts=True)
     Endpoint.objects.bulk_create(endpoints, ignore_conflicts=True)
-
-
-def _made_from(name: str) -> str:
-    return uuid.uuid5(_NAMESPACE, name).hex

@@ -297,6 +297,7 @@ def _claim_one(ctx: RequestContext, project_id: str) -> None:
             resource="images",
             wanted=1,
             used=lambda: selectors.images_used(project_id),
+            used_in=lambda projects: selectors.images_used(*projects),
         )
     except OverQuota as error:
         raise TooLarge(error.message, hint=error.hint) from error

@@ -28,8 +28,7 @@ from apps.core import policy
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Forbidden, Invalid, NotFound, OverQuota, TooLarge, UnsupportedMedia
 from apps.core.transactions import internal, streaming
-from apps.identity.services import limit_get, quota_claim
-from apps.identity.services.limits import UNLIMITED
+from apps.identity.services import quota_claim
 from apps.image import backends, selectors
 from apps.image.backends import BlobMissingError, Draft, Kept, StoreFullError
 from apps.image.backends.inspection import UnsafeError, inspect
@@ -313,9 +312,6 @@ def _locked(ctx: RequestContext, image_id: UUID | str) -> Image:
 
 def _claim_bytes(ctx: RequestContext, project_id: str, size: int) -> None:
     """The limit is in GiB; what is used is counted in bytes and rounded up as a whole."""
-    limit = limit_get(ctx, project_id=project_id, service="image", resource="image_size_total_gib")
-    if limit == UNLIMITED:
-        return
     try:
         quota_claim(
             ctx,
@@ -324,9 +320,10 @@ def _claim_bytes(ctx: RequestContext, project_id: str, size: int) -> None:
             resource="image_size_total_gib",
             wanted=1,
             used=lambda: math.ceil((selectors.bytes_used(project_id) + size) / GIB) - 1,
+            used_in=lambda projects: math.ceil((selectors.bytes_used(*projects) + size) / GIB) - 1,
         )
     except OverQuota as error:
-        raise TooLarge(f"The project's images would have more than {limit} GiB.", hint=error.hint) from error
+        raise TooLarge(f"The project's images would have more than {error.limit} GiB.", hint=error.hint) from error
 
 
 # --- bytes out -------------------------------------------------------------------------------------

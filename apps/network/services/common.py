@@ -54,9 +54,9 @@ class OverNetworkQuota(OverQuota):
     title = "Conflict"
 
 
-def usage(resource: str, project_id: str) -> int:
-    """How many of a resource the project has. The cloud's own metadata ports do not count."""
-    rows = _COUNTED[resource]._default_manager.filter(project_id=project_id)
+def usage(resource: str, *project_ids: str) -> int:
+    """How many of a resource these projects have. The cloud's own metadata ports do not count."""
+    rows = _COUNTED[resource]._default_manager.filter(project_id__in=project_ids)
     if resource == "port":
         rows = rows.exclude(device_owner=Owner.METADATA)
     return rows.count()
@@ -73,6 +73,7 @@ def claim(ctx: RequestContext, *, project_id: str, resource: str, wanted: int = 
             resource=resource,
             wanted=wanted,
             used=lambda: usage(resource, project_id),
+            used_in=lambda projects: usage(resource, *projects),
         )
     except OverQuota as error:
         raise OverNetworkQuota(

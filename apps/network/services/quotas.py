@@ -40,7 +40,7 @@ def quota_details(ctx: RequestContext, *, project_id: str) -> dict[str, dict[str
 def quota_list(ctx: RequestContext) -> list[dict[str, Any]]:
     """The limits of every project that has some of its own."""
     projects = (
-        Limit.objects.filter(service="network", project__isnull=False)
+        Limit.objects.filter(service__type="network", project__isnull=False)
         .order_by("project_id")
         .values_list("project_id", flat=True)
         .distinct()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from django.test import Client
 
@@ -54,6 +55,17 @@ def nothing_kept() -> Iterator[None]:
 @pytest.fixture
 def cloud(db: None) -> None:
     services.bootstrap(system(), passwords=PASSWORDS)
+
+
+@pytest.fixture
+def configured(settings: Any) -> Callable[..., None]:
+    """Changes keys of `[identity]` for one test."""
+
+    def change(**keys: Any) -> None:
+        identity = msgspec.structs.replace(settings.CONFIG.identity, **keys)
+        settings.CONFIG = msgspec.structs.replace(settings.CONFIG, identity=identity)
+
+    return change
 
 
 @pytest.fixture

@@ -34,6 +34,8 @@ USERS = ("u1", "u2")
 BY_HAND = {
     # `not domain_id:None`: Keystone's callers without a domain have the word None there.
     "identity:list_roles",
+    # `not None:%(target.limit.project_id)s`: likewise.
+    "identity:get_limit",
 }
 
 
@@ -53,6 +55,11 @@ def targets() -> list[dict[str, Any]]:
                     "domain_id": domain,
                     "role": {"id": "r", "name": role, "domain_id": role_domain},
                     "token": {"user_id": user},
+                    "credential": {"user_id": user},
+                    "trust": {
+                        "trustor_user_id": user if domain == "d1" else "u3",
+                        "trustee_user_id": user if role == "admin" else "u3",
+                    },
                 },
             }
         )
