@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from apps.identity.backends.ldap.options import Ldap
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -170,6 +172,20 @@ class Identity(Section, frozen=True, kw_only=True):
     bootstrap_password_file: Annotated[
         str, msgspec.Meta(description="File with the first administrator's password, read once.")
     ] = ""
+    directories: Annotated[
+        dict[str, Ldap],
+        msgspec.Meta(
+            description="LDAP directories by the name of the domain they hold; see below. "
+            "What the API configures for a domain takes precedence."
+        ),
+    ] = {}
+    directory_refresh_seconds: Annotated[
+        int,
+        msgspec.Meta(
+            description="How often users and groups of directories are read again, so that who left loses access.",
+            ge=30,
+        ),
+    ] = 300
 
     def __post_init__(self) -> None:
         try:

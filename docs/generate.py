@@ -15,6 +15,7 @@ sys.path.insert(0, str(HERE.parent))
 
 def configuration() -> str:
     """One table for each section of kumo.toml, from `cloud.config`."""
+    from apps.identity.backends.ldap.options import Ldap
     from cloud.config import Config, Section
 
     lines = ["# Configuration", "", "All keys of `kumo.toml`. What is left out has the default.", ""]
@@ -27,12 +28,16 @@ def configuration() -> str:
                 _row(field, get_type_hints(section, include_extras=True)) for field in msgspec.structs.fields(section)
             ]
             lines.append("")
-    return "\n".join(lines)
+    lines += ["## `[identity.directories.NAME]`", "", (Ldap.__doc__ or "").strip(), ""]
+    lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
+    lines += [_row(field, get_type_hints(Ldap, include_extras=True)) for field in msgspec.structs.fields(Ldap)]
+    return "\n".join([*lines, ""])
 
 
 def _row(field: msgspec.structs.FieldInfo, hints: dict[str, Any]) -> str:
     kind, *notes = get_args(hints[field.name]) or (hints[field.name],)
-    meta = next((note for note in notes if isinstance(note, msgspec.Meta)), msgspec.Meta())
+    metas = [note for note in notes if isinstance(note, msgspec.Meta)]
+    meta = next((note for note in metas if note.description), metas[0] if metas else msgspec.Meta())
     limits = [f"{word} {value}" for word, value in (("at least", meta.ge), ("at most", meta.le)) if value is not None]
     shown = getattr(kind, "__name__", str(kind).replace("typing.", ""))
     default = field.default if field.default is not msgspec.NODEFAULT else ""

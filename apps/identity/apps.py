@@ -1,3 +1,5 @@
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -10,3 +12,4 @@ class IdentityConfig(AppConfig):
         from apps.identity.policies import RULES
 
         book.register(RULES)
+        import_module("apps.identity.reconcile")  # registers the refreshing of directories

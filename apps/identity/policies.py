@@ -87,6 +87,16 @@ RULES = (
         list_=_reader("target.domain.id"),
         write=ADMIN,
     ),
+    *(
+        Rule(f"identity:{verb}_domain_config{tail}", check, "Where a domain's users live.", (f"{method} {path}",))
+        for verb, tail, check, method, path in (
+            ("create", "", ADMIN, "PUT", "/v3/domains/{domain_id}/config"),
+            ("get", "", ADMIN_OR_SYSTEM_READER, "GET", "/v3/domains/{domain_id}/config"),
+            ("update", "", ADMIN, "PATCH", "/v3/domains/{domain_id}/config"),
+            ("delete", "", ADMIN, "DELETE", "/v3/domains/{domain_id}/config"),
+            ("get", "_default", ADMIN_OR_SYSTEM_READER, "GET", "/v3/domains/config/default"),
+        )
+    ),
     *_crud("project", "projects", get=_PROJECT_SEEN, list_=_reader("target.domain_id"), write=_PROJECT_MANAGED),
     Rule(
         "identity:list_user_projects",

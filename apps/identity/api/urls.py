@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from apps.identity.api import auth, grants, limits, versions, views
+from apps.identity.api.domain_config import domain_config_urls
 
 urlpatterns = [
     path("", versions.Versions.as_view()),
@@ -16,6 +17,7 @@ urlpatterns = [
     path("/v3/auth/system", auth.System.as_view()),
     path("/v3/auth/projects", views.AuthProjects.as_view(list_view="detail")),
     path("/v3/auth/domains", views.AuthDomains.as_view(list_view="detail")),
+    *domain_config_urls(),
     *views.Domains.urls("/v3/domains"),
     *views.Projects.urls("/v3/projects"),
     path("/v3/projects/<str:project_id>/tags", views.ProjectTags.as_view()),

@@ -124,8 +124,13 @@ class ProjectTag(ApiView):
         return Response(status=204)
 
 
+# What the selectors of users and groups must know before they ask a directory.
+OF_DIRECTORY = (Param("domain_id", t.text(64)), Param("name", t.text(255)), Param("marker", t.text(64)))
+
+
 class Users(IdentityView):
     resource = resources.USER
+    params = OF_DIRECTORY
     calls = Crud(
         list=selectors.user_list,
         get=selectors.user_get,
@@ -180,6 +185,7 @@ class AuthDomains(IdentityView):
 
 class Groups(IdentityView):
     resource = resources.GROUP
+    params = OF_DIRECTORY
     calls = Crud(
         list=selectors.group_list,
         get=selectors.group_get,

@@ -12,6 +12,7 @@ from apps.identity.models.catalog import (
     Service,
 )
 from apps.identity.models.credentials import AccessRule, ApplicationCredential, Credential
+from apps.identity.models.ldap import DomainOption, IdMapping
 from apps.identity.models.limits import Limit
 from apps.identity.models.oauth import AccessToken, Consumer, RequestToken, UsedNonce
 from apps.identity.models.projects import Domain, Project, ProjectOwned
@@ -29,11 +30,13 @@ __all__ = [
     "Credential",
     "CredentialKey",
     "Domain",
+    "DomainOption",
     "Endpoint",
     "EndpointGroup",
     "Epoch",
     "FormerPassword",
     "Group",
+    "IdMapping",
     "ImpliedRole",
     "Limit",
     "Membership",

@@ -14,6 +14,7 @@ from apps.identity.selectors.credentials import (
     application_credential_get,
     application_credential_list,
 )
+from apps.identity.selectors.domain_config import domain_config_default, domain_config_get
 from apps.identity.selectors.epoch import pulse
 from apps.identity.selectors.keys import opened_secret
 from apps.identity.selectors.limits import (
@@ -77,6 +78,8 @@ __all__ = [
     "auth_domains",
     "auth_projects",
     "catalog",
+    "domain_config_default",
+    "domain_config_get",
     "domain_get",
     "domain_list",
     "effective_roles",

@@ -1,7 +1,8 @@
-"""The one read that every request makes: has anything changed, and was this token revoked?"""
+"""The one read that every request makes: has anything changed, and was this token revoked? And what changes it."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 
 from django.db import DatabaseError, InterfaceError, connection
@@ -12,6 +13,21 @@ _PULSE = """
 SELECT coalesce((SELECT value FROM identity_epoch), 0),
        ARRAY(SELECT audit_id FROM identity_revokedtoken WHERE audit_id = ANY(%s))
 """
+
+
+_CHANGE = """
+INSERT INTO identity_epoch (id, value) VALUES (1, %s)
+ON CONFLICT (id) DO UPDATE SET value = excluded.value
+"""
+
+
+def change_epoch() -> None:
+    """Tell every process that what it knows about tokens may be out of date.
+
+    Called after a change that may alter what a token allows; last in its transaction, since the row is shared.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_CHANGE, [secrets.randbits(62)])
 
 
 def pulse(audit_ids: Sequence[str] = ()) -> tuple[int, frozenset[str]]:

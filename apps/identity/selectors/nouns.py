@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+from typing import TypeVar
+
+from django.db.models import Model, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from apps.core.context import RequestContext
@@ -22,8 +24,11 @@ from apps.identity.models import (
     Service,
     User,
 )
+from apps.identity.selectors import directories
 from apps.identity.selectors.access import found, row_of, scoped, target_of
 from apps.identity.states import Scope
+
+M = TypeVar("M", bound=Model)
 
 # --- domains and projects ---------------------------------------------------------------------------
 
@@ -114,15 +119,19 @@ def project_subtree(project_id: str) -> QuerySet[Project]:
 
 
 @selector("anyone")
-def user_list(ctx: RequestContext) -> QuerySet[User]:
-    """Users: all, or those of the domain that the caller reads."""
-    return scoped(User.objects.all(), ctx, "identity:list_users")
+def user_list(ctx: RequestContext, *, domain_id: str = "", name: str = "", marker: str = "") -> QuerySet[User]:
+    """Users: all, or those of the domain that the caller reads. Of a directory: those it has now, if its domain is
+    named or the caller's, else those that were seen before."""
+    rows = _plain(scoped(User.objects.all(), ctx, "identity:list_users"), domain_id, name)
+    directories.see_all("user", domain_id or ctx.domain_id, name=name, continued=bool(marker))
+    return rows
 
 
 @selector("anyone")
 def user_get(ctx: RequestContext, *, user_id: str) -> QuerySet[User]:
     """One user; everybody may see themself. Raises NotFound."""
     found(User.objects.all(), user_id, ctx, "identity:get_user", noun="user")
+    directories.see("user", user_id)
     return User.objects.filter(pk=user_id)
 
 
@@ -133,6 +142,7 @@ def user_groups(ctx: RequestContext, *, user_id: str) -> QuerySet[Group]:
     enforce(ctx, "identity:list_groups_for_user", {**target_of(user=user), "user_id": user_id})
     if user is None:
         raise NotFound("user", user_id)
+    directories.see_groups_of(user_id)
     return Group.objects.filter(membership__user_id=user_id)
 
 
@@ -186,15 +196,24 @@ def _held_by(user_id: str) -> Q:
 
 
 @selector("anyone")
-def group_list(ctx: RequestContext) -> QuerySet[Group]:
-    """Groups: all, or those of the domain that the caller reads."""
-    return scoped(Group.objects.all(), ctx, "identity:list_groups")
+def group_list(ctx: RequestContext, *, domain_id: str = "", name: str = "", marker: str = "") -> QuerySet[Group]:
+    """Groups: all, or those of the domain that the caller reads; of a directory as users."""
+    rows = _plain(scoped(Group.objects.all(), ctx, "identity:list_groups"), domain_id, name)
+    directories.see_all("group", domain_id or ctx.domain_id, name=name, continued=bool(marker))
+    return rows
+
+
+def _plain(rows: QuerySet[M], domain_id: str, name: str) -> QuerySet[M]:
+    """Those of a domain and name, without the ones that a directory lost."""
+    asked = {key: value for key, value in (("domain_id", domain_id), ("name", name)) if value}
+    return directories.here(rows.filter(**asked))
 
 
 @selector("anyone")
 def group_get(ctx: RequestContext, *, group_id: str) -> QuerySet[Group]:
     """One group. Raises NotFound."""
     found(Group.objects.all(), group_id, ctx, "identity:get_group", noun="group")
+    directories.see("group", group_id)
     return Group.objects.filter(pk=group_id)
 
 
@@ -202,6 +221,7 @@ def group_get(ctx: RequestContext, *, group_id: str) -> QuerySet[Group]:
 def group_users(ctx: RequestContext, *, group_id: str) -> QuerySet[User]:
     """The users in a group. Raises NotFound."""
     found(Group.objects.all(), group_id, ctx, "identity:list_users_in_group", noun="group")
+    directories.see_members_of(group_id)
     return User.objects.filter(membership__group_id=group_id)
 
 
@@ -213,6 +233,7 @@ def group_user_check(ctx: RequestContext, *, group_id: str, user_id: str) -> Non
     enforce(ctx, "identity:check_user_in_group", target_of(group=group, user=user))
     if group is None:
         raise NotFound("group", group_id)
+    directories.see_members_of(group_id)
     if user is None or not Membership.objects.filter(group=group, user=user).exists():
         raise NotFound("user", user_id, hint="The group has no such member.")
 

@@ -18,6 +18,7 @@ from apps.identity.services.credentials import (
     application_credential_create,
     application_credential_delete,
 )
+from apps.identity.services.domain_config import domain_config_delete, domain_config_set, domain_config_update
 from apps.identity.services.groups import (
     group_create,
     group_delete,
@@ -83,6 +84,9 @@ __all__ = [
     "assignment_create",
     "assignment_delete",
     "bootstrap",
+    "domain_config_delete",
+    "domain_config_set",
+    "domain_config_update",
     "domain_create",
     "domain_delete",
     "domain_update",

@@ -11,10 +11,13 @@ from apps.core.policy import enforce
 from apps.core.transactions import service
 from apps.identity.models import Domain, Group, Membership, User
 from apps.identity.selectors.access import row_of, target_of
+from apps.identity.services import directories
 from apps.identity.services.common import apply, domain_or_own, unchangeable
+from apps.identity.services.directories import in_directory, same_home
 from apps.identity.services.epoch import change_epoch
 
 
+@in_directory(directories.group_create)
 @service("anyone")
 def group_create(
     ctx: RequestContext,
@@ -34,6 +37,7 @@ def group_create(
     return group
 
 
+@in_directory(directories.group_update)
 @service("anyone")
 def group_update(
     ctx: RequestContext,
@@ -53,6 +57,7 @@ def group_update(
     return group
 
 
+@in_directory(directories.group_delete)
 @service("anyone")
 def group_delete(ctx: RequestContext, *, group_id: str) -> None:
     """Remove a group with its memberships and assignments. Raises NotFound."""
@@ -64,14 +69,17 @@ def group_delete(ctx: RequestContext, *, group_id: str) -> None:
     change_epoch()
 
 
+@in_directory(directories.group_user_add)
 @service("anyone")
 def group_user_add(ctx: RequestContext, *, group_id: str, user_id: str) -> None:
     """Put a user into a group; harmless if they are there. Raises NotFound."""
     group, user = _pair(ctx, "identity:add_user_to_group", group_id, user_id)
+    same_home(group, user)
     Membership.objects.get_or_create(group=group, user=user)
     change_epoch()
 
 
+@in_directory(directories.group_user_remove)
 @service("anyone")
 def group_user_remove(ctx: RequestContext, *, group_id: str, user_id: str) -> None:
     """Take a user out of a group. Raises NotFound, also for somebody who is not in it."""

@@ -25,6 +25,7 @@ from apps.identity.backends.passwords import hash_password, needs_rehash, verify
 from apps.identity.backends.tokens import Claims, new_audit_id, seal
 from apps.identity.models import ApplicationCredential, Project, RevokedToken, User
 from apps.identity.selectors.sessions import Session, session_for, session_of
+from apps.identity.services.directories import proven_in_directory
 from apps.identity.services.keys import key_ring_ensured
 from apps.identity.states import Method, Scope
 
@@ -54,6 +55,11 @@ def proven_user(
     *, password: str, user_id: str = "", name: str = "", domain_id: str = "", domain_name: str = ""
 ) -> User:
     """The same, also with a password that has expired; wrong ones count towards the lock."""
+    of_directory = proven_in_directory(
+        password=password, user_id=user_id, name=name, domain_id=domain_id, domain_name=domain_name
+    )
+    if of_directory is not None:
+        return of_directory
     user = _user(user_id=user_id, name=name, domain_id=domain_id, domain_name=domain_name)
     right = verify_password(password, user.password_hash if user else "")
     if user is None:

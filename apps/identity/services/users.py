@@ -15,11 +15,14 @@ from apps.core.transactions import internal, service
 from apps.identity.backends.passwords import MAX_PASSWORD_LENGTH, hash_password, verify_password
 from apps.identity.models import Domain, FormerPassword, Project, User
 from apps.identity.selectors.access import row_of, target_of
+from apps.identity.services import directories
 from apps.identity.services.common import apply, domain_or_own, merged_options, unchangeable
+from apps.identity.services.directories import change_password_in_directory, in_directory
 from apps.identity.services.epoch import change_epoch
 from apps.identity.services.tokens import REQUIRED, end_tokens_of_user, proven_user
 
 
+@in_directory(directories.user_create)
 @service("anyone")
 def user_create(
     ctx: RequestContext,
@@ -55,6 +58,7 @@ def user_create(
     return user
 
 
+@in_directory(directories.user_update)
 @service("anyone")
 def user_update(
     ctx: RequestContext,
@@ -89,6 +93,7 @@ def user_update(
     return user
 
 
+@in_directory(directories.user_delete)
 @service("anyone")
 def user_delete(ctx: RequestContext, *, user_id: str) -> None:
     """Remove a user with their memberships and assignments; what they made stays. Raises NotFound."""
@@ -106,6 +111,8 @@ def user_change_password(*, user_id: str, original_password: str, password: str)
     Raises Unauthorized for a wrong present password or unknown user alike, Invalid for the new one, Forbidden
     where the option `lock_password` is set.
     """
+    if change_password_in_directory(user_id=user_id, original_password=original_password, password=password):
+        return
     proven_user(user_id=user_id, password=original_password)
     _change_password(user_id, original_password, password)
 
