@@ -211,6 +211,14 @@ class Compute(Section, frozen=True, kw_only=True):
     ] = True
 
 
+class Audit(Section, frozen=True, kw_only=True):
+    """The log of who changed what."""
+
+    keep_months: Annotated[
+        int, msgspec.Meta(description="Whole months that events are kept after the present one.", ge=1, le=600)
+    ] = 24
+
+
 class Security(Section, frozen=True, kw_only=True):
     """Sign-in and web."""
 
@@ -238,6 +246,7 @@ class Config(Section, frozen=True, kw_only=True):
     identity: Identity = Identity()
     image: Image = Image()
     compute: Compute = Compute()
+    audit: Audit = Audit()
     security: Security = Security()
     logging: Logging = Logging()
     drivers: Annotated[

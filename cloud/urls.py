@@ -18,6 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("networking", include("apps.network.api.urls")),
     path("compute", include("apps.compute.api.urls")),
     path("placement", include("apps.hosts.api.urls")),
+    path("audit", include("apps.audit.api.urls")),
     path("", include("apps.operations.api.urls")),
     path("internal/host/v1/", include("apps.hosts.api.host")),
     path("internal/host/v1/", include("apps.compute.api.host")),
@@ -30,6 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
             [
                 path("", include("apps.dashboard.web.urls")),
                 path("", include("apps.operations.web.urls")),
+                path("", include("apps.audit.web.urls")),
                 path("", include("apps.hosts.web.urls")),
                 path("", include("apps.image.web.urls")),
                 path("", include("apps.network.web.urls")),

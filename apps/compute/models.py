@@ -63,6 +63,8 @@ class FlavorAccess(models.Model):
 class KeyPair(TimestampedModel):
     """A user's public key; a private one is never kept."""
 
+    shown_fields = frozenset({"public_key"})
+
     id = models.BigAutoField(primary_key=True)
     user_id = models.CharField(max_length=64)
     name = models.CharField(max_length=255)
@@ -94,6 +96,8 @@ class ServerGroup(UuidModel, TimestampedModel, ProjectOwned):
 
 class ServerFacts(TimestampedModel, Reconciled):
     """The columns of a server, alive or deleted."""
+
+    shown_fields = frozenset({"public_key"})
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user_id = models.CharField(max_length=64)

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import getpass
 import uuid
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
 
 def new_request_id() -> str:
     """`req-<uuid>`, the form OpenStack's clients and Tempest look for."""
     return f"req-{uuid.uuid4()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from: the client's address and what it calls itself; both empty for Kumo's own work."""
+
+    address: str = ""
+    agent: str = ""
+
+
+origin: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B039 - it is frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,7 @@ class RequestContext:
     request_id: str = field(default_factory=new_request_id)
     global_request_id: str = ""
     token_id: str = ""  # audit id, never the token itself
+    credential: str = ""  # by what the caller showed who it is: "password", "application_credential:<id>", "command"
     is_system: bool = False
 
     @property
@@ -52,4 +66,16 @@ def system(*, on_behalf_of: RequestContext | None = None, request_id: str = "") 
     tree holds the list of callers.
     """
     base = on_behalf_of or RequestContext(user_name="kumo")
-    return replace(base, is_system=True, request_id=request_id or base.request_id)
+    return replace(base, is_system=True, credential="", request_id=request_id or base.request_id)
+
+
+def operator() -> RequestContext:
+    """The context of a management command: whoever has a shell as Kumo's account may do everything, and is named.
+
+    Unlike Kumo's own work, what it changes is an event of its own in the audit log.
+    """
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # an account without a name
+        name = "operator"
+    return RequestContext(user_name=name, is_system=True, credential="command")

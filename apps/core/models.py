@@ -9,8 +9,10 @@ import orjson
 from django.db import models
 from django.db.models.functions import Now
 
+from apps.core.audit import Recalled
 
-class UuidModel(models.Model):
+
+class UuidModel(Recalled):
     """A row that is named by a random UUID, with dashes on the wire."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -19,7 +21,7 @@ class UuidModel(models.Model):
         abstract = True
 
 
-class TimestampedModel(models.Model):
+class TimestampedModel(Recalled):
     """Times are the database's: `created_at` by default, `updated_at` set by the services' updates."""
 
     created_at = models.DateTimeField(db_default=Now(), editable=False)

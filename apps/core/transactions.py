@@ -11,14 +11,15 @@ them; deadlocks and serialization failures are tried again.
 from __future__ import annotations
 
 import functools
+import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, transaction
 
-from apps.core import policy
+from apps.core import audit, policy
 from apps.core.errors import KumoError
 
 P = ParamSpec("P")
@@ -33,6 +34,8 @@ _violations: dict[str, Callable[[str], KumoError]] = {}
 # (module, function) → rule, or "" with a reason: what the coverage tests read.
 PUBLIC: dict[tuple[str, str], str] = {}
 INTERNAL: dict[tuple[str, str], str] = {}
+# The same, of what leaves events in the audit log.
+AUDITED: dict[tuple[str, str], audit.Signature] = {}
 
 
 def is_database_away(error: BaseException) -> bool:
@@ -49,15 +52,16 @@ def on_violation(constraint: str, error: Callable[[str], KumoError]) -> None:
     _violations[constraint] = error
 
 
-def service(rule: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def service(rule: str, *, shown: Iterable[str] = ()) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A writing service: `rule` is checked against the caller's own project, then the body runs in one transaction.
 
-    A rule about a particular row is enforced in the body, where the row is known.
+    A rule about a particular row is enforced in the body, where the row is known. What it did, or that it was
+    refused, becomes an event of the audit log; `shown` names arguments that only look like secrets.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         PUBLIC[(function.__module__, function.__name__)] = rule
-        return _guarded(rule, _atomic(function))
+        return _recorded(rule, function, frozenset(shown))
 
     return decorate
 
@@ -85,9 +89,62 @@ def internal(reason: str, *, atomic: bool = True) -> Callable[[Callable[P, R]], 
     return decorate
 
 
-def streaming(rule: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A service that moves bytes between short transactions of its own (uploads); only the rule is wrapped."""
-    return selector(rule)
+def streaming(rule: str, *, writes: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A service that moves bytes between short transactions of its own (uploads); only the rule is wrapped.
+
+    One that `writes` leaves an event when it has ended.
+    """
+    if not writes:
+        return selector(rule)
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        PUBLIC[(function.__module__, function.__name__)] = rule
+        return _recorded(rule, function, frozenset(), atomic=False)
+
+    return decorate
+
+
+def _recorded(rule: str, function: Callable[P, R], shown: frozenset[str], *, atomic: bool = True) -> Callable[P, R]:
+    """The rule, the body and its event: in one transaction, or the event in its own where the body has several."""
+
+    key = (function.__module__, function.__name__)
+    parameters = frozenset(inspect.signature(function).parameters)
+    signature = AUDITED[key] = audit.Signature(*key, parameters, shown)
+
+    @functools.wraps(function)
+    def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
+        ctx: Any = args[0]
+        with audit.change_of(audit.naming_of(signature), ctx, rule, kwargs) as change:
+            policy.enforce(ctx, rule)
+            if change is None:
+                return _transaction(function, *args, **kwargs) if atomic else function(*args, **kwargs)
+
+            def body(*args: P.args, **kwargs: P.kwargs) -> R:
+                change.forget()
+                result = function(*args, **kwargs)
+                change.done()
+                return result
+
+            return _transaction(body, *args, **kwargs) if atomic else body(*args, **kwargs)
+
+    return recorded
+
+
+def enforce_before(
+    call: Callable[..., Any] | None, ctx: Any, rules: Iterable[str], arguments: Mapping[str, Any]
+) -> None:
+    """Enforce rules about the arguments of a service that is going to be called; a refusal is the service's event."""
+    key = (getattr(call, "__module__", ""), getattr(call, "__name__", ""))
+    if key not in AUDITED:
+        _enforce_all(ctx, rules)
+        return
+    with audit.change_of(audit.naming_of(AUDITED[key]), ctx, "", arguments):
+        _enforce_all(ctx, rules)
+
+
+def _enforce_all(ctx: Any, rules: Iterable[str]) -> None:
+    for rule in rules:
+        policy.enforce(ctx, rule)
 
 
 def _guarded(rule: str, function: Callable[P, R]) -> Callable[P, R]:
@@ -103,15 +160,20 @@ def _guarded(rule: str, function: Callable[P, R]) -> Callable[P, R]:
 def _atomic(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def atomic(*args: P.args, **kwargs: P.kwargs) -> R:
-        if _depth.get():
-            return function(*args, **kwargs)
-        token = _depth.set(1)
-        try:
-            return _outermost(function, *args, **kwargs)
-        finally:
-            _depth.reset(token)
+        return _transaction(function, *args, **kwargs)
 
     return atomic
+
+
+def _transaction(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run in the transaction of the service around, or in one of its own."""
+    if _depth.get():
+        return function(*args, **kwargs)
+    token = _depth.set(1)
+    try:
+        return _outermost(function, *args, **kwargs)
+    finally:
+        _depth.reset(token)
 
 
 def _outermost(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -58,6 +58,7 @@ CATALOGUE = (
     ("network", "neutron", "/networking"),
     ("compute", "nova", "/compute/v2.1"),
     ("placement", "placement", "/placement"),
+    ("audit", "kumo-audit", "/audit"),
 )
 
 _BUILT_IN = uuid.UUID("3f1d0c7e-6a0f-4b7e-9a55-6b756d6f0001")

@@ -20,6 +20,8 @@ class Image(UuidModel, TimestampedModel):
     `size`, hashes and `virtual_size` are set together, when the bytes were inspected and kept.
     """
 
+    shown_fields = frozenset({"hash_value"})
+
     project_id = models.CharField(max_length=64)
     name = models.CharField(max_length=255, null=True)
     status = models.CharField(max_length=16, choices=[(s, s) for s in ImageStatus], default=ImageStatus.QUEUED)

@@ -21,6 +21,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "apps.operations",
+    "apps.audit",
     "apps.hosts",
     "apps.identity",
     "apps.image",
@@ -99,6 +100,8 @@ REST_FRAMEWORK = {
 KUMO_PASSWORD_COST = {"time_cost": 2, "memory_cost": 19 * 1024, "parallelism": 1}
 # Identity's authenticator, loaded by the API kernel, which must not import an app.
 KUMO_AUTHENTICATION = "apps.identity.api.authentication.TokenAuthentication"
+# Where services leave their events; likewise.
+KUMO_AUDIT = "apps.audit.services.Journal"
 # Who a host is, by its client certificate; likewise.
 KUMO_HOST_OF_REQUEST = "apps.hosts.selectors.host_of_request"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024

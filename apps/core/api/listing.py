@@ -121,7 +121,7 @@ def _order(query: QueryDict, resource: Resource, fields: Sequence[F]) -> list[tu
     if not order:
         order = [(name.lstrip("-"), name.startswith("-")) for name in resource.default_sort]
     if all(column not in {"id", "pk"} for column, _ in order):
-        order.append(("pk", order[-1][1] if order else False))
+        order.append((resource.ident, order[-1][1] if order else False))
     return order
 
 
@@ -151,13 +151,14 @@ def fetch(
     columns: tuple[str, ...],
     annotations: Mapping[str, Any],
     default_limit: int,
+    ident: str = "pk",
 ) -> Found:
     """One page as dicts of the columns. Raises Invalid for an unknown marker or an unusable filter value."""
     try:
         matching = rows.filter(*listing.filters)
         order = [(c, not d) for c, d in listing.order] if listing.reverse else listing.order
         if listing.marker:
-            matching = matching.filter(_after(rows, listing.marker, order))
+            matching = matching.filter(_after(rows, listing.marker, order, ident))
         ordered = matching.order_by(*(Column(c).desc() if d else Column(c).asc() for c, d in order))
         limit = default_limit if listing.limit is None else listing.limit
         if limit == 0:
@@ -170,22 +171,22 @@ def fetch(
     return Found(page[::-1] if listing.reverse else page, more)
 
 
-def _after(rows: QuerySet[Any], marker: str, order: list[tuple[str, bool]]) -> Q:
+def _after(rows: QuerySet[Any], marker: str, order: list[tuple[str, bool]], ident: str) -> Q:
     """The rows after the marker's: PostgreSQL sorts nulls last when ascending and first when descending."""
     try:
-        at = rows.filter(pk=marker).values(*(column for column, _ in order)).first()
+        at = rows.filter(**{ident: marker}).values(*(column for column, _ in order)).first()
     except (ValueError, ValidationError):
         at = None
     if at is None:
         raise Invalid(f"marker [{marker}] not found", field="marker")
-    query = Q(pk__in=[])
+    query = Q(**{f"{ident}__in": []})
     tied = Q()
     for column, descending in order:
         value = at[column]
         if descending:
             beyond = Q(**{f"{column}__isnull": False}) if value is None else Q(**{f"{column}__lt": value})
         elif value is None:
-            beyond = Q(pk__in=[])
+            beyond = Q(**{f"{ident}__in": []})
         else:
             beyond = Q(**{f"{column}__gt": value}) | Q(**{f"{column}__isnull": True})
         query |= tied & beyond

@@ -1,7 +1,8 @@
-"""The request's id: minted here for every request, answered in headers, put in every log line."""
+"""The request's id: minted here for every request, answered in headers, put in every log line; and where it is from."""
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import re
 import time
@@ -11,10 +12,26 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from apps.core import logs
-from apps.core.context import new_request_id
+from apps.core.context import Origin, new_request_id, origin
 
 logger = logging.getLogger("kumo.access")
 _INBOUND = re.compile(r"^req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+
+
+def client_address(request: HttpRequest) -> str:
+    """Where the client is. The proxy in front writes `X-Forwarded-For` anew; from elsewhere the header says nothing."""
+    near = _address(request.META.get("REMOTE_ADDR", ""))
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    if forwarded and (near is None or near.is_loopback):
+        near = _address(forwarded.rsplit(",", 1)[-1].strip()) or near
+    return str(near) if near else ""
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:  # a socket's path, or nothing
+        return None
 
 
 class RequestIdMiddleware:
@@ -29,11 +46,13 @@ class RequestIdMiddleware:
         request.request_id = request_id  # type: ignore[attr-defined]
         request.global_request_id = inbound if _INBOUND.match(inbound) else ""  # type: ignore[attr-defined]
         token = logs.request_id.set(request_id)
+        came_from = origin.set(Origin(client_address(request), request.headers.get("User-Agent", "")[:256]))
         started = time.monotonic()
         try:
             response = self.get_response(request)
         finally:
             logs.request_id.reset(token)
+            origin.reset(came_from)
         response.headers.setdefault("X-Openstack-Request-Id", request_id)
         if request.path.startswith("/compute"):
             response.headers.setdefault("X-Compute-Request-Id", request_id)

@@ -112,6 +112,7 @@ class Resource:
     sorts: Mapping[str, str] = field(default_factory=dict)  # sort keys that are no attribute's name: key → column
     noun: str = ""  # for messages
     key: str = ""  # keyword by which services take the id
+    ident: str = "pk"  # column that names a row on the wire; another one where the primary key has several
 
     def __post_init__(self) -> None:
         for one in self.fields:
@@ -152,7 +153,7 @@ class Resource:
     @functools.cache  # noqa: B019
     def columns(self, fields: tuple[F, ...]) -> tuple[str, ...]:
         """Columns that rendering these fields reads."""
-        names = {"pk"} | {need for f in fields for need in f.needs}
+        names = {self.ident} | {need for f in fields for need in f.needs}
         names |= {f.column for f in fields if f.value is None}
         return tuple(sorted(names))
 

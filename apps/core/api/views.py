@@ -19,7 +19,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.core import policy
 from apps.core.api import listing as lists
 from apps.core.api import resource as r
 from apps.core.api import schema as schemas
@@ -28,6 +27,7 @@ from apps.core.api.resource import Env, F, Resource, Row, Version
 from apps.core.api.service import Api, Page
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid, NotFound, Unauthorized
+from apps.core.transactions import enforce_before
 
 Call = Callable[..., Any]
 
@@ -229,11 +229,18 @@ class ResourceView(ApiView):
             return lists.page_of(list(rows), query, self.api.max_page)
         columns = self.resource.columns(fields)
         annotations = self.resource.annotated(columns, self.ctx)
-        return lists.fetch(rows, query, columns=columns, annotations=annotations, default_limit=self.api.max_page)
+        return lists.fetch(
+            rows,
+            query,
+            columns=columns,
+            annotations=annotations,
+            default_limit=self.api.max_page,
+            ident=self.resource.ident,
+        )
 
     def _page(self, found: lists.Found, query: Listing) -> Page:
         parameters = self.query
-        ids = [row.get("pk", row.get("id")) for row in (found.rows[:1] + found.rows[-1:])]
+        ids = [row.get(self.resource.ident, row.get("id")) for row in (found.rows[:1] + found.rows[-1:])]
         forward = found.more or query.reverse
         backward = bool(query.marker and not query.reverse) or (query.reverse and found.more)
         return Page(
@@ -293,9 +300,12 @@ class ResourceView(ApiView):
 
     def _arguments(self, view: str, body: Any) -> dict[str, Any]:
         schemas.validate(self.resource.schema(view, self.version), body)
-        for rule in self.resource.guarded(view, self.version, body):
-            policy.enforce(self.ctx, rule)
-        return self.resource.arguments(view, self.version, body)
+        arguments = self.resource.arguments(view, self.version, body)
+        if rules := self.resource.guarded(view, self.version, body):
+            call = self.calls.create if view == r.CREATE else self.calls.update
+            named = self.target if "ident" in self.kwargs else self.parents
+            enforce_before(call, self.ctx, rules, {**named, **arguments})
+        return arguments
 
     def _written(self, made: Any, view: str) -> Any:
         """What a writing service returned, rendered: a row as it is, an instance read again through the selector."""

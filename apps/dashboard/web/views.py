@@ -48,8 +48,10 @@ class SignIn(View):
         form = SignInForm(request.POST)
         if form.is_valid():
             given = form.cleaned_data
+            who = {"name": given["name"], "domain_name": given["domain"]}
             try:
-                user = identity.sign_in(name=given["name"], password=given["password"], domain_name=given["domain"])
+                with identity.sign_in_event(methods=("session", "password"), **who) as event:
+                    user = event.user = identity.sign_in(password=given["password"], **who)
             except KumoError:
                 form.add_error(None, _("No user with this name and password. Check both, and the domain."))
             else:
@@ -72,6 +74,9 @@ class SignOut(View):
     """Ends the session."""
 
     def post(self, request: HttpRequest) -> HttpResponse:
+        user = sessions.person(request)
+        if user is not None:
+            identity.sign_out_event(user)
         request.session.flush()
         return redirect("sign-in")
 

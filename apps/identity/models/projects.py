@@ -19,6 +19,8 @@ from apps.identity.models.base import Named
 class Project(Named):
     """A tenant, or a domain. `token_generation` rises when every token scoped to it must end."""
 
+    project_field = "id"
+
     domain = models.ForeignKey("self", on_delete=models.RESTRICT, null=True, related_name="+")
     parent = models.ForeignKey("self", on_delete=models.RESTRICT, null=True, related_name="children")
     is_domain = models.BooleanField(default=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+from apps.core.audit import Recalled
 from apps.identity.models.base import Named
 from apps.identity.models.projects import Project
 from apps.identity.models.users import Group, User
@@ -42,11 +43,13 @@ class ImpliedRole(models.Model):
         return f"{self.prior_id} implies {self.implied_id}"
 
 
-class Assignment(models.Model):
+class Assignment(Recalled):
     """A role of one user or one group on one project, one domain, or the system.
 
     `inherited` means: not on the target itself, but on every project below it.
     """
+
+    project_field = "target_id"
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="assignments")
     group = models.ForeignKey(Group, on_delete=models.CASCADE, null=True, related_name="assignments")

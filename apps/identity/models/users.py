@@ -12,6 +12,8 @@ from apps.identity.models.projects import Project
 class User(Named):
     """Somebody who can sign in. `token_generation` rises when every token of theirs must end."""
 
+    shown_fields = frozenset({"password_changed_at", "password_expires_at"})
+
     domain = models.ForeignKey(Project, on_delete=models.RESTRICT, related_name="+")
     enabled = models.BooleanField(default=True)
     default_project_id = models.CharField(max_length=64, null=True)

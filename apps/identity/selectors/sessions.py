@@ -136,7 +136,9 @@ def session_for(claims: Claims, epoch: int) -> Session | None:
         user=user,
         target=target,
         roles=roles,
-        context=context_from(user, claims.scope, target, roles, token_id=claims.audit_ids[0]),
+        context=context_from(
+            user, claims.scope, target, roles, token_id=claims.audit_ids[0], credential=_shown_by(claims)
+        ),
         credential=credential,
         calls=_calls(credential),
     )
@@ -153,8 +155,21 @@ def is_usable(target: Project) -> bool:
     return target.enabled and (target.domain is None or target.domain.enabled)
 
 
+def _shown_by(claims: Claims) -> str:
+    """By what the caller once showed who it is: an application credential by its id, else the methods."""
+    if claims.credential_id:
+        return f"application_credential:{claims.credential_id}"
+    return "+".join(claims.methods)
+
+
 def context_from(
-    user: User, scope: Scope, target: Project | None, roles: Sequence[RoleName], *, token_id: str = ""
+    user: User,
+    scope: Scope,
+    target: Project | None,
+    roles: Sequence[RoleName],
+    *,
+    token_id: str = "",
+    credential: str = "session",
 ) -> RequestContext:
     """The caller's context, still without a request id of its own."""
     of_project = target if scope == Scope.PROJECT else None
@@ -170,6 +185,7 @@ def context_from(
         roles=frozenset(role.name for role in roles),
         request_id="",
         token_id=token_id,
+        credential=credential,
     )
 
 

@@ -19,6 +19,7 @@ from apps.identity.services.credentials import (
     application_credential_delete,
 )
 from apps.identity.services.domain_config import domain_config_delete, domain_config_set, domain_config_update
+from apps.identity.services.events import sign_in_event, sign_out_event
 from apps.identity.services.groups import (
     group_create,
     group_delete,
@@ -125,6 +126,8 @@ __all__ = [
     "service_delete",
     "service_update",
     "sign_in",
+    "sign_in_event",
+    "sign_out_event",
     "token_issue",
     "token_keys_rotate",
     "token_revoke",

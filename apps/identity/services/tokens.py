@@ -26,6 +26,7 @@ from apps.identity.backends.tokens import Claims, new_audit_id, seal
 from apps.identity.models import ApplicationCredential, Project, RevokedToken, User
 from apps.identity.selectors.sessions import Session, session_for, session_of
 from apps.identity.services.directories import proven_in_directory
+from apps.identity.services.events import locked_event, token_event
 from apps.identity.services.keys import key_ring_ensured
 from apps.identity.states import Method, Scope
 
@@ -91,8 +92,11 @@ def _count_failure(user: User) -> None:
         return
     count = 1 if user.failed_auth_count >= limit else F("failed_auth_count") + 1
     User.objects.filter(pk=user.pk).update(failed_auth_count=count, failed_auth_at=Now())
+    if limit == 1 or user.failed_auth_count == limit - 1:
+        locked_event(user)
 
 
+@token_event
 def token_issue(*, identity: Mapping[str, Any], scope: Mapping[str, Any] | str | None) -> tuple[str, Session]:
     """A new token for the bodies `auth.identity` and `auth.scope`, already of the right shape.
 

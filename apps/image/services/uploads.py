@@ -83,7 +83,7 @@ class _AbandonedError(Exception):
 # --- bytes in --------------------------------------------------------------------------------------
 
 
-@streaming("upload_image")
+@streaming("upload_image", writes=True)
 def image_upload(
     ctx: RequestContext, *, image_id: UUID | str, source: Incoming, size: int, store: str = "default"
 ) -> None:
@@ -104,7 +104,7 @@ def image_upload(
         raise _words(error, upload) from error
 
 
-@streaming("upload_image")
+@streaming("upload_image", writes=True)
 def image_stage(ctx: RequestContext, *, image_id: UUID | str, source: Incoming, size: int) -> None:
     """Take an image's bytes without making it active; `image_import` does that. Raises as `image_upload`."""
     upload = _begin(ctx, image_id, ImageStatus.UPLOADING, size, "default")
@@ -117,7 +117,7 @@ def image_stage(ctx: RequestContext, *, image_id: UUID | str, source: Incoming, 
         raise _words(error, upload) from error
 
 
-@streaming("upload_image")
+@streaming("upload_image", writes=True)
 def image_import(ctx: RequestContext, *, image_id: UUID | str) -> None:
     """Inspect what was staged and make the image active.
 
