@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from apps.audit.models import Event
 from apps.network import services as network
 from apps.network.models import SecurityGroup, Subnet
 from apps.operations.models import Operation
@@ -59,6 +60,7 @@ def things(town: Town) -> Mapping[str, str]:
         "network:router": str(router.pk),
         "network:security-group": str(group.pk),
         "hosts:host": str(town.host.pk),
+        "audit:event": str(Event.objects.get(action="network.router.create").id),
         "operations:operation": str(Operation.objects.filter(subject_id=server.pk)[:1].get().pk),
     }
 
