@@ -46,6 +46,8 @@ class RequestContext:
     global_request_id: str = ""
     token_id: str = ""  # audit id, never the token itself
     credential: str = ""  # by what the caller showed who it is: "password", "application_credential:<id>", "command"
+    trust_id: str = ""  # the trust that this caller acts by, if any
+    is_delegated: bool = False  # signed in by less than a person: application credential, access key, OAuth token
     is_system: bool = False
 
     @property

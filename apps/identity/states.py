@@ -24,6 +24,13 @@ class Method(enum.StrEnum):
     PASSWORD = "password"
     TOKEN = "token"
     APPLICATION_CREDENTIAL = "application_credential"
+    TOTP = "totp"
+    OAUTH1 = "oauth1"
+    EC2_CREDENTIAL = "ec2credential"
+
+
+# Methods by which a program acts for a user, with what that user let it have.
+DELEGATED_METHODS = frozenset({Method.APPLICATION_CREDENTIAL, Method.OAUTH1, Method.EC2_CREDENTIAL})
 
 
 class Interface(enum.StrEnum):

@@ -3,87 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.core.api import types as t
 from apps.core.api.faults import plain
+from apps.core.api.types import parse_flag
 from apps.core.api.views import ApiView
-from apps.core.errors import Forbidden, KumoError, NotFound, Unauthorized
+from apps.core.errors import Forbidden, Invalid, KumoError, NotFound, Unauthorized
 from apps.core.policy import enforce
 from apps.identity import selectors, services
 from apps.identity.api.base import IDENTITY
-from apps.identity.api.documents import token_document
+from apps.identity.api.documents import receipt_document, token_document
 from apps.identity.backends.access_rules import fits
+from apps.identity.backends.oauth1 import SignedRequest
 from apps.identity.states import Scope
 
-_REF = {"type": "object", "properties": {"id": {"type": "string"}, "name": {"type": "string"}}}
-_OWNED_REF = {"type": "object", "properties": {**_REF["properties"], "domain": _REF}}  # type: ignore[dict-item]
-TOKEN_ISSUE: dict[str, Any] = {
-    "type": "object",
-    "required": ["auth"],
-    "properties": {
-        "auth": {
-            "type": "object",
-            "required": ["identity"],
-            "properties": {
-                "identity": {
-                    "type": "object",
-                    "required": ["methods"],
-                    "properties": {
-                        "methods": {"type": "array", "items": {"type": "string"}, "maxItems": 16},
-                        "password": {
-                            "type": "object",
-                            "required": ["user"],
-                            "properties": {
-                                "user": {
-                                    "type": "object",
-                                    "properties": {
-                                        "id": {"type": "string", "maxLength": 255},
-                                        "name": {"type": "string", "maxLength": 255},
-                                        "password": {"type": ["string", "null"]},
-                                        "domain": _REF,
-                                    },
-                                }
-                            },
-                        },
-                        "token": {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}},
-                        "application_credential": {
-                            "type": "object",
-                            "required": ["secret"],
-                            "properties": {
-                                "id": {"type": "string", "maxLength": 64},
-                                "name": {"type": "string", "maxLength": 255},
-                                "secret": {"type": "string"},
-                                "user": {
-                                    "type": "object",
-                                    "properties": {
-                                        "id": {"type": "string", "maxLength": 64},
-                                        "name": {"type": "string", "maxLength": 255},
-                                        "domain": _REF,
-                                    },
-                                },
-                            },
-                        },
-                    },
-                },
-                "scope": {
-                    "type": ["object", "string"],
-                    "properties": {
-                        "project": _OWNED_REF,
-                        "domain": _REF,
-                        "system": {"type": "object", "properties": {"all": {"type": "boolean"}}},
-                        "unscoped": {"type": "object"},
-                    },
-                },
-            },
-        }
+_IDENT = t.text(255)
+_REF = t.shape({"id": _IDENT, "name": _IDENT}, closed=False)
+_OWNED_REF = t.shape({"id": _IDENT, "name": _IDENT, "domain": _REF}, closed=False)
+_SECRET = t.Type({"type": ["string", "null"]})
+_BY_NAME = {"id": _IDENT, "name": _IDENT, "domain": _REF}
+
+
+def _person(**more: t.Type) -> t.Type:
+    return t.shape({**_BY_NAME, **more}, closed=False)
+
+
+_IDENTITY = t.shape(
+    {
+        "methods": t.array(t.Type({"type": "string"}), most=16),
+        "password": t.shape({"user": _person(password=_SECRET)}, required=("user",), closed=False),
+        "totp": t.shape(
+            {"user": t.shape({**_BY_NAME, "passcode": t.text(255)}, required=("passcode",), closed=False)},
+            required=("user",),
+            closed=False,
+        ),
+        "token": t.shape({"id": t.Type({"type": "string"})}, required=("id",), closed=False),
+        "application_credential": t.shape(
+            {"id": _IDENT, "name": _IDENT, "secret": t.Type({"type": "string"}), "user": _person()},
+            required=("secret",),
+            closed=False,
+        ),
+        "oauth1": t.mapping,
     },
-}
+    required=("methods",),
+    closed=False,
+)
+_SCOPE = t.shape(
+    {
+        "project": _OWNED_REF,
+        "domain": _REF,
+        "system": t.shape({"all": t.flag}, closed=False),
+        "OS-TRUST:trust": t.shape({"id": _IDENT}, closed=False),
+        "unscoped": t.mapping,
+    },
+    closed=False,
+)
+TOKEN_ISSUE = t.shape(
+    {
+        "auth": t.shape(
+            {"identity": _IDENTITY, "scope": t.Type({**_SCOPE.schema, "type": ["object", "string"]})},
+            required=("identity",),
+            closed=False,
+        )
+    },
+    required=("auth",),
+    closed=False,
+).schema
 
 
 def _shown(token: str, document: bytes, status: int) -> HttpResponse:
@@ -101,7 +93,8 @@ def _validate(request: HttpRequest) -> HttpResponseBase:
     try:
         caller_token = request.META.get("HTTP_X_AUTH_TOKEN", "")
         token = request.META.get("HTTP_X_SUBJECT_TOKEN", "")
-        caller, subject = selectors.sessions_of((caller_token, token))
+        grace_s = settings.CONFIG.identity.allow_expired_hours * 3600 if _asks_for_expired(request) else 0
+        caller, subject = selectors.sessions_of((caller_token, token), grace_s=(0, grace_s))
         if caller is None or not _may(caller, request):
             raise Unauthorized(services.REQUIRED)
         if subject is None:
@@ -113,15 +106,40 @@ def _validate(request: HttpRequest) -> HttpResponseBase:
         return plain(request, error)
 
 
+def _asks_for_expired(request: HttpRequest) -> bool:
+    """`?allow_expired=1`: a service goes on with what somebody asked for before their token expired."""
+    try:
+        return parse_flag(request.GET.get("allow_expired", "0") or "0")
+    except ValueError as error:
+        raise Invalid(str(error), field="allow_expired") from error
+
+
+def signed_request(request: Request) -> SignedRequest:
+    """What an OAuth 1.0a signature covers."""
+    return SignedRequest(
+        method=request.method or "",
+        url=request.build_absolute_uri(),
+        authorization=request.META.get("HTTP_AUTHORIZATION", ""),
+    )
+
+
 class TokenIssue(ApiView):
-    """`POST /v3/auth/tokens`: the only call of identity that needs no token."""
+    """`POST /v3/auth/tokens`, which needs no token."""
 
     api = IDENTITY
     public = True
 
     def post(self, request: Request) -> HttpResponse:
         auth = self.body(TOKEN_ISSUE)["auth"]
-        token, session = services.token_issue(identity=auth["identity"], scope=auth.get("scope"))
+        try:
+            token, session = services.token_issue(
+                identity=auth["identity"],
+                scope=auth.get("scope"),
+                receipt=request.META.get("HTTP_OPENSTACK_AUTH_RECEIPT", ""),
+                request=signed_request(request),
+            )
+        except services.MoreFactors as more:
+            return Response(receipt_document(more), status=401, headers={"Openstack-Auth-Receipt": more.text})
         return _shown(token, token_document(session, with_catalog="nocatalog" not in request.query_params), 201)
 
 
@@ -133,6 +151,16 @@ class TokenRevoke(ApiView):
     def delete(self, request: Request) -> Response:
         services.token_revoke(self.ctx, token=request.META.get("HTTP_X_SUBJECT_TOKEN", ""))
         return Response(status=204)
+
+
+class RevokedTokens(ApiView):
+    """`GET /v3/auth/tokens/OS-PKI/revoked`: such a list was for tokens that services checked by themselves."""
+
+    api = IDENTITY
+
+    def get(self, request: Request) -> Response:
+        enforce(self.ctx, "identity:revocation_list")
+        raise Forbidden("There is no list of revoked tokens: ask for each with GET /v3/auth/tokens.")
 
 
 _revoke = TokenRevoke.as_view()

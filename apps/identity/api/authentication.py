@@ -1,4 +1,4 @@
-"""The authenticator of every API: `X-Auth-Token` to the caller's context."""
+"""The authenticator of every API: `X-Auth-Token`, or `Authorization: Bearer` (RFC 6750), to the caller's context."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class TokenAuthentication(BaseAuthentication):
     """No token: nobody, and the view decides. A token that does not hold: 401, whatever the view."""
 
     def authenticate(self, request: Request) -> tuple[RequestContext, Session] | None:
-        token = request.META.get("HTTP_X_AUTH_TOKEN", "")
+        token = request.META.get("HTTP_X_AUTH_TOKEN", "") or _bearer(request)
         if not token:
             return None
         session = session_of(token)
@@ -27,6 +27,11 @@ class TokenAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return "Keystone"
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def request_context(session: Session, request: Request) -> RequestContext:

@@ -1,4 +1,4 @@
-"""The document of a token, rendered once per session."""
+"""The documents of a token, rendered once per session, and of a receipt."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import orjson
 from apps.identity.models import Project
 from apps.identity.selectors.catalog import catalog
 from apps.identity.selectors.sessions import Session
+from apps.identity.services import MoreFactors
 from apps.identity.states import Scope
 
 _START = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -39,6 +40,18 @@ def token_body(session: Session, *, with_catalog: bool) -> dict[str, Any]:
         "expires_at": _instant(claims.expires_at * 1_000_000),
         "issued_at": _instant(claims.issued_at),
     }
+    if session.trust is not None:
+        body["OS-TRUST:trust"] = {
+            "id": session.trust.pk,
+            "impersonation": session.trust.impersonation,
+            "trustee_user": {"id": session.trust.trustee_id},
+            "trustor_user": {"id": session.trust.trustor_id},
+        }
+    if session.access_token is not None:
+        body["OS-OAUTH1"] = {
+            "access_token_id": session.access_token.pk,
+            "consumer_id": session.access_token.consumer_id,
+        }
     if claims.scope == Scope.UNSCOPED:
         return body
     if session.credential is not None:
@@ -59,6 +72,20 @@ def token_body(session: Session, *, with_catalog: bool) -> dict[str, Any]:
     if with_catalog:
         body["catalog"] = catalog(session.epoch, project_id=session.context.project_id, user_id=user.pk)
     return body
+
+
+def receipt_document(more: MoreFactors) -> dict[str, Any]:
+    """What somebody is told who has shown one factor of several: which are still needed."""
+    receipt, user = more.receipt, more.user
+    return {
+        "receipt": {
+            "methods": [str(method) for method in receipt.methods],
+            "user": {"id": user.pk, "name": user.name, "domain": _ref(user.domain)},
+            "expires_at": _instant(receipt.expires_at * 1_000_000),
+            "issued_at": _instant(receipt.issued_at),
+        },
+        "required_auth_methods": [list(rule) for rule in more.required],
+    }
 
 
 def _ref(row: Project | None) -> dict[str, str]:

@@ -13,6 +13,7 @@ urlpatterns = [
     path("/v3", versions.Version.as_view()),
     path("/v3/", versions.Version.as_view()),
     path("/v3/auth/tokens", auth.tokens),
+    path("/v3/auth/tokens/OS-PKI/revoked", auth.RevokedTokens.as_view()),
     path("/v3/auth/catalog", auth.Catalog.as_view()),
     path("/v3/auth/system", auth.System.as_view()),
     path("/v3/auth/projects", views.AuthProjects.as_view(list_view="detail")),

@@ -5,21 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db.models import F
 
 from apps.core import sealing
 from apps.core.errors import Unavailable
+from apps.identity.backends.jws import signing_key
 from apps.identity.models import CredentialKey, TokenKey, WrappedKey
 from apps.identity.selectors.epoch import pulse
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """`newest` seals; `every` opens. `epoch` is that at which they were read."""
+    """`newest` seals; `every` opens; `signers` sign and check, the newest first. `epoch` is that at which they were
+    read."""
 
     epoch: int
     newest: Fernet
     every: MultiFernet
+    signers: tuple[Ed25519PrivateKey, ...]
 
 
 _rings: dict[type[WrappedKey], KeyRing] = {}
@@ -38,13 +42,15 @@ def key_ring(epoch: int, keys: type[WrappedKey] = TokenKey) -> KeyRing | None:
     if not rows:
         return None
     try:
-        opened = [Fernet(sealing.unseal(wrapped)) for wrapped in rows]
+        secrets = [sealing.unseal(wrapped) for wrapped in rows]
     except Unavailable as error:
         raise Unavailable(
             f"The keys of {'tokens' if keys is TokenKey else 'credentials'} cannot be opened with this master key.",
             hint="Put the right file `master_key` back, or make new keys: manage.py token-keys rotate --discard.",
         ) from error
-    ring = _rings[keys] = KeyRing(epoch, opened[0], MultiFernet(opened))
+    opened = [Fernet(secret) for secret in secrets]
+    signers = tuple(signing_key(secret) for secret in secrets)
+    ring = _rings[keys] = KeyRing(epoch, opened[0], MultiFernet(opened), signers)
     return ring
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import connection
@@ -48,3 +49,20 @@ def effective_roles(*, user_id: str, scope: Scope, target_id: str = "") -> tuple
     with connection.cursor() as cursor:
         cursor.execute(_EFFECTIVE, {"user": user_id, "scope": str(scope), "target": target_id})
         return tuple(RoleName(*row) for row in cursor.fetchall())
+
+
+_CLOSURE = """
+WITH RECURSIVE closed (role_id) AS (
+    SELECT id::varchar FROM unnest(%s::varchar[]) AS id
+    UNION
+    SELECT i.implied_id FROM identity_impliedrole i JOIN closed c ON c.role_id = i.prior_id
+)
+SELECT c.role_id FROM closed c JOIN identity_role r ON r.id = c.role_id WHERE r.domain_id IS NULL
+"""
+
+
+def with_implied(role_ids: Iterable[str]) -> frozenset[str]:
+    """These roles and all that they imply; roles of domains, which never show in tokens, are left out."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CLOSURE, [list(role_ids)])
+        return frozenset(row[0] for row in cursor.fetchall())

@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 
 from apps.core.context import RequestContext
 from apps.identity.backends.access_rules import AllowedCall
-from apps.identity.backends.tokens import BadToken, Claims, unseal
-from apps.identity.models import ApplicationCredential, Project, User
+from apps.identity.backends.tokens import BadToken, Claims, unseal, verified
+from apps.identity.models import AccessToken, ApplicationCredential, Project, Trust, User
 from apps.identity.selectors.catalog import forget_catalog
+from apps.identity.selectors.delegations import delegation_of, generation_of, is_active
 from apps.identity.selectors.epoch import pulse
 from apps.identity.selectors.keys import forget_keys, key_ring
 from apps.identity.selectors.roles import RoleName, effective_roles
-from apps.identity.states import Scope
+from apps.identity.states import DELEGATED_METHODS, Scope
 
 _MOST = 2_000  # sessions kept in one process; about 10 kB each with their documents
 _K = TypeVar("_K")
@@ -39,6 +40,8 @@ class Session:
     roles: tuple[RoleName, ...]
     context: RequestContext
     credential: ApplicationCredential | None = None
+    trust: Trust | None = None
+    access_token: AccessToken | None = None
     calls: tuple[AllowedCall, ...] | None = None  # the only calls it may make; None: all
     documents: dict[str, Any] = field(default_factory=dict)
 
@@ -72,16 +75,19 @@ def session_of(token: str) -> Session | None:
     return sessions_of((token,))[0]
 
 
-def sessions_of(tokens: Sequence[str]) -> list[Session | None]:
-    """The same for several tokens, with one query when all of them are known."""
+def sessions_of(tokens: Sequence[str], *, grace_s: Sequence[int] = ()) -> list[Session | None]:
+    """The same for several tokens, with one query when all of them are known.
+
+    `grace_s` says for each how many seconds it may have been expired; nothing: none.
+    """
     held = [_held.get(token) for token in tokens]
     now = time.time()
     epoch, revoked = pulse([s.claims.audit_ids[0] for s in held if s is not None])
     found: list[Session | None] = []
-    for token, session in zip(tokens, held, strict=True):
+    for token, session, grace in zip(tokens, held, grace_s or [0] * len(tokens), strict=True):
         if session is None or session.epoch != epoch:
-            found.append(_resolved(token, epoch, now))
-        elif session.claims.audit_ids[0] in revoked or session.claims.expires_at <= now:
+            found.append(_resolved(token, epoch, now - grace))
+        elif session.claims.audit_ids[0] in revoked or session.claims.expires_at <= now - grace:
             _held.pop(token, None)
             found.append(None)
         else:
@@ -89,16 +95,16 @@ def sessions_of(tokens: Sequence[str]) -> list[Session | None]:
     return found
 
 
-def _resolved(token: str, epoch: int, now: float) -> Session | None:
+def _resolved(token: str, epoch: int, at: float) -> Session | None:
     """Work a token out from the database, and keep it."""
     ring = key_ring(epoch)
     if ring is None:
         return None
     try:
-        claims = unseal(token, ring.every)
+        claims = verified(token, ring.signers) if token.count(".") == 2 else unseal(token, ring.every)
     except BadToken:
         return None
-    if claims.expires_at <= now or pulse(claims.audit_ids[:1])[1]:
+    if claims.expires_at <= at or pulse(claims.audit_ids[:1])[1]:
         return None
     session = session_for(claims, epoch)
     if session is not None:
@@ -109,38 +115,38 @@ def _resolved(token: str, epoch: int, now: float) -> Session | None:
 
 
 def session_for(claims: Claims, epoch: int) -> Session | None:
-    """What these claims amount to now; None if user or scope is gone, disabled, or has begun a new generation."""
-    user = User.objects.select_related("domain").filter(pk=claims.user_id).first()
-    if user is None or not (user.enabled and user.domain.enabled):
+    """What these claims amount to now; None if user, scope or delegation is gone, disabled, or of a new generation."""
+    holder = User.objects.select_related("domain").filter(pk=claims.user_id).first()
+    if holder is None or not is_active(holder):
         return None
-    if user.token_generation != claims.user_generation:
+    delegation = delegation_of(claims, holder)
+    if delegation is None or generation_of(holder, delegation.trust) != claims.user_generation:
         return None
     target: Project | None = None
     if claims.target_id:
         target = Project.objects.select_related("domain").filter(pk=claims.target_id).first()
         if target is None or not is_usable(target) or target.token_generation != claims.target_generation:
             return None
-    roles = effective_roles(user_id=user.pk, scope=claims.scope, target_id=claims.target_id)
-    credential: ApplicationCredential | None = None
-    if claims.credential_id:
-        credential = ApplicationCredential.objects.filter(pk=claims.credential_id).first()
-        if credential is None:
-            return None
-        kept = set(credential.roles.values_list("pk", flat=True))
-        roles = tuple(role for role in roles if role.id in kept)
+    given = effective_roles(user_id=delegation.giver.pk, scope=claims.scope, target_id=claims.target_id)
+    roles = delegation.narrowed(given)
     if not roles and claims.scope != Scope.UNSCOPED:
         return None
+    context = context_from(
+        delegation.user, claims.scope, target, roles, token_id=claims.audit_ids[0], credential=_shown_by(claims)
+    )
     return Session(
         claims=claims,
         epoch=epoch,
-        user=user,
+        user=delegation.user,
         target=target,
         roles=roles,
-        context=context_from(
-            user, claims.scope, target, roles, token_id=claims.audit_ids[0], credential=_shown_by(claims)
+        context=replace(
+            context, trust_id=claims.trust_id, is_delegated=not DELEGATED_METHODS.isdisjoint(claims.methods)
         ),
-        credential=credential,
-        calls=_calls(credential),
+        credential=delegation.credential,
+        trust=delegation.trust,
+        access_token=delegation.access_token,
+        calls=_calls(delegation.credential),
     )
 
 
@@ -156,9 +162,10 @@ def is_usable(target: Project) -> bool:
 
 
 def _shown_by(claims: Claims) -> str:
-    """By what the caller once showed who it is: an application credential by its id, else the methods."""
-    if claims.credential_id:
-        return f"application_credential:{claims.credential_id}"
+    """By what the caller once showed who it is: a credential, trust or OAuth token by its id, else the methods."""
+    for name in ("credential_id", "trust_id", "access_token_id"):
+        if ident := getattr(claims, name):
+            return f"{'application_credential' if name == 'credential_id' else name.removesuffix('_id')}:{ident}"
     return "+".join(claims.methods)
 
 

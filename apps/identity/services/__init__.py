@@ -45,6 +45,7 @@ from apps.identity.services.limits import (
     registered_limits_create,
     registered_limits_ensured,
 )
+from apps.identity.services.passwords import REQUIRED
 from apps.identity.services.projects import (
     domain_create,
     domain_delete,
@@ -64,10 +65,12 @@ from apps.identity.services.roles import (
     role_delete,
     role_update,
 )
-from apps.identity.services.tokens import REQUIRED, sign_in, token_issue, token_revoke
+from apps.identity.services.tokens import MoreFactors, sign_in, token_issue, token_revoke, user_tokens_revoke
 from apps.identity.services.users import user_change_password, user_create, user_delete, user_update
 
 __all__ = [
+    "MoreFactors",
+    "user_tokens_revoke",
     "credential_keys_rotate",
     "limit_delete",
     "limit_update",

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.conf import settings
-from django.db.models.functions import Now
+from django.utils import timezone
 
 from apps.core.context import RequestContext
-from apps.core.errors import Forbidden, Invalid, NotFound, Unauthorized
+from apps.core.errors import Invalid, NotFound, Unauthorized
 from apps.core.policy import enforce
 from apps.core.transactions import internal, service
-from apps.identity.backends.passwords import MAX_PASSWORD_LENGTH, hash_password, verify_password
-from apps.identity.models import Domain, FormerPassword, Project, User
+from apps.identity.backends.passwords import verify_password
+from apps.identity.models import Domain, Project, User
 from apps.identity.selectors.access import row_of, target_of
 from apps.identity.services import directories
 from apps.identity.services.common import apply, domain_or_own, merged_options, unchangeable
 from apps.identity.services.directories import change_password_in_directory, in_directory
 from apps.identity.services.epoch import change_epoch
-from apps.identity.services.tokens import REQUIRED, end_tokens_of_user, proven_user
+from apps.identity.services.passwords import REQUIRED, may_choose, password_columns, proven_user, remember
+from apps.identity.services.tokens import end_tokens_of_user
 
 
 @in_directory(directories.user_create)
@@ -52,8 +52,8 @@ def user_create(
     enforce(ctx, "identity:create_user", target_of(user=user))
     row_of(Domain, user.domain_id, "domain")
     if password is not None:
-        user.password_hash = _hashed(password)
-        user.password_changed_at = Now()
+        for column, value in password_columns(password, options=user.options, own=False).items():
+            setattr(user, column, value)
     user.save(force_insert=True)
     return user
 
@@ -81,11 +81,12 @@ def user_update(
         changes["default_project_id"] = _default_project(changes["default_project_id"])
     ends = changes.get("enabled") is False
     if "password" in changes:
-        password = changes.pop("password")
-        _remember(user)
-        changes["password_hash"] = _hashed(password) if password is not None else ""
-        changes |= {"password_changed_at": Now(), "failed_auth_count": 0, "failed_auth_at": None}
+        remember(user)
+        options = merged_options(user.options, changes.get("options"))
+        changes |= password_columns(changes.pop("password"), options=options, own=False)
         ends = True
+    if changes.get("enabled"):
+        changes |= {"last_active_on": timezone.now().date(), "failed_auth_count": 0, "failed_auth_at": None}
     apply(user, changes, extra=extra)
     if ends:
         end_tokens_of_user(user.pk)
@@ -108,8 +109,8 @@ def user_delete(ctx: RequestContext, *, user_id: str) -> None:
 def user_change_password(*, user_id: str, original_password: str, password: str) -> None:
     """A user's own change of password; ends every token of theirs.
 
-    Raises Unauthorized for a wrong present password or unknown user alike, Invalid for the new one, Forbidden
-    where the option `lock_password` is set.
+    Raises Unauthorized for a wrong present password or unknown user alike, Invalid for the new one, or where it
+    cannot be changed (now).
     """
     if change_password_in_directory(user_id=user_id, original_password=original_password, password=password):
         return
@@ -122,43 +123,11 @@ def _change_password(user_id: str, original_password: str, password: str) -> Non
     user = User.objects.select_for_update(no_key=True).get(pk=user_id)
     if not verify_password(original_password, user.password_hash):
         raise Unauthorized(REQUIRED)  # changed by another request meanwhile
-    if user.options.get("lock_password"):
-        raise Forbidden("Only an administrator may change this user's password.")
-    _unlike_the_last(user, password)
-    _remember(user)
-    User.objects.filter(pk=user.pk).update(
-        password_hash=_hashed(password), password_changed_at=Now(), password_expires_at=None
-    )
+    may_choose(user, password)
+    remember(user)
+    User.objects.filter(pk=user.pk).update(**password_columns(password, options=user.options, own=True))
     end_tokens_of_user(user.pk)
     change_epoch()
-
-
-def _unlike_the_last(user: User, password: str) -> None:
-    count = settings.CONFIG.identity.unique_last_passwords
-    if not count:
-        return
-    former = user.former_passwords.order_by("-pk").values_list("password_hash", flat=True)[: count - 1]
-    if any(verify_password(password, stored) for stored in (user.password_hash, *former)):
-        raise Invalid(
-            "The new password cannot be identical to a previous password. The total number which includes the new "
-            f"password must be unique is {count}.",
-            field="password",
-        )
-
-
-def _remember(user: User) -> None:
-    """Keep the present hash among the former ones, and only as many as are compared."""
-    kept = max(settings.CONFIG.identity.unique_last_passwords - 1, 0)
-    if kept and user.password_hash:
-        FormerPassword.objects.create(user=user, password_hash=user.password_hash)
-    newest = user.former_passwords.order_by("-pk").values_list("pk", flat=True)[:kept]
-    user.former_passwords.exclude(pk__in=list(newest)).delete()
-
-
-def _hashed(password: str) -> str:
-    if not password or len(password) > MAX_PASSWORD_LENGTH:
-        raise Invalid(f"A password has from 1 to {MAX_PASSWORD_LENGTH} characters.", field="password")
-    return hash_password(password)
 
 
 def _default_project(project_id: str | None) -> str | None:
