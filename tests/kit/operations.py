@@ -8,6 +8,9 @@ verbs over a driver (`enrol_agent("hv-1", directory)`).
 
 from __future__ import annotations
 
+import copy
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +35,10 @@ from apps.operations.states import ACTIVE, WaitsFor
 
 Verbs = dict[str, Callable[[dict[str, Any]], Any]]
 
+Restore = Callable[[], None]
+
 HOSTS: dict[str, Verbs | InlineRunner] = {}
+MEMORIES: list[Any] = []  # objects in which played hosts keep what they have
 KEYS: dict[str, str] = {}
 BOOT = "boot-1"
 SYSTEM = context.system()
@@ -42,6 +48,27 @@ class InlineRunner(Runner):
     """The real runner, doing at once what it takes."""
 
     said: list[str]
+    directory: Path
+
+    def keep(self) -> Restore:
+        """Remember what the host has; the returned function brings it back."""
+        kept = Path(tempfile.mkdtemp(dir=self.directory.parent)) / "host"
+        cancels = self._cancels.copy()
+        self._copy(self.directory, kept)
+
+        def restore() -> None:
+            self._cancels = cancels
+            shutil.rmtree(self.directory)
+            self._copy(kept, self.directory)
+            shutil.rmtree(kept.parent)
+
+        return restore
+
+    def _copy(self, source: Path, target: Path) -> None:
+        """Copy the state directory while nobody has its journal open."""
+        self.journal.close()
+        shutil.copytree(source, target, symlinks=True)
+        self.journal = Journal(self.host.config.journal)
 
     def perform(self, text: str) -> str | None:
         """Take a message; its answer, if there is one."""
@@ -83,8 +110,9 @@ def bell() -> InlineDoorbell:
     return found
 
 
-def enrol(host: str, verbs: Verbs | None = None) -> None:
-    """Make a host known to the engine, up, with the verbs it can do."""
+def enrol(host: str, verbs: Verbs | None = None, memory: Any = None) -> None:
+    """Make a host known to the engine, up, with the verbs it can do; `memory` is the object in which they keep things."""
+    MEMORIES.extend([memory] if memory is not None else [])
     HOSTS[host] = verbs if verbs is not None else HOSTS.get(host, {})
     KEYS.setdefault(host, wire.new_private_key())
     public = wire.public_pem(wire.private_key(KEYS[host]))
@@ -118,7 +146,7 @@ def enrol_agent(host: str, directory: Path, **options: Any) -> Host:
         boot_id=BOOT,
         say=said.append,
     )
-    runner.said = said
+    runner.said, runner.directory = said, directory
     HOSTS[host] = runner
     return agent
 
@@ -126,7 +154,31 @@ def enrol_agent(host: str, directory: Path, **options: Any) -> Host:
 def reset() -> None:
     """Forget hosts and messages; call between tests."""
     HOSTS.clear()
+    MEMORIES.clear()
     bell().clear()
+
+
+def keep() -> Restore:
+    """Remember everything: the database, messages under way, and what the hosts have.
+
+    The returned function brings all of it back, once.
+    """
+    waiting = transaction.get_connection().run_on_commit
+    kept_waiting, kept_bell = list(waiting), copy.deepcopy(vars(bell()))
+    memories = [(memory, copy.deepcopy(vars(memory))) for memory in MEMORIES]
+    hosts = [host.keep() for host in HOSTS.values() if isinstance(host, InlineRunner)]
+    savepoint = transaction.savepoint()
+
+    def restore() -> None:
+        transaction.savepoint_rollback(savepoint)
+        waiting[:] = kept_waiting
+        vars(bell()).update(kept_bell)
+        for memory, kept in memories:
+            vars(memory).update(kept)
+        for back in hosts:
+            back()
+
+    return restore
 
 
 def settle(rounds: int = 500) -> None:

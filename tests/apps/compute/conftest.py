@@ -156,7 +156,7 @@ def hypervisor() -> Hypervisor:
 @pytest.fixture
 def host(db: None, hypervisor: Hypervisor) -> Host:
     made = make_host("hv-1")
-    ops.enrol("hv-1", hypervisor.verbs())
+    ops.enrol("hv-1", hypervisor.verbs(), hypervisor)
     return made
 
 

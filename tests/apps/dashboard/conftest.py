@@ -106,6 +106,6 @@ def town(people: None) -> Iterator[Town]:
     compute.key_pair_create(ctx, name="laptop")
     hypervisor = Hypervisor()
     host = make_host("hv-1")
-    ops.enrol("hv-1", hypervisor.verbs())
+    ops.enrol("hv-1", hypervisor.verbs(), hypervisor)
     yield Town(ctx, made, outside, flavor, image, host, hypervisor)
     ops.reset()
