@@ -159,6 +159,58 @@ class ConsoleLog(Message, frozen=True, kw_only=True):
     text: str
 
 
+class ReadDiagnostics(Message, frozen=True, kw_only=True):
+    """`compute.read_diagnostics`: what a running guest used of its machine so far."""
+
+    server_id: Uuid
+
+
+class VcpuUse(Message, frozen=True, kw_only=True):
+    """One virtual processor."""
+
+    number: NotNegative
+    time_ns: NotNegative
+
+
+class DiskUse(Message, frozen=True, kw_only=True):
+    """One disk, by the guest's name for it, since the guest started."""
+
+    name: str
+    read_bytes: NotNegative
+    read_requests: NotNegative
+    write_bytes: NotNegative
+    write_requests: NotNegative
+    errors: NotNegative | None = None  # None: not counted here
+
+
+class NicUse(Message, frozen=True, kw_only=True):
+    """One interface, by the host's name for it, as the guest sees the directions."""
+
+    name: str
+    mac: Mac
+    rx_bytes: NotNegative
+    rx_packets: NotNegative
+    rx_errors: NotNegative
+    rx_drop: NotNegative
+    tx_bytes: NotNegative
+    tx_packets: NotNegative
+    tx_errors: NotNegative
+    tx_drop: NotNegative
+
+
+class Diagnostics(Message, frozen=True, kw_only=True):
+    """Reply of `compute.read_diagnostics`."""
+
+    driver: str
+    virtualization: str  # kvm | qemu
+    power: Power
+    memory_kib: NotNegative
+    memory_stats_kib: dict[str, int] = {}  # the hypervisor's own names, such as actual, rss, unused
+    vcpus: tuple[VcpuUse, ...] = ()
+    disks: tuple[DiskUse, ...] = ()
+    nics: tuple[NicUse, ...] = ()
+
+
 class OpenConsole(Message, frozen=True, kw_only=True):
     """`compute.open_console`: dial out one WebSocket and join it to the guest's screen or serial line."""
 

@@ -225,7 +225,14 @@ def parse_head(head: bytes) -> _Request:
     return _Request(method, path, headers, b"")
 
 
-_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Unavailable"}
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    503: "Unavailable",
+}
 _HANDED_BACK = {"content-type", "content-encoding", "retry-after", "location"}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agents.contracts import Domain, DomainEvent, DomainReady, MetadataEndpoint, ObservedDomain
+from agents.contracts import Diagnostics, Domain, DomainEvent, DomainReady, MetadataEndpoint, ObservedDomain
 from agents.wiring import Wiring
 
 Checkpoint = Callable[[], None]
@@ -72,6 +72,9 @@ class Hypervisor(Protocol):
 
     def console(self, server_id: str, kind: str) -> socket.socket:
         """A connected stream to the screen (`vnc`: RFB) or to the serial line (`serial`)."""
+
+    def diagnostics(self, server_id: str) -> Diagnostics:
+        """What a guest that runs has used so far. Raises Refused for one that does not."""
 
     def listen(self, sink: EventSink, opened: Callable[[], None]) -> None:
         """Report what happens to marked guests from now on, from a thread of the driver's own.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agents import console_log, disks
 from agents.contracts import (
     ConsoleLog,
+    Diagnostics,
     DisksReady,
     Domain,
     DomainReady,
@@ -13,6 +14,7 @@ from agents.contracts import (
     OpenConsole,
     Power,
     ReadConsoleLog,
+    ReadDiagnostics,
     RebootDomain,
     RemoveDisks,
     RemoveDomain,
@@ -78,6 +80,16 @@ def reboot_domain(request: RebootDomain, job: Job) -> DomainReady:
 def read_console_log(request: ReadConsoleLog, job: Job) -> ConsoleLog:
     files = job.host.layout.guest(request.server_id)
     return ConsoleLog(text=console_log.tail(files.console_log, request.lines, request.max_bytes))
+
+
+@verb(
+    "compute.read_diagnostics",
+    ReadDiagnostics,
+    Diagnostics,
+    resource=lambda request: f"diagnostics/{request.server_id}",
+)
+def read_diagnostics(request: ReadDiagnostics, job: Job) -> Diagnostics:
+    return job.host.hypervisor.diagnostics(request.server_id)
 
 
 @verb(

@@ -9,6 +9,7 @@ MEMBER = "rule:project_member_or_admin"
 READER = "rule:project_reader_or_admin"
 MANAGER = "rule:project_manager_or_admin"
 ANYONE = "@"
+SERVICE = "role:service or rule:admin"
 OWN_KEYS = "rule:admin or user_id:%(user_id)s"
 
 # name (below `os_compute_api:`), check, description, operations
@@ -50,6 +51,19 @@ _TABLE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("os-remote-consoles", MEMBER, "Open a console.", ("POST /servers/{server_id}/remote-consoles",)),
     ("os-extended-server-attributes", ADMIN, "See host and internal names of a server.", ("GET /servers/{server_id}",)),
     ("os-server-diagnostics", ADMIN, "See diagnostics.", ("GET /servers/{server_id}/diagnostics",)),
+    ("compute:server:topology:index", READER, "See NUMA nodes.", ("GET /servers/{server_id}/topology",)),
+    ("os-server-password:show", READER, "Show the password.", ("GET /servers/{server_id}/os-server-password",)),
+    ("os-server-password:clear", MEMBER, "Forget it.", ("DELETE /servers/{server_id}/os-server-password",)),
+    ("os-migrations:index", MANAGER, "List migrations.", ("GET /os-migrations",)),
+    ("servers:migrations:index", MANAGER, "List those of a server.", ("GET /servers/{server_id}/migrations",)),
+    ("servers:migrations:show", ADMIN, "Show one.", ("GET /servers/{server_id}/migrations/{migration_id}",)),
+    (
+        "servers:migrations:force_complete",
+        MANAGER,
+        "Have a migration end soon.",
+        ("POST /servers/{server_id}/migrations/{migration_id}/action",),
+    ),
+    ("servers:migrations:delete", MANAGER, "Abort one.", ("DELETE /servers/{server_id}/migrations/{migration_id}",)),
     # parts of servers
     ("ips:index", READER, "List addresses of a server.", ("GET /servers/{server_id}/ips",)),
     ("ips:show", READER, "Show addresses on one network.", ("GET /servers/{server_id}/ips/{network_label}",)),
@@ -122,6 +136,8 @@ _TABLE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("os-services:list", ADMIN, "List services.", ("GET /os-services",)),
     ("os-services:update", ADMIN, "Enable, disable, force down.", ("PUT /os-services/{service_id}",)),
     ("os-services:delete", ADMIN, "Forget a service.", ("DELETE /os-services/{service_id}",)),
+    ("os-server-external-events:create", SERVICE, "Tell of servers.", ("POST /os-server-external-events",)),
+    ("os-instance-usage-audit-log:list", ADMIN, "See usage audits.", ("GET /os-instance_usage_audit_log",)),
     ("os-aggregates:index", ADMIN, "List aggregates.", ("GET /os-aggregates",)),
     ("os-aggregates:show", ADMIN, "Show one.", ("GET /os-aggregates/{aggregate_id}",)),
     ("os-aggregates:create", ADMIN, "Create one.", ("POST /os-aggregates",)),

@@ -15,12 +15,14 @@ from django.db.models.functions import Now
 
 from agents.contracts import (
     ConsoleLog,
+    Diagnostics,
     Domain,
     DomainReady,
     EnsureDisks,
     Inventory,
     Power,
     ReadConsoleLog,
+    ReadDiagnostics,
     RebootDomain,
     RemoveDisks,
     RemoveDomain,
@@ -29,6 +31,7 @@ from agents.contracts import (
 from apps.compute.models import Server, ServerDeleted, ServerGroup
 from apps.compute.services.consoles import READ_LOG
 from apps.compute.services.creating import CREATE
+from apps.compute.services.diagnosing import DIAGNOSE
 from apps.compute.services.inspecting import INSPECT
 from apps.compute.services.interfaces import ATTACH, DETACH
 from apps.compute.services.servers import DELETE, database_time, locked_row, touched
@@ -526,7 +529,7 @@ HOST_INSPECT = Saga(
 )
 
 
-# --- console log -----------------------------------------------------------------------------------
+# --- reading -----------------------------------------------------------------------------------
 
 
 CONSOLE_LOG_READ = Saga(
@@ -540,6 +543,22 @@ CONSOLE_LOG_READ = Saga(
             target=lambda op: op.input["host"],
             message=lambda op: ReadConsoleLog(server_id=op.subject_id, lines=op.input["lines"]),
             returns=ConsoleLog,
+            deadline_s=30,
+        ),
+    ),
+)
+
+SERVER_DIAGNOSE = Saga(
+    DIAGNOSE,
+    title="Read diagnostics",
+    tries=1,
+    steps=(
+        Agent(
+            "read",
+            "compute.read_diagnostics",
+            target=lambda op: op.input["host"],
+            message=lambda op: ReadDiagnostics(server_id=op.subject_id),
+            returns=Diagnostics,
             deadline_s=30,
         ),
     ),
@@ -562,4 +581,5 @@ register(
     GUEST_REMOVE,
     HOST_INSPECT,
     CONSOLE_LOG_READ,
+    SERVER_DIAGNOSE,
 )

@@ -98,6 +98,7 @@ ALLOWED: dict[str, frozenset[ServerState]] = {
         {ServerState.ACTIVE, ServerState.PAUSED, ServerState.SUSPENDED, ServerState.SHUTOFF, ServerState.ERROR}
     ),
     "console": frozenset({ServerState.ACTIVE, ServerState.PAUSED}),
+    "get_diagnostics": frozenset({ServerState.ACTIVE}),
     "attach_interface": frozenset({ServerState.ACTIVE, ServerState.PAUSED, ServerState.SHUTOFF}),
 }
 

@@ -18,7 +18,17 @@ from typing import Any, Literal
 import msgspec
 
 from agents import disks
-from agents.contracts import Domain, DomainEvent, DomainReady, ObservedDomain, Power
+from agents.contracts import (
+    Diagnostics,
+    DiskUse,
+    Domain,
+    DomainEvent,
+    DomainReady,
+    NicUse,
+    ObservedDomain,
+    Power,
+    VcpuUse,
+)
 from agents.drivers.hypervisor import Capabilities, Checkpoint, EventSink, GuestNetwork
 from agents.errors import Refused, Transient, VerbError
 from agents.layout import Layout
@@ -143,6 +153,23 @@ class FakeHypervisor:
         theirs.sendall(b"RFB 003.008\n" if kind == "vnc" else b"login: ")
         threading.Thread(target=_echo, args=(theirs,), daemon=True).start()
         return ours
+
+    def diagnostics(self, server_id: str) -> Diagnostics:
+        guest = self._read(server_id)
+        if guest is None or guest.power not in (Power.RUNNING, Power.PAUSED):
+            raise Refused(f"server {server_id} does not run on this host, so there is nothing to diagnose")
+        _own(guest)
+        traffic = dict.fromkeys(("rx_bytes", "rx_packets", "rx_errors", "rx_drop"), 0)
+        traffic |= dict.fromkeys(("tx_bytes", "tx_packets", "tx_errors", "tx_drop"), 0)
+        return Diagnostics(
+            driver="fake",
+            virtualization="qemu",
+            power=guest.power,
+            memory_kib=guest.wanted.ram_mib * 1024,
+            vcpus=tuple(VcpuUse(number=number, time_ns=0) for number in range(guest.wanted.vcpus)),
+            disks=(DiskUse(name="vda", read_bytes=0, read_requests=0, write_bytes=0, write_requests=0),),
+            nics=tuple(NicUse(name=f"tap{nic.port_id[:11]}", mac=nic.mac, **traffic) for nic in guest.wanted.nics),
+        )
 
     def listen(self, sink: EventSink, opened: Callable[[], None]) -> None:
         self._sink = sink

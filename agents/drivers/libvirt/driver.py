@@ -15,9 +15,9 @@ import libvirt
 import msgspec
 
 from agents import disks, virtualization
-from agents.contracts import Domain, DomainEvent, DomainReady, ObservedDomain, Power
+from agents.contracts import Diagnostics, Domain, DomainEvent, DomainReady, ObservedDomain, Power
 from agents.drivers.hypervisor import Capabilities, Checkpoint, EventSink, GuestNetwork
-from agents.drivers.libvirt import document, marks, power, streams
+from agents.drivers.libvirt import counters, document, marks, power, streams
 from agents.drivers.libvirt.connection import Connection, Lifecycle
 from agents.drivers.libvirt.errors import is_gone, translated
 from agents.errors import Refused, Transient
@@ -158,6 +158,14 @@ class LibvirtHypervisor:
             if kind == "vnc":
                 return socket.socket(fileno=domain.openGraphicsFD(0))
             return streams.serial(self._connection.get(), domain)
+
+    def diagnostics(self, server_id: str) -> Diagnostics:
+        with translated():
+            domain = self._find(server_id)
+            if domain is None or not domain.isActive():
+                raise Refused(f"server {server_id} does not run on this host, so there is nothing to diagnose")
+            self._own(domain)
+            return counters.read(domain, self._virtualization)
 
     # --- events ------------------------------------------------------------------------------------
 

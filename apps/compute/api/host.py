@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -15,8 +17,10 @@ from apps.compute import services
 from apps.compute.models import Server
 from apps.core.api.host import HostView
 from apps.core.context import RequestContext
-from apps.core.errors import NotFound
+from apps.core.errors import Conflict, Invalid, NotFound
 from apps.network.selectors import port_owner_by_address
+
+PASSWORD = re.compile(r"openstack/[^/]+/password")  # the only thing a guest may post
 
 
 class ConfigDrive(HostView):
@@ -35,20 +39,45 @@ class Metadata(HostView):
     """
 
     def get(self, request: Request, network_id: UUID, address: str, asked: str = "") -> HttpResponse:
+        return self._answer(network_id, address, lambda ctx, server: _read(ctx, server, asked))
+
+    def post(self, request: Request, network_id: UUID, address: str, asked: str = "") -> HttpResponse:
+        if not PASSWORD.fullmatch(asked):
+            return self.http_method_not_allowed(request)
+        posted = request.body
+        return self._answer(network_id, address, lambda ctx, server: _take_password(ctx, server, posted))
+
+    def _answer(
+        self, network_id: UUID, address: str, answer: Callable[[RequestContext, Server], HttpResponse]
+    ) -> HttpResponse:
         ctx = _host_context()
         found = _owner(ctx, network_id, address)
         server = Server.objects.filter(pk=found, host_name=self.host.name).first() if found else None
-        if server is None:
-            return HttpResponse(b"no guest of that address", status=404, content_type="text/plain")
-        try:
-            body = services.metadata_for(ctx, server_id=server.pk, path=asked)
-        except NotFound:
-            return HttpResponse(b"not found", status=404, content_type="text/plain")
-        kind = "application/json" if asked.endswith(".json") else "text/plain; charset=utf-8"
-        return HttpResponse(body, content_type=kind)
+        return _plain(404, "no guest of that address") if server is None else answer(ctx, server)
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        return HttpResponse(b"only GET", status=405, content_type="text/plain")
+        return _plain(405, "only GET")
+
+
+def _plain(status: int, text: str) -> HttpResponse:
+    return HttpResponse(text.encode(), status=status, content_type="text/plain")
+
+
+def _read(ctx: RequestContext, server: Server, asked: str) -> HttpResponse:
+    try:
+        body = services.metadata_for(ctx, server_id=server.pk, path=asked)
+    except NotFound:
+        return _plain(404, "not found")
+    kind = "application/json" if asked.endswith(".json") else "text/plain; charset=utf-8"
+    return HttpResponse(body, content_type=kind)
+
+
+def _take_password(ctx: RequestContext, server: Server, posted: bytes) -> HttpResponse:
+    try:
+        services.server_password_take(ctx, server_id=server.pk, encrypted=posted)
+    except (Conflict, Invalid) as error:
+        return _plain(error.status, error.message)
+    return _plain(200, "")
 
 
 def _owner(ctx: RequestContext, network_id: UUID, address: str) -> str:

@@ -122,52 +122,36 @@ class Tag(_SinceTags):
 # --- interfaces and groups -------------------------------------------------------------------------
 
 
+ADDRESS = t.Type({"anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}]})
+FIXED_IPS = t.array(t.shape({"ip_address": ADDRESS}, required=("ip_address",)), most=1)
+
+
+def _attachment_body(**more: t.Type) -> dict[str, Any]:
+    fixed_ips = t.Type(FIXED_IPS.schema | {"minItems": 1})
+    known = {"net_id": t.uuid, "port_id": t.uuid, "fixed_ips": fixed_ips}
+    return t.shape({"interfaceAttachment": t.shape(known | more)}).schema
+
+
 class Interfaces(ComputeView):
     """`/servers/{id}/os-interface`."""
 
-    BODY = {
-        "type": "object",
-        "properties": {
-            "interfaceAttachment": {
-                "type": "object",
-                "properties": {
-                    "net_id": t.uuid.schema,
-                    "port_id": t.uuid.schema,
-                    "fixed_ips": {
-                        "type": "array",
-                        "minItems": 1,
-                        "maxItems": 1,
-                        "items": {
-                            "type": "object",
-                            "properties": {
-                                "ip_address": {"anyOf": [{"type": "string", "format": "ipv4"},
-                                                         {"type": "string", "format": "ipv6"}]}
-                            },
-                            "required": ["ip_address"],
-                            "additionalProperties": False,
-                        },
-                    },
-                    "tag": TAG.schema,
-                },
-                "additionalProperties": False,
-            }
-        },
-        "additionalProperties": False,
-    }  # fmt: skip
+    BODY = _attachment_body()
+    BODY_TAGGED = _attachment_body(tag=TAG)
 
     def get(self, request: Request, server_id: str) -> Response:
         server, ports = selectors.server_interface_list(self.ctx, server_id=server_id)
         return Response({"interfaceAttachments": [_attachment(server, port, self.version) for port in ports]})
 
     def post(self, request: Request, server_id: str) -> Response:
-        asked = (self.body(self.BODY) or {}).get("interfaceAttachment", {})
+        body = self.BODY if self.version < (2, 49) else self.BODY_TAGGED
+        asked = (self.body(body) or {}).get("interfaceAttachment", {})
         port = services.server_interface_attach(
             self.ctx,
             server_id=server_id,
             port_id=asked.get("port_id", ""),
             net_id=asked.get("net_id", ""),
             fixed_ips=asked.get("fixed_ips", ()),
-            tag=asked.get("tag", "") if self.version >= (2, 49) else "",
+            tag=asked.get("tag", ""),
         )
         server, port = selectors.server_interface_get(self.ctx, server_id=server_id, port_id=str(port.pk))
         return Response({"interfaceAttachment": _attachment(server, port, self.version)})
@@ -301,7 +285,7 @@ class InstanceAction(ComputeView):
             shown["hostId"] = digest if step.host else ""
             if in_full:
                 shown["host"] = step.host
-        if self.version >= (2, 84):
+        if self.version >= (2, 84) and policy.allowed(self.ctx, "os_compute_api:os-instance-actions:events:details"):
             shown["details"] = (step.error or {}).get("message") or None
         return shown
 

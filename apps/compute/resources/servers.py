@@ -184,7 +184,7 @@ def _bare_time(moment: datetime.datetime | None) -> str | None:
 # --- what is taken ---------------------------------------------------------------------------------
 
 NAME = t.text(255, least=1, pattern=r"^\S(.*\S)?$")
-HOSTNAME = t.text(63, least=2, pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9\-_.]*[a-zA-Z0-9])$")
+HOSTNAME = t.text(63, least=2, pattern=r"^[a-zA-Z0-9]+[a-zA-Z0-9-]*[a-zA-Z0-9]+$")
 HOSTNAME_FQDN = t.text(255, least=2, pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9\-_.]*[a-zA-Z0-9])$")
 ITEM_KEY = r"^[a-zA-Z0-9\-_:. ]{1,255}$"
 METADATA = t.dictionary(t.text(255), key_pattern=ITEM_KEY)
@@ -214,7 +214,32 @@ FILES = t.array(t.shape({"path": t.text(255, least=1), "contents": t.text(87_400
 USER_DATA = t.text(65_535, null=True, pattern=r"^[A-Za-z0-9+/=\s]*$")
 ZONE = t.text(255, least=1, pattern=r"^\S(.*\S)?$")
 FLAG_WORD = t.loose_flag
-BLOCK_DEVICES = t.array(t.mapping)
+OLD_BLOCK_DEVICES = t.array(t.mapping)
+
+
+def _block_devices(**more: t.Type) -> t.Type:
+    number = t.Type({"type": ["integer", "string", "null"], "pattern": "^-?[0-9]+$"})
+    ident = t.text(255, least=1, pattern="^[a-zA-Z0-9._-]*$")
+    known = {
+        "source_type": t.enum(("volume", "image", "snapshot", "blank")),
+        "destination_type": t.enum(("local", "volume")),
+        "uuid": ident,
+        "image_id": ident,
+        "volume_id": ident,
+        "snapshot_id": ident,
+        "boot_index": number,
+        "volume_size": number,
+        "delete_on_termination": t.loose_flag,
+        "no_device": t.Type({}),
+        "connection_info": t.text(),
+    }
+    known |= {name: t.text(255) for name in ("guest_format", "device_type", "disk_bus", "device_name", "virtual_name")}
+    return t.array(t.shape(known | more))
+
+
+BLOCK_DEVICES = _block_devices()
+BLOCK_DEVICES_TAGGED = _block_devices(tag=TAG)
+BLOCK_DEVICES_TYPED = _block_devices(tag=TAG, volume_type=t.text(255, null=True))
 HINTS = t.shape(
     {
         "group": t.uuid,
@@ -360,8 +385,12 @@ SERVER = Resource(
         F("max_count", COUNT, on=(CREATE,)),
         F("return_reservation_id", FLAG_WORD, on=(CREATE,)),
         F("personality", FILES, on=(CREATE,), until=(2, 56)),
-        F("block_device_mapping", BLOCK_DEVICES, on=(CREATE,)),
-        F("block_device_mapping_v2", BLOCK_DEVICES, on=(CREATE,)),
+        F("block_device_mapping", OLD_BLOCK_DEVICES, on=(CREATE,)),
+        F("block_device_mapping_v2", BLOCK_DEVICES, on=(CREATE,), until=(2, 31)),
+        F("block_device_mapping_v2", BLOCK_DEVICES_TAGGED, on=(CREATE,), since=(2, 32), until=(2, 32)),
+        F("block_device_mapping_v2", BLOCK_DEVICES, on=(CREATE,), since=(2, 33), until=(2, 41)),
+        F("block_device_mapping_v2", BLOCK_DEVICES_TAGGED, on=(CREATE,), since=(2, 42), until=(2, 66)),
+        F("block_device_mapping_v2", BLOCK_DEVICES_TYPED, on=(CREATE,), since=(2, 67)),
         F("host", t.text(255, least=1), on=(CREATE,), since=(2, 74)),
         F("hypervisor_hostname", t.text(255, least=1), on=(CREATE,), since=(2, 74)),
         F("hostname", HOSTNAME, on=(CREATE, UPDATE), since=(2, 90), until=(2, 93)),

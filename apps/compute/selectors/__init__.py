@@ -3,6 +3,7 @@
 from apps.compute.selectors.cloud import (
     aggregate_get,
     aggregate_list,
+    audited_host_list,
     compute_service_list,
     extensions_check,
     hypervisor_list,
@@ -23,7 +24,9 @@ from apps.compute.selectors.flavors import (
     flavor_list,
 )
 from apps.compute.selectors.groups import server_group_get, server_group_get_query, server_group_list
+from apps.compute.selectors.insides import server_password_get, server_topology_check
 from apps.compute.selectors.keypairs import key_pair_get, key_pair_get_query, key_pair_list
+from apps.compute.selectors.migrations import migration_check, server_migration_check
 from apps.compute.selectors.parts import (
     server_action_get,
     server_action_list,
@@ -49,8 +52,13 @@ __all__ = [
     "zone_list",
     "aggregate_get",
     "aggregate_list",
+    "audited_host_list",
     "compute_service_list",
     "hypervisor_list",
+    "migration_check",
+    "server_migration_check",
+    "server_password_get",
+    "server_topology_check",
     "server_action_get",
     "server_action_list",
     "server_address_list",

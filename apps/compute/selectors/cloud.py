@@ -56,6 +56,12 @@ def compute_service_list(ctx: RequestContext, *, host: str = "") -> QuerySet[Hos
     return hosts.filter(name=host) if host else hosts
 
 
+@selector("os_compute_api:os-instance-usage-audit-log:list")
+def audited_host_list(ctx: RequestContext) -> list[str]:
+    """Names of all hosts."""
+    return list(Host.objects.order_by("name").values_list("name", flat=True))
+
+
 @selector("os_compute_api:os-availability-zone:list")
 def zone_list(ctx: RequestContext) -> list[dict[str, Any]]:
     """Zones by name, and whether something can be placed there."""

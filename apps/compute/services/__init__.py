@@ -11,6 +11,8 @@ from apps.compute.services.aggregates import (
 from apps.compute.services.cloud import service_disable, service_enable, service_force_down, service_forget
 from apps.compute.services.consoles import Console, console_dial, server_console_log, server_console_open
 from apps.compute.services.creating import Launch, server_create
+from apps.compute.services.diagnosing import server_diagnostics
+from apps.compute.services.events import server_events_take
 from apps.compute.services.flavors import (
     flavor_access_add,
     flavor_access_remove,
@@ -40,6 +42,7 @@ from apps.compute.services.parts import (
     server_tags_clear,
     server_tags_replace,
 )
+from apps.compute.services.passwords import server_password_clear, server_password_take
 from apps.compute.services.quotas import (
     limits_get,
     quota_class_get,
@@ -103,6 +106,8 @@ __all__ = [
     "server_console_open",
     "server_create",
     "server_delete",
+    "server_diagnostics",
+    "server_events_take",
     "server_force_delete",
     "server_group_add",
     "server_group_create",
@@ -115,6 +120,8 @@ __all__ = [
     "server_metadata_delete",
     "server_metadata_replace",
     "server_metadata_set",
+    "server_password_clear",
+    "server_password_take",
     "server_pause",
     "server_reboot",
     "server_reset_state",

@@ -12,23 +12,19 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models.functions import Now
 
 from agents.contracts import OpenConsole
 from apps.compute.models import ConsoleSession
 from apps.compute.selectors._common import server_for
+from apps.compute.services.asking import host_answer
 from apps.compute.services.servers import check_placed, check_state, check_unlocked
 from apps.compute.states import ConsoleKind
 from apps.core.context import RequestContext
-from apps.core.errors import Unavailable
 from apps.core.transactions import internal, service, streaming
-from apps.operations.models import Step
-from apps.operations.services import host_send, operation_forget, operation_start, operation_wait
-from apps.operations.states import Status
+from apps.operations.services import host_send
 
 READ_LOG = "compute.server.read_console_log"
-LOG_TIMEOUT_S = 20.0
 TOKEN_MINUTES = 10
 
 
@@ -51,24 +47,15 @@ def server_console_log(ctx: RequestContext, *, server_id: str, length: int | Non
     check_placed(server, "console_output")
     if length == 0:
         return ""
-    with transaction.atomic():
-        operation = operation_start(
-            ctx,
-            kind=READ_LOG,
-            subject_type="console_log",
-            subject_id=server.pk,
-            project_id=str(server.project_id),
-            input={"host": server.host_name, "lines": length if length and length > 0 else None},
-            locks=(),
-        )
-    try:
-        ended = operation_wait(ctx, operation_id=operation.pk, timeout_s=LOG_TIMEOUT_S)
-        if ended.status != Status.DONE:
-            raise Unavailable(f"The console log cannot be read: {(ended.error or {}).get('message', ended.status)}")
-        output = Step.objects.filter(operation_id=ended.pk, name="read").values_list("output", flat=True).get()
-        return str((output or {}).get("text", ""))
-    finally:
-        operation_forget(ctx, operation_id=operation.pk)
+    answer = host_answer(
+        ctx,
+        kind=READ_LOG,
+        subject=("console_log", str(server.pk)),
+        project_id=str(server.project_id),
+        given={"host": server.host_name, "lines": length if length and length > 0 else None},
+        what="The console log cannot be read",
+    )
+    return str(answer.get("text", ""))
 
 
 @service("os_compute_api:os-remote-consoles")

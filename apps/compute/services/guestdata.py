@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db.models import F
 
-from apps.compute.models import Server
+from apps.compute.models import Server, ServerPassword
 from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 from apps.core.sealing import unseal
@@ -73,6 +73,11 @@ class _Lazy:
         self.admin_pass: str = once.get("admin_pass", "")
         self.files = {path: base64.b64decode(text) for path, text in once.get("files", {}).items()}
 
+    def password(self) -> bytes:
+        """What the guest posted itself; on no drive, since it comes after the start."""
+        kept = ServerPassword.objects.filter(server=self.server).values_list("encrypted", flat=True).first()
+        return (kept or "").encode()
+
     def openstack_files(self, *, drive: bool = False) -> dict[str, bytes]:
         """Files below `openstack/<version>/`."""
         files = {
@@ -111,10 +116,12 @@ class _Lazy:
         return found
 
     def _devices(self) -> list[dict[str, Any]]:
-        """Interfaces that got a tag."""
-        tags = self.server.device_tags
+        """Interfaces, and the root disk, that got a tag."""
+        tags = dict(self.server.device_tags)
+        disk = tags.pop(ROOT_DEVICE, None)
         ports = Port.objects.filter(pk__in=tags, server_id=self.server.pk)
-        return [{"type": "nic", "mac": port.mac_address, "tags": [tags[str(port.pk)]]} for port in ports]
+        found = [{"type": "nic", "mac": port.mac_address, "tags": [tags[str(port.pk)]]} for port in ports]
+        return [*found, {"type": "disk", "path": f"/dev/{ROOT_DEVICE}", "tags": [disk]}] if disk else found
 
     def network_data(self) -> dict[str, Any]:
         """`network_data.json`: links, networks and services."""
@@ -212,6 +219,8 @@ def _openstack(data: _Lazy, parts: list[str], path: str) -> bytes:
     if parts[0] not in OPENSTACK_VERSIONS:
         raise NotFound("metadata", path)
     files = data.openstack_files()
+    if parts[0] != OPENSTACK_VERSIONS[0]:
+        files["password"] = data.password()
     if len(parts) == 1:
         return "\n".join(sorted(files)).encode()
     if len(parts) == 2 and parts[1] in files:

@@ -89,6 +89,16 @@ class HypervisorConformance:
         found = [network for network in again().networks() if network.server_id == server_id]
         assert [(network.network_id, network.endpoint) for network in found] == [(nic.network_id, endpoint)]
 
+    def test_diagnostics_tell_of_a_guest_that_runs(self, driver: Hypervisor, server_id: str) -> None:
+        driver.ensure(wanted_domain(server_id, vcpus=2, ram_mib=64), no_check)
+        found = driver.diagnostics(server_id)
+        assert (found.power, found.memory_kib) == (Power.RUNNING, 64 * 1024)
+        assert [vcpu.number for vcpu in found.vcpus] == [0, 1]
+        assert [disk.name for disk in found.disks] == ["vda"]
+        driver.ensure(wanted_domain(server_id, vcpus=2, ram_mib=64, generation=2, power=Power.SHUTOFF), no_check)
+        with pytest.raises(Refused, match="does not run"):
+            driver.diagnostics(server_id)
+
     def test_foreign_guest_is_neither_listed_nor_touched(
         self, driver: Hypervisor, foreign: Callable[[str], Callable[[], bool]], server_id: str
     ) -> None:
@@ -100,6 +110,7 @@ class HypervisorConformance:
             lambda: driver.remove(server_id),
             lambda: driver.reboot(server_id, hard=True, hard_stop_after_s=0, checkpoint=no_check),
             lambda: driver.console(server_id, "vnc"),
+            lambda: driver.diagnostics(server_id),
         ):
             with pytest.raises(Refused, match="not managed"):
                 attempt()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agents.contracts import ConsoleLog, DisksReady, DomainReady, Nothing, Power
+from agents.contracts import ConsoleLog, Diagnostics, DisksReady, DiskUse, DomainReady, NicUse, Nothing, Power, VcpuUse
 from agents.errors import VerbError
 from apps.compute.models import Flavor, Server
 from apps.core.context import RequestContext
@@ -19,6 +19,7 @@ from apps.image.models import Image
 from apps.image.states import ImageStatus, Visibility
 from apps.network import services as network_services
 from apps.network.models import Change, Network
+from apps.operations.models import Operation
 from tests.kit import operations as ops
 from tests.kit.http import AUTHENTICATION, Caller
 from tests.kit.rows import make_host
@@ -27,6 +28,29 @@ READER = frozenset({"reader"})
 MEMBER = READER | {"member"}
 ADMIN = MEMBER | {"manager", "admin"}
 GIB = 1 << 30
+DIAGNOSTICS = Diagnostics(
+    driver="libvirt",
+    virtualization="qemu",
+    power=Power.RUNNING,
+    memory_kib=512 * 1024,
+    memory_stats_kib={"actual": 524_288, "available": 500_000, "unused": 193_824},
+    vcpus=(VcpuUse(number=0, time_ns=7_000),),
+    disks=(DiskUse(name="vda", read_bytes=512, read_requests=1, write_bytes=1024, write_requests=2),),
+    nics=(
+        NicUse(
+            name="tap0",
+            mac="fa:16:3e:00:00:01",
+            rx_bytes=11,
+            rx_packets=12,
+            rx_errors=13,
+            rx_drop=14,
+            tx_bytes=21,
+            tx_packets=22,
+            tx_errors=23,
+            tx_drop=24,
+        ),
+    ),
+)
 
 
 def make_project(ident: str) -> Project:
@@ -55,6 +79,7 @@ class Hypervisor:
             "compute.remove_domain": self._noted("compute.remove_domain", self._remove_domain),
             "compute.reboot_domain": self._noted("compute.reboot_domain", self._reboot),
             "compute.read_console_log": self._noted("compute.read_console_log", lambda body: ConsoleLog(text="login:")),
+            "compute.read_diagnostics": self._noted("compute.read_diagnostics", lambda body: DIAGNOSTICS),
         }
 
     def _noted(self, verb: str, do: Any) -> Any:
@@ -216,6 +241,17 @@ def call(settings: Any) -> Any:
     """Make HTTP calls in a context: `call(ctx)("GET", "/servers")`."""
     settings.KUMO_AUTHENTICATION = AUTHENTICATION
     return lambda ctx: Caller(ctx, "/compute/v2.1")
+
+
+@pytest.fixture
+def answers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a host is answered by letting the operations run."""
+
+    def wait(ctx: Any, *, operation_id: Any, timeout_s: float) -> Operation:
+        ops.settle()
+        return Operation.objects.get(pk=operation_id)
+
+    monkeypatch.setattr("apps.compute.services.asking.operation_wait", wait)
 
 
 def new_id() -> str:

@@ -164,21 +164,11 @@ def test_actions_are_remembered_with_their_request_and_outlive_the_server(cloud:
     assert api("GET", f"{path}/os-instance-actions").status_code == 404  # before 2.21
 
 
-def test_console_log_is_read_and_not_kept(cloud: Cloud, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from apps.operations import services as operations
-    from tests.kit import operations as ops
-
+def test_console_log_is_read_and_not_kept(cloud: Cloud, call: Any, answers_at_once: None) -> None:
     server = cloud.active()
-
-    def at_once(ctx: Any, *, operation_id: Any, timeout_s: float) -> Operation:
-        ops.settle()
-        return Operation.objects.get(pk=operation_id)
-
-    monkeypatch.setattr("apps.compute.services.consoles.operation_wait", at_once)
     answer = call(cloud.ctx)("POST", f"/servers/{server.pk}/action", {"os-getConsoleOutput": {"length": 5}})
     assert answer.json() == {"output": "login:"}
     assert not Operation.objects.filter(kind="compute.server.read_console_log").exists()
-    assert operations is not None
 
 
 def test_console_token_is_told_once_and_kept_as_a_hash(cloud: Cloud, call: Any) -> None:
