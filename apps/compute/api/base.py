@@ -85,6 +85,16 @@ def flag(query: Mapping[str, str], name: str) -> bool:
         raise Invalid(str(error), field=name) from error
 
 
+def moment_of(query: Mapping[str, str], name: str) -> datetime.datetime | None:
+    """A parameter that is a time; absent: None. Raises Invalid."""
+    if name not in query:
+        return None
+    try:
+        return t.parse_time(query[name])
+    except ValueError as error:
+        raise Invalid(f"Invalid value for {name}: {query[name]!r}", field=name) from error
+
+
 def wrapped(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema of a body whose only member is this one."""
     return {"type": "object", "properties": {name: schema}, "required": [name], "additionalProperties": False}

@@ -6,8 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.compute import selectors
-from apps.compute.api.base import ComputeView, Query
-from apps.core.api import types as t
+from apps.compute.api.base import ComputeView, Query, moment_of
 from apps.core.api.listing import limit_of
 from apps.core.errors import Invalid, NotFound
 
@@ -28,10 +27,7 @@ class Migrations(ComputeView):
         selectors.migration_check(self.ctx)
         limit_of(self.query)
         for name in ("changes-since", "changes-before"):
-            try:
-                t.parse_time(self.query[name]) if name in self.query else None
-            except ValueError as error:
-                raise Invalid(f"Invalid value for {name}: {self.query[name]!r}", field=name) from error
+            moment_of(self.query, name)
         if "marker" in self.query:
             raise Invalid(f"Marker {self.query['marker']} could not be found.", field="marker")
         return Response({"migrations": []})

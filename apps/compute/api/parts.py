@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.compute import selectors, services
-from apps.compute.api.base import ComputeView, Query, micros, wrapped
+from apps.compute.api.base import ComputeView, Query, micros, moment_of, wrapped
 from apps.compute.models import Server
 from apps.compute.resources.servers import METADATA, TAG, TAGS, render_addresses
 from apps.core import policy
@@ -123,13 +122,19 @@ class Tag(_SinceTags):
 
 
 ADDRESS = t.Type({"anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}]})
-FIXED_IPS = t.array(t.shape({"ip_address": ADDRESS}, required=("ip_address",)), most=1)
+FIXED_IPS = t.Type(
+    {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 1,
+        "items": t.shape({"ip_address": ADDRESS}, required=("ip_address",)).schema,
+    }
+)
 
 
 def _attachment_body(**more: t.Type) -> dict[str, Any]:
-    fixed_ips = t.Type(FIXED_IPS.schema | {"minItems": 1})
-    known = {"net_id": t.uuid, "port_id": t.uuid, "fixed_ips": fixed_ips}
-    return t.shape({"interfaceAttachment": t.shape(known | more)}).schema
+    known = {"net_id": t.uuid, "port_id": t.uuid, "fixed_ips": FIXED_IPS}
+    return dict(t.shape({"interfaceAttachment": t.shape(known | more)}).schema)
 
 
 class Interfaces(ComputeView):
@@ -218,8 +223,10 @@ class InstanceActions(ComputeView):
 
     def get(self, request: Request, server_id: str) -> Response:
         query = self.query
+        asked = {name: moment_of(query, name) for name in ("changes-since", "changes-before")}
+        times = {name.replace("-", "_"): moment for name, moment in asked.items() if moment}
         operations = selectors.server_action_list(
-            self.ctx, server_id=server_id, with_deleted=self.version >= (2, 21), **self._times(query)
+            self.ctx, server_id=server_id, with_deleted=self.version >= (2, 21), **times
         )
         if self.version < (2, 58):
             return Response({"instanceActions": [_action(one, self.version) for one in operations]})
@@ -229,16 +236,6 @@ class InstanceActions(ComputeView):
             link = f"{self.base}{request.path}?{urlencode({'limit': query['limit'], 'marker': following})}"
             body["links"] = [{"rel": "next", "href": link}]
         return Response(body)
-
-    def _times(self, query: Mapping[str, str]) -> dict[str, datetime.datetime]:
-        found = {}
-        for name in ("changes-since", "changes-before"):
-            if name in query:
-                try:
-                    found[name.replace("-", "_")] = t.parse_time(query[name])
-                except ValueError as error:
-                    raise Invalid(f"Invalid value for {name}: {query[name]!r}", field=name) from error
-        return found
 
 
 def _page(operations: list[Operation], query: Mapping[str, str]) -> tuple[list[Operation], str]:

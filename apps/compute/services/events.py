@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apps.compute.models import Server
-from apps.compute.selectors._common import as_uuid
+from apps.compute.selectors._common import key
 from apps.core.context import RequestContext
 from apps.core.transactions import service
 from apps.operations.services import operation_wake
@@ -23,11 +23,11 @@ def server_events_take(ctx: RequestContext, *, events: Sequence[Mapping[str, Any
 
     200: taken. 404: no such server. 422: it is on no host, or nothing here listens to such events.
     """
-    idents = {as_uuid(event["server_uuid"]) for event in events}
+    idents = {key(event["server_uuid"]) for event in events}
     hosts = dict(Server.objects.filter(pk__in=idents).values_list("pk", "host_name"))
     told = []
     for event in events:
-        ident = as_uuid(event["server_uuid"])
+        ident = key(event["server_uuid"])
         code = 404 if ident not in hosts else 200 if hosts[ident] and event["name"] in NETWORK else 422
         if code == 200:
             operation_wake(ctx, subject_type="server", subject_id=ident)
