@@ -5,6 +5,7 @@ What a server is busy with is no state: it is the running operation, shown as `O
 
 from __future__ import annotations
 
+import functools
 from enum import StrEnum
 
 from agents.contracts import Power
@@ -107,6 +108,7 @@ PROGRESS_STATUSES = frozenset({"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_R
 FAULT_STATUSES = frozenset({"ERROR", "DELETED"})
 
 
+@functools.cache
 def status_of(state: str, task_state: str | None) -> str:
     """The API's `status` of a server in `state` that is busy with `task_state`."""
     known = ServerState(state)

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import libvirt
 
+from agents.runner import Limits
 from scripts.local.host import Host
 from scripts.local.site import from_environment
 from tests.bench.cloud import Cloud
 
-PARALLEL = 4  # as many at once as the host's worker runs
+PARALLEL = Limits().short  # as many at once as the host's worker runs
 
 
 class Bare:

@@ -38,7 +38,7 @@ Verbs = dict[str, Callable[[dict[str, Any]], Any]]
 Restore = Callable[[], None]
 
 HOSTS: dict[str, Verbs | InlineRunner] = {}
-MEMORIES: list[Any] = []  # objects in which played hosts keep what they have
+MEMORIES: list[Any] = []  # objects that the verbs of played hosts change
 KEYS: dict[str, str] = {}
 BOOT = "boot-1"
 SYSTEM = context.system()
@@ -111,7 +111,7 @@ def bell() -> InlineDoorbell:
 
 
 def enrol(host: str, verbs: Verbs | None = None, memory: Any = None) -> None:
-    """Make a host known to the engine, up, with the verbs it can do; `memory` is the object in which they keep things."""
+    """Make a host known to the engine, up, with the verbs it can do; `memory` is the object that they change."""
     MEMORIES.extend([memory] if memory is not None else [])
     HOSTS[host] = verbs if verbs is not None else HOSTS.get(host, {})
     KEYS.setdefault(host, wire.new_private_key())

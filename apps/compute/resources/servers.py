@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 import hashlib
 from contextvars import ContextVar
 from typing import Any
@@ -14,7 +15,6 @@ from apps.compute.states import (
     POWER_NUMBERS,
     PROGRESS_STATUSES,
     VM_STATES,
-    ServerState,
     status_of,
 )
 from apps.core import policy, sealing
@@ -79,9 +79,12 @@ def _fault(row: Row, env: Env) -> Any:
 
 
 def _host_id(row: Row, env: Env) -> str:
-    if not row["host_name"]:
-        return ""
-    return hashlib.sha224(f"{row['project_id']}{row['host_name']}".encode()).hexdigest()
+    return _hidden_host(row["project_id"], row["host_name"]) if row["host_name"] else ""
+
+
+@functools.lru_cache(4096)
+def _hidden_host(project_id: str, host_name: str) -> str:
+    return hashlib.sha224(f"{project_id}{host_name}".encode()).hexdigest()
 
 
 def _image(row: Row, env: Env) -> Any:
@@ -278,7 +281,8 @@ SERVER = Resource(
         F("metadata", on=ALL),
         F("metadata", METADATA, on=(CREATE,)),
         F("hostId", value=_host_id, on=ALL, needs=("project_id", "host_name")),
-        F("image", value=_image, on=ALL, needs=("image_id", "image")),
+        F("image", value=_image, on=ALL, needs=("image_id",), until=(2, 97)),
+        F("image", value=_image, on=ALL, needs=("image_id", "image"), since=(2, 98)),
         F("flavor", value=_flavor_link, on=ALL, needs=("flavor_id",), until=(2, 46)),
         F("flavor", value=_flavor_facts, on=ALL, needs=("flavor",), since=(2, 47)),
         F("created", value=lambda row, env: _iso(row["created_at"]), on=ALL, needs=("created_at",)),
@@ -344,7 +348,7 @@ SERVER = Resource(
             "OS-SRV-USG:terminated_at", value=lambda row, env: _bare_time(row["terminated"]), needs=("terminated",)
         ),
         *_fuller("OS-EXT-STS:task_state", value=task_of, needs=("task",)),
-        *_fuller("OS-EXT-STS:vm_state", value=lambda row, env: VM_STATES[ServerState(row["state"])], needs=("state",)),
+        *_fuller("OS-EXT-STS:vm_state", value=lambda row, env: VM_STATES[row["state"]], needs=("state",)),
         *_fuller("OS-EXT-STS:power_state", value=lambda row, env: POWER_NUMBERS[row["power"]], needs=("power",)),
         *_fuller("os-extended-volumes:volumes_attached", value=_fixed([])),
         *_attribute("host", value=lambda row, env: row["host_name"] or None, needs=("host_name",)),
