@@ -110,7 +110,11 @@ stage_static() {
   if [ "$fast" = 0 ]; then "$venv/bin/sphinx-build" -q -W --keep-going docs "$work/docs" || code=1; fi
   return "$code"
 }
-stage_unit() { run_pytest -n 2 -m "not system and not contract and not browser and not kill" tests; }
+stage_unit() {
+  local left_out="system or contract or browser or kill"
+  [ "$fast" = 0 ] || left_out+=" or slow"
+  run_pytest -n 2 -m "not ($left_out)" tests
+}
 stage_system() { run_pytest -m system tests; }
 stage_contract() { run_pytest -m contract tests; }
 stage_browser() { run_pytest -m browser tests; }

@@ -200,6 +200,20 @@ class Image(Section, frozen=True, kw_only=True):
     max_size_gib: Annotated[int, msgspec.Meta(description="Largest image that is taken.", ge=1, le=10_000)] = 100
 
 
+class Objectstore(Section, frozen=True, kw_only=True):
+    """Object store. The storage policies are in `drivers.object_store`, disks are added by `manage.py object disks`."""
+
+    verify_reads: Annotated[
+        bool, msgspec.Meta(description="Check every MiB before it leaves; if false, the auditor alone checks.")
+    ] = True
+    audit_mib_per_s: Annotated[
+        int, msgspec.Meta(description="How fast the auditor reads all copies. 0: no audit.", ge=0, le=100_000)
+    ] = 8
+    grace_minutes: Annotated[
+        int, msgspec.Meta(description="How long bytes stay that no object names any more.", ge=1, le=10_080)
+    ] = 60
+
+
 class Compute(Section, frozen=True, kw_only=True):
     """Compute service."""
 
@@ -245,6 +259,7 @@ class Config(Section, frozen=True, kw_only=True):
     paths: Paths = Paths()
     identity: Identity = Identity()
     image: Image = Image()
+    objectstore: Objectstore = Objectstore()
     compute: Compute = Compute()
     audit: Audit = Audit()
     security: Security = Security()

@@ -47,7 +47,7 @@ MOST_ROWS = 16  # rows of one call that are remembered
 SECRET = re.compile(
     r"pass(wd|word|phrase|code)?(_|$)|secret|token|private|hash|blob|seal|wrapped|cipher|otp|seed|signature|nonce|salt"
     r"|certificates?$|user_?data|personality|contents?$|source|digest|(^|_)(code|pin|proof|assertion|jwt|cookie|bind)$"
-    r"|(access|secret|encryption|api|license)_?key|_(key|credential)s?$|^credentials?$|authorization|^auth$",
+    r"|(access|secret|encryption|api|license)_?key|[_-](key|credential)s?([_-]\d+)?$|^credentials?$|authorization|^auth$",
     re.IGNORECASE,
 )
 # Columns that change with every write and say nothing.

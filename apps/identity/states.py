@@ -62,6 +62,7 @@ IMPLIED_ROLES = ((ADMIN_ROLE, "manager"), ("manager", "member"), ("member", "rea
 CATALOGUE = (
     ("identity", "keystone", "/identity"),
     ("image", "glance", "/image"),
+    ("object-store", "swift", "/object-store/v1/AUTH_$(project_id)s"),
     ("network", "neutron", "/networking"),
     ("compute", "nova", "/compute/v2.1"),
     ("placement", "placement", "/placement"),

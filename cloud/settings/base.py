@@ -24,6 +24,7 @@ INSTALLED_APPS = [
     "apps.audit",
     "apps.hosts",
     "apps.identity",
+    "apps.objectstore",
     "apps.image",
     "apps.network",
     "apps.compute",
@@ -147,4 +148,5 @@ KUMO_DRIVERS = {
     "hypervisor": {"default": {"BACKEND": "libvirt", "OPTIONS": {}}},
     "network": {"default": {"BACKEND": "ovn", "OPTIONS": {}}},
     "image_store": {"default": {"BACKEND": "filesystem", "OPTIONS": {}}},
+    "object_store": {"default": {"BACKEND": "disks", "OPTIONS": {}}},  # keys are the storage policies
 } | CONFIG.drivers

@@ -11,7 +11,8 @@ from .secret import give_to_control_plane, secret
 from .site import Site, settled_at
 from .supervisor import Service, Supervisor
 
-OWNED = ("images", "policy")  # directories the control plane writes
+DISKS = ("objects/1", "objects/2", "objects/3")  # of the object store: on one machine, three directories
+OWNED = ("images", "policy", "objects", *DISKS)  # directories the control plane writes
 
 
 def configuration(site: Site) -> str:
@@ -63,6 +64,7 @@ def prepare_for_revision(site: Site) -> None:
     files = [secret_file(site, "admin_password"), secret_file(site, "demo_password")]
     give_to_control_plane(site)
     python.manage(site, "bootstrap", "--password-file", files[0], "--demo-password-file", files[1])
+    python.manage(site, "object", "disks", "add", *(site.path(name) for name in DISKS))
     collect_static(site)
     certify(site)
     give_to_control_plane(site)

@@ -1,0 +1,126 @@
+"""`/v1/{account}` and `/v1/{account}/{container}`."""
+
+from __future__ import annotations
+
+from django.http.response import HttpResponseBase
+
+from apps.objectstore import selectors, services
+from apps.objectstore.api import listings, metadata
+from apps.objectstore.api.base import Call, answer, last_modified, latin, stamp
+from apps.objectstore.selectors import AccountFacts, ContainerFacts
+
+
+def account_head(call: Call) -> HttpResponseBase:
+    found = selectors.account_get(call.ctx, account=call.address.project_id)
+    return answer(204, account_headers(found))
+
+
+def account_get(call: Call) -> HttpResponseBase:
+    page = listings.page_of(call)
+    found = selectors.account_get(call.ctx, account=call.address.project_id)
+    entries = selectors.container_list(call.ctx, account=call.address.project_id, page=page)
+    return listings.listing(
+        call,
+        entries,
+        account_headers(found),
+        noun="account",
+        name=call.address.account,
+        member=listings.container_member,
+    )
+
+
+def account_post(call: Call) -> HttpResponseBase:
+    services.account_post(call.ctx, account=call.address.project_id, changes=metadata.changes(call, "Account"))
+    return answer(204)
+
+
+def account_headers(found: AccountFacts) -> dict[str, str]:
+    headers = {
+        "X-Account-Container-Count": str(found.totals.containers),
+        "X-Account-Object-Count": str(found.totals.objects),
+        "X-Account-Bytes-Used": str(found.totals.bytes),
+        "Accept-Ranges": "bytes",
+    }
+    if found.created_at is not None:
+        headers["X-Timestamp"] = stamp(found.created_at)
+    return headers | metadata.shown("Account", found.metadata, secrets=found.is_own)
+
+
+def container_head(call: Call) -> HttpResponseBase:
+    return answer(204, container_headers(_container(call)))
+
+
+def container_get(call: Call) -> HttpResponseBase:
+    page = listings.page_of(call)
+    found = _container(call, listing=True)
+    address = call.address
+    entries = selectors.object_list(
+        call.ctx, account=address.project_id, container=address.container, page=page, referrer=call.referrer
+    )
+    return listings.listing(
+        call,
+        entries,
+        container_headers(found),
+        noun="container",
+        name=address.container,
+        member=listings.object_member,
+    )
+
+
+def _container(call: Call, *, listing: bool = False) -> ContainerFacts:
+    address = call.address
+    return selectors.container_get(
+        call.ctx, account=address.project_id, container=address.container, referrer=call.referrer, listing=listing
+    )
+
+
+def container_headers(found: ContainerFacts) -> dict[str, str]:
+    row = found.container
+    headers = {
+        "X-Container-Object-Count": str(found.totals.objects),
+        "X-Container-Bytes-Used": str(found.totals.bytes),
+        "X-Storage-Policy": row.policy,
+        "X-Timestamp": stamp(row.created_at),
+        "Last-Modified": last_modified(row.updated_at),
+        "Accept-Ranges": "bytes",
+    }
+    if found.is_own:
+        lists = {"X-Container-Read": row.read_acl, "X-Container-Write": row.write_acl}
+        headers |= {name: latin(acl) for name, acl in lists.items() if acl}
+    return headers | metadata.shown("Container", row.metadata, secrets=found.is_own)
+
+
+def container_put(call: Call) -> HttpResponseBase:
+    made = services.container_put(
+        call.ctx,
+        account=call.address.project_id,
+        container=call.address.container,
+        policy=call.headers.get("X-Storage-Policy", ""),
+        changes=metadata.changes(call, "Container"),
+        read_acl=_acl(call, "Read"),
+        write_acl=_acl(call, "Write"),
+    )
+    return answer(201 if made else 202)
+
+
+def container_post(call: Call) -> HttpResponseBase:
+    services.container_post(
+        call.ctx,
+        account=call.address.project_id,
+        container=call.address.container,
+        changes=metadata.changes(call, "Container"),
+        read_acl=_acl(call, "Read"),
+        write_acl=_acl(call, "Write"),
+    )
+    return answer(204)
+
+
+def container_delete(call: Call) -> HttpResponseBase:
+    services.container_delete(call.ctx, account=call.address.project_id, container=call.address.container)
+    return answer(204)
+
+
+def _acl(call: Call, verb: str) -> str | None:
+    if f"X-Container-{verb}" in call.headers:
+        return call.header(f"X-Container-{verb}")
+    return "" if f"X-Remove-Container-{verb}" in call.headers else None

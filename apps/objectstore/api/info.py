@@ -1,0 +1,62 @@
+"""What needs no account: what this store can do, and whether it is there."""
+
+from __future__ import annotations
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+from django.views import View
+
+from apps.objectstore import backends
+from apps.objectstore import states as s
+from apps.objectstore.api import tempurl
+from apps.objectstore.api.base import SAFE, answer
+
+
+def capabilities() -> dict[str, object]:
+    """Exactly what is served: clients skip what they do not find here."""
+    return {
+        "swift": {
+            "version": "2.38.0",
+            "max_file_size": s.MAX_FILE_BYTES,
+            "max_meta_name_length": s.MAX_META_NAME,
+            "max_meta_value_length": s.MAX_META_VALUE,
+            "max_meta_count": s.MAX_META_COUNT,
+            "max_meta_overall_size": s.MAX_META_OVERALL,
+            "max_object_name_length": s.MAX_OBJECT_NAME,
+            "max_container_name_length": s.MAX_CONTAINER_NAME,
+            "max_account_name_length": s.MAX_ACCOUNT_NAME,
+            "account_listing_limit": s.MAX_LISTING,
+            "container_listing_limit": s.MAX_LISTING,
+            "valid_api_versions": ["v1", "v1.0"],
+            "account_autocreate": True,
+            "strict_cors_mode": True,
+            "policies": [
+                {"name": name, "default": True, "aliases": name} if not n else {"name": name, "aliases": name}
+                for n, name in enumerate(backends.policies())
+            ],
+        },
+        "account_quotas": {},
+        "container_quotas": {},
+        "tempurl": {
+            "methods": list(tempurl.METHODS),
+            "allowed_digests": list(tempurl.DIGESTS),
+            "incoming_allow_headers": [],
+            "incoming_remove_headers": ["x-timestamp"],
+            "outgoing_allow_headers": ["x-object-meta-public-*"],
+            "outgoing_remove_headers": [],
+        },
+    }
+
+
+class Info(View):
+    """`GET /info`, for everybody."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return answer(200, SAFE, orjson.dumps(capabilities()), "application/json")
+
+
+class Healthcheck(View):
+    """`GET /healthcheck`, for whatever balances load."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return answer(200, SAFE, b"OK", "text/plain")

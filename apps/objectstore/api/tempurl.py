@@ -1,0 +1,128 @@
+"""Addresses that carry their own permission: signed by a key of the account or container, for a method and a time.
+
+The signature is an HMAC over method, end and path; over the path from `/v1` on or the whole one, since clients sign
+what they see. Source: Swift's documentation of temporary URLs.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from apps.core.context import RequestContext
+from apps.core.errors import Invalid, Unauthorized
+from apps.objectstore import selectors
+from apps.objectstore.api.base import ROOT, Address
+
+METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
+DIGESTS = ("sha256", "sha512")
+_BY_LENGTH = {64: "sha256", 128: "sha512"}
+_ALSO = {"HEAD": ("HEAD", "GET", "PUT", "POST")}  # who may write or read may look
+_FORM = "%Y-%m-%dT%H:%M:%SZ"
+# What would let the signer's address reach other objects than the one it names.
+_REFUSED = ("X-Copy-From", "X-Object-Manifest", "X-Symlink-Target")
+
+
+def is_signed(request: HttpRequest) -> bool:
+    return "temp_url_sig" in request.GET or "temp_url_expires" in request.GET
+
+
+def caller_of(request: HttpRequest, address: Address) -> RequestContext:
+    """A context that may do with the account what the request's method does. Raises Unauthorized, Invalid."""
+    refused = Unauthorized("Temp URL invalid")
+    query = request.GET
+    end = _end(query.get("temp_url_expires", ""))
+    digest, signature = _signature(query.get("temp_url_sig", ""))
+    if not digest or end < time.time() or not address.name or request.method not in METHODS:
+        raise refused
+    prefix = query.get("temp_url_prefix")
+    if prefix is not None and not address.name.startswith(prefix):
+        raise refused
+    allowed = query.get("temp_url_ip_range")
+    if allowed is not None and not _comes_from(request, allowed):
+        raise refused
+    ctx = RequestContext(request_id=getattr(request, "request_id", ""))
+    account, container = selectors.signing_keys(ctx, account=address.project_id, container=address.container)
+    texts = list(_texts(request.method or "", end, address, prefix, allowed))
+    if not any(
+        hmac.compare_digest(hmac.new(key.encode(), text.encode(), digest).digest(), signature)
+        for key in (*account, *container)
+        for text in texts
+    ):
+        raise refused
+    if any(name in request.headers for name in _REFUSED):
+        raise Invalid("The header is not allowed with a temporary URL: one of " + ", ".join(_REFUSED))
+    return RequestContext(
+        user_name="temporary URL",
+        project_id=address.project_id,
+        roles=frozenset({"member", "reader"}),
+        request_id=ctx.request_id,
+    )
+
+
+def named(request: HttpRequest, address: Address, response: HttpResponseBase) -> None:
+    """Browsers save what comes by a signed address, under the name the signer chose."""
+    if response.status_code not in {200, 206} or request.method not in {"GET", "HEAD"}:
+        return
+    kind = "inline" if "inline" in request.GET else "attachment"
+    name = request.GET.get("filename") or address.name.rstrip("/").rpartition("/")[2]
+    if kind == "inline" and "filename" not in request.GET:
+        response["Content-Disposition"] = kind
+    elif "filename" in request.GET or "Content-Disposition" not in response.headers:
+        plain = name.replace('"', "%22").encode("ascii", "replace").decode()
+        response["Content-Disposition"] = f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    response["Expires"] = datetime.fromtimestamp(_end(request.GET["temp_url_expires"]), UTC).strftime(
+        "%a, %d %b %Y %H:%M:%S GMT"
+    )
+
+
+def _texts(method: str, end: int, address: Address, prefix: str | None, allowed: str | None) -> Iterator[str]:
+    """What the signer may have signed."""
+    path = address.path
+    if prefix is not None:
+        path = f"prefix:/v1/{address.account}/{address.container}/{prefix}"
+    for form in (path, path.replace("/v1/", f"{ROOT}/v1/", 1)):
+        for signed in _ALSO.get(method, (method,)):
+            text = f"{signed}\n{end}\n{form}"
+            yield text if allowed is None else f"ip={allowed}\n{text}"
+
+
+def _end(text: str) -> int:
+    if text.isascii() and text.isdecimal() and len(text) < 16:
+        return int(text)
+    for form in (_FORM, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"):
+        try:
+            return int(datetime.strptime(text, form).replace(tzinfo=UTC).timestamp())
+        except ValueError:
+            continue
+    return 0
+
+
+def _signature(text: str) -> tuple[str, bytes]:
+    """Digest and signature of `hex` or `digest:base64`; no digest for what is neither."""
+    name, colon, rest = text.partition(":")
+    try:
+        if colon:
+            decoded = base64.b64decode(rest.replace("-", "+").replace("_", "/") + "=" * (-len(rest) % 4), validate=True)
+            return (name, decoded) if name in DIGESTS and len(decoded) == hashlib.new(name).digest_size else ("", b"")
+        return _BY_LENGTH.get(len(text), ""), binascii.unhexlify(text)
+    except (ValueError, binascii.Error):
+        return "", b""
+
+
+def _comes_from(request: HttpRequest, allowed: str) -> bool:
+    forwarded = request.headers.get("X-Forwarded-For", "") or request.META.get("REMOTE_ADDR", "")
+    try:
+        return ipaddress.ip_address(forwarded.rpartition(",")[2].strip()) in ipaddress.ip_network(allowed)
+    except ValueError:
+        return False

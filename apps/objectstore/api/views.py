@@ -1,0 +1,64 @@
+"""The one view of Swift's API: which call a method on an address is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.views import View
+
+from apps.core.context import RequestContext
+from apps.objectstore.api import accounts, objects, tempurl
+from apps.objectstore.api.base import Address, Call, Handler, MethodNotAllowed, address_of, caller_of, fault, finished
+
+ACCOUNT: dict[str, Handler] = {
+    "GET": accounts.account_get,
+    "HEAD": accounts.account_head,
+    "POST": accounts.account_post,
+}
+CONTAINER: dict[str, Handler] = {
+    "GET": accounts.container_get,
+    "HEAD": accounts.container_head,
+    "PUT": accounts.container_put,
+    "POST": accounts.container_post,
+    "DELETE": accounts.container_delete,
+}
+OBJECT: dict[str, Handler] = {
+    "GET": objects.object_get,
+    "HEAD": objects.object_head,
+    "PUT": objects.object_put,
+    "POST": objects.object_post,
+    "DELETE": objects.object_delete,
+    "COPY": objects.object_copy,
+}
+
+
+def calls_of(address: Address) -> dict[str, Handler]:
+    """The calls that an address has, by method."""
+    return OBJECT if address.name else CONTAINER if address.container else ACCOUNT
+
+
+class Store(View):
+    """Everything below `/object-store`."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        ctx: RequestContext | None = None
+        try:
+            signed = tempurl.is_signed(request)
+            address = address_of(request)
+            ctx = tempurl.caller_of(request, address) if signed else caller_of(request)
+            handler = calls_of(address).get(request.method or "")
+            if handler is None:
+                raise MethodNotAllowed("The method is not allowed for this resource.", hint=allowed(address))
+            response = handler(Call(request, address, ctx))
+            if signed:
+                tempurl.named(request, address, response)
+        except Exception as error:  # noqa: BLE001 - each becomes an answer, what nobody foresaw a logged one
+            response = fault(request, error, ctx)
+        return finished(response)
+
+
+def allowed(address: Address) -> str:
+    """Value of the header Allow."""
+    return ", ".join(sorted(calls_of(address)))

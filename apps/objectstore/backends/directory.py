@@ -1,0 +1,198 @@
+"""One disk: a directory with a file that says which disk it is, and copies named by blob id below `blobs/`.
+
+A copy is written into a file without a name, gets its name by one atomic link, and is flushed together with that
+name: the link comes before the flush, so that file systems with a journal write both at once. Half of a copy never
+has a name; a name whose flush was cut off by a loss of power belongs to no row and is collected.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+IDENTITY = "kumo-disk.json"
+BLOBS = "blobs"
+FLUSH_BYTES = 32 * 2**20  # of a large copy, so that its end need not flush everything
+LEFT_DRAFT_S = 24 * 3600
+_NO_UNNAMED = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}
+
+
+class DiskGoneError(OSError):
+    """The directory is not there, or is not the disk it was."""
+
+
+class Directory:
+    """A disk by its number, path and identity. Safe for many threads."""
+
+    def __init__(self, number: int, path: str, identity: UUID) -> None:
+        self.number, self.path, self.identity = number, path, identity
+        self._seen: tuple[int, int] | None = None  # device and inode of the directory whose identity was read
+
+    def check(self) -> None:
+        """Raise DiskGoneError unless the right disk is there."""
+        try:
+            found = os.stat(self.path)
+            if self._seen == (found.st_dev, found.st_ino):
+                return
+            self._seen = None
+            if identity_of(self.path) != self.identity:
+                raise DiskGoneError(errno.ENODEV, "another disk is there", self.path)
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+            raise DiskGoneError(errno.ENODEV, "the disk is not there", self.path) from error
+        self._seen = (found.st_dev, found.st_ino)
+
+    def is_there(self) -> bool:
+        try:
+            self.check()
+        except OSError:
+            return False
+        return True
+
+    def room(self) -> tuple[int, int]:
+        """Free bytes and all bytes of its file system."""
+        found = os.statvfs(self.path)
+        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
+    def open(self, blob_id: UUID) -> int:
+        """A descriptor of a copy. Raises FileNotFoundError where there is none, DiskGoneError."""
+        self.check()
+        return os.open(self._file(blob_id), os.O_RDONLY | os.O_CLOEXEC)
+
+    def remove(self, blob_id: UUID) -> None:
+        self.check()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._file(blob_id))
+
+    def kept(self) -> Iterator[tuple[UUID, float]]:
+        """Ids of all copies and how long ago they were named, in seconds; removes drafts that were left."""
+        self.check()
+        now = time.time()
+        for shelf in sorted(entry.path for entry in os.scandir(f"{self.path}/{BLOBS}")):
+            for entry in os.scandir(shelf):
+                with contextlib.suppress(FileNotFoundError):
+                    age = now - entry.stat(follow_symlinks=False).st_ctime
+                    if _is_id(entry.name):
+                        yield UUID(entry.name), age
+                    elif entry.name.startswith(".") and age > LEFT_DRAFT_S:
+                        os.unlink(entry.path)
+
+    def _shelf(self, blob_id: UUID) -> str:
+        """Where a blob lies: by the end of its id, which is random."""
+        return f"{self.path}/{BLOBS}/{blob_id.hex[-3:]}"
+
+    def _file(self, blob_id: UUID) -> str:
+        return f"{self._shelf(blob_id)}/{blob_id.hex}"
+
+    def new(self, blob_id: UUID) -> Copy:
+        """Begin a copy. Raises DiskGoneError, OSError."""
+        self.check()
+        shelf = self._shelf(blob_id)
+        try:
+            folder = os.open(shelf, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(shelf, 0o700)
+            _flush_folder(f"{self.path}/{BLOBS}")
+            folder = os.open(shelf, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return Copy(shelf, folder, blob_id.hex)
+        except BaseException:
+            os.close(folder)
+            raise
+
+
+class Copy:
+    """One copy being written."""
+
+    def __init__(self, shelf: str, folder: int, name: str) -> None:
+        self._folder, self._name, self._draft = folder, name, ""
+        try:
+            self._file = os.open(shelf, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED:
+                raise
+            self._draft = f".{name}.{time.monotonic_ns():x}"
+            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
+            self._file = os.open(self._draft, flags, 0o600, dir_fd=folder)
+        self._unflushed = 0
+
+    def write(self, piece: bytes | memoryview) -> None:
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(self._file, view) :]
+        self._unflushed += len(piece)
+        if self._unflushed >= FLUSH_BYTES:
+            os.fdatasync(self._file)
+            self._unflushed = 0
+
+    def publish(self) -> None:
+        """Give the copy its name, in place of one that was there, and make both safe; closes it."""
+        try:
+            try:
+                self._link(self._name)
+            except FileExistsError:
+                self._replace()
+            os.fsync(self._file)
+            os.fsync(self._folder)
+        finally:
+            self.close()
+
+    def _link(self, name: str) -> None:
+        source = f"/proc/self/fd/{self._file}"
+        os.link(source, name, dst_dir_fd=self._folder, follow_symlinks=True)
+
+    def _replace(self) -> None:
+        """A bad copy is written over. What has the name must be whole at every moment, hence the flush before."""
+        os.fsync(self._file)
+        beside = f".{self._name}.{time.monotonic_ns():x}"
+        self._link(beside)
+        os.rename(beside, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+
+    def close(self) -> None:
+        """Let go; a copy that was not published is gone."""
+        if self._file < 0:
+            return
+        file, folder, self._file = self._file, self._folder, -1
+        try:
+            if self._draft:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._draft, dir_fd=folder)
+        finally:
+            os.close(file)
+            os.close(folder)
+
+
+def claim(path: str, identity: UUID) -> None:
+    """Make a directory a disk. Raises FileExistsError where it is one already, OSError."""
+    with open(Path(path) / IDENTITY, "x") as file:
+        json.dump({"identity": str(identity)}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    (Path(path) / BLOBS).mkdir(mode=0o700, exist_ok=True)
+    _flush_folder(path)
+
+
+def identity_of(path: str) -> UUID:
+    """Which disk a directory is. Raises FileNotFoundError where it is none, ValueError for a spoilt file."""
+    try:
+        return UUID(json.loads((Path(path) / IDENTITY).read_text())["identity"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}/{IDENTITY} cannot be read") from error
+
+
+def _is_id(name: str) -> bool:
+    return len(name) == 32 and all(c in "0123456789abcdef" for c in name)
+
+
+def _flush_folder(path: str) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

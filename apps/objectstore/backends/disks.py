@@ -1,0 +1,389 @@
+"""Three copies of each blob on three disks of this machine.
+
+The copies are written in parallel and counted safe when flushed; two of three are enough to acknowledge, the third
+is then made by the repair duty. Every MiB is checked against the checksum in the database before it leaves, and a
+copy that fails the check is passed over for another. Disks are rows, so every process and command sees the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import socket
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from uuid import UUID
+
+from django.conf import settings
+
+from apps.objectstore.backends import BlobLostError, Kept, NoRoomError, Stored, WrongMachineError
+from apps.objectstore.backends.directory import Copy, Directory, DiskGoneError
+from apps.objectstore.models import Disk
+from apps.objectstore.states import CHUNK, MIB, DiskState
+
+logger = logging.getLogger("kumo.objectstore")
+
+COPIES = 3
+ENOUGH = 2  # safe copies that an acknowledgement needs
+SPARE_BYTES = 64 * MIB  # left free on each disk: file systems are bad at being full
+AVOID_S = 10.0  # how long a disk that failed gets nothing new, if there are others
+LOOK_S = 2.0  # how old the known list of disks may be
+THREADS = 24
+
+Damaged = Callable[[int], None]
+
+
+def machine() -> str:
+    """What tells this machine from others."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        with contextlib.suppress(OSError):
+            if found := Path(path).read_text().strip():
+                return found[:64]
+    return socket.gethostname()[:64]
+
+
+class DiskStore:
+    """The disks of one storage policy."""
+
+    api = 1
+
+    def __init__(self, policy: str) -> None:
+        self.policy = policy
+        self._disks: dict[int, Directory] = {}
+        self._active: frozenset[int] = frozenset()
+        self._looked = -LOOK_S
+        self._failed: dict[int, float] = {}  # number → when
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="disk")
+        self._lock = Lock()
+
+    # --- disks --------------------------------------------------------------------------------------
+
+    def disks(self) -> dict[int, Directory]:
+        """All disks by number. Raises WrongMachineError where they are another machine's."""
+        with self._lock:
+            if time.monotonic() - self._looked >= LOOK_S:
+                self._look()
+            return self._disks
+
+    def _look(self) -> None:
+        rows = list(Disk.objects.filter(policy=self.policy).order_by("number"))
+        if any(row.machine != machine() for row in rows):
+            raise WrongMachineError(f"the disks of storage policy {self.policy} are on another machine")
+        known = self._disks
+        self._disks = {
+            row.number: found
+            if (found := known.get(row.number)) and (found.path, found.identity) == (row.path, row.identity)
+            else Directory(row.number, row.path, row.identity)
+            for row in rows
+        }
+        self._active = frozenset(row.number for row in rows if row.state == DiskState.ACTIVE)
+        self._looked = time.monotonic()
+
+    def forget(self) -> None:
+        """Look at the rows again at the next call."""
+        self._looked = -LOOK_S
+
+    def _writable(self, size: int, *, without: Sequence[int] = ()) -> list[Directory]:
+        """Disks that can take a copy, in the order to try: those with more room sooner, in a random manner."""
+        weighed = []
+        for number, disk in self.disks().items():
+            if number not in self._active or number in without:
+                continue
+            with contextlib.suppress(OSError):
+                disk.check()
+                free, _ = disk.room()
+                if free >= size + SPARE_BYTES:
+                    weighed.append((self._avoided(number), -(free * random.random()), disk))  # noqa: S311
+        return [disk for _, _, disk in sorted(weighed, key=lambda w: w[:2])]
+
+    def _avoided(self, number: int) -> bool:
+        return time.monotonic() - self._failed.get(number, -AVOID_S) < AVOID_S
+
+    def failed(self, disk: Directory, error: BaseException) -> None:
+        """Note that a disk did not do what it should."""
+        self._failed[disk.number] = time.monotonic()
+        logger.error("disk failed", extra={"disk": disk.number, "path": disk.path, "reason": repr(error)})
+
+    # --- bytes in -----------------------------------------------------------------------------------
+
+    def draft(self, size: int) -> DiskDraft:
+        chosen = self._writable(size)[:COPIES]
+        if len(chosen) < ENOUGH:
+            raise NoRoomError(f"{len(chosen)} disks can take {size} bytes, {ENOUGH} are needed")
+        return DiskDraft(self, chosen)
+
+    def submit(self, job: Callable[[], None]) -> Future[None]:
+        return self._pool.submit(job)
+
+    # --- bytes out ----------------------------------------------------------------------------------
+
+    def read(self, stored: Stored, start: int, end: int, damaged: Damaged) -> Iterator[bytes]:
+        with _Reader(self, stored, damaged) as reader:
+            for index in range(start // CHUNK, -(-end // CHUNK)):
+                at = index * CHUNK
+                chunk = reader.chunk(index)
+                yield chunk[max(start - at, 0) : end - at]
+
+    def order(self, stored: Stored) -> list[Directory]:
+        """Disks to read from: those that should have a copy in random order, then the others, which may."""
+        disks = self.disks()
+        named = [disks[n] for n in stored.places if n in disks]
+        random.shuffle(named)
+        named.sort(key=lambda disk: self._avoided(disk.number))
+        return named + [disk for n, disk in disks.items() if n not in stored.places]
+
+    # --- upkeep -------------------------------------------------------------------------------------
+
+    def verify(self, stored: Stored, pause: Callable[[int], None]) -> dict[int, bool]:
+        disks = self.disks()
+        found = {}
+        for number in stored.places:
+            if number in disks:
+                with contextlib.suppress(DiskGoneError):
+                    found[number] = self._is_good(disks[number], stored, pause)
+        return found
+
+    def _is_good(self, disk: Directory, stored: Stored, pause: Callable[[int], None]) -> bool:
+        try:
+            file = disk.open(stored.id)
+        except FileNotFoundError:
+            return False
+        try:
+            if os.fstat(file).st_size != stored.size:
+                return False
+            for index in range(-(-stored.size // CHUNK)):
+                chunk = os.pread(file, CHUNK, index * CHUNK)
+                os.posix_fadvise(file, index * CHUNK, CHUNK, os.POSIX_FADV_DONTNEED)
+                pause(len(chunk))
+                if zlib.crc32(chunk) != stored.checksum(index):
+                    return False
+        except OSError as error:
+            self.failed(disk, error)
+            return False
+        finally:
+            os.close(file)
+        return True
+
+    def repair(self, stored: Stored) -> Stored:
+        disks = self.disks()
+        places = [n for n in stored.places if n in disks]
+        staying = [n for n in places if n in self._active]
+        made: list[int] = []
+        for disk in self._writable(stored.size, without=staying):
+            if len(staying) + len(made) >= COPIES:
+                break
+            try:
+                self._copy_to(disk, stored)
+            except OSError as error:
+                self.failed(disk, error)
+                continue
+            made.append(disk.number)
+        if len(staying) + len(made) < COPIES and not made:
+            raise NoRoomError("no other disk can take a copy now")
+        there = [*staying, *made]
+        if len(there) < COPIES:  # what is emptied is needed still
+            there += [n for n in places if n not in there]
+        return replace(stored, places=tuple(there), missing=max(COPIES - len(staying) - len(made), 0))
+
+    def _copy_to(self, disk: Directory, stored: Stored) -> None:
+        copy = disk.new(stored.id)
+        try:
+            for piece in self.read(stored, 0, stored.size, lambda _: None):
+                copy.write(piece)
+            copy.publish()
+        finally:
+            copy.close()
+
+    def remove(self, blob_id: UUID, places: tuple[int, ...]) -> None:
+        disks = self.disks()
+        for number in places:
+            if number in disks:
+                disks[number].remove(blob_id)
+
+    def kept(self) -> Iterator[Kept]:
+        for number, disk in self.disks().items():
+            try:
+                for blob_id, age_s in disk.kept():
+                    yield Kept(blob_id, number, age_s)
+            except OSError as error:
+                self.failed(disk, error)
+
+
+class _Reader:
+    """Open copies of one blob; a chunk comes from the first that has it right."""
+
+    def __init__(self, store: DiskStore, stored: Stored, damaged: Damaged) -> None:
+        self._store, self._stored, self._damaged = store, stored, damaged
+        self._order = store.order(stored)
+        self._files: dict[int, int] = {}
+        self._verify = settings.CONFIG.objectstore.verify_reads
+
+    def __enter__(self) -> _Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            os.close(file)
+
+    def chunk(self, index: int) -> bytes:
+        for disk in list(self._order):
+            chunk = self._from(disk, index)
+            if chunk is not None:
+                return chunk
+            self._order.remove(disk)
+            self._order.append(disk)  # the next chunk is asked of another first
+        raise BlobLostError(f"no good copy of chunk {index} of blob {self._stored.id}")
+
+    def _from(self, disk: Directory, index: int) -> bytes | None:
+        size = self._stored.chunk_size(index)
+        try:
+            if disk.number not in self._files:
+                self._files[disk.number] = disk.open(self._stored.id)
+            chunk = os.pread(self._files[disk.number], size, index * CHUNK)
+        except DiskGoneError:
+            return None  # the copy may be well; whether the disk comes back, the operator says
+        except FileNotFoundError:
+            self._bad(disk, "missing")
+            return None
+        except OSError as error:
+            self._store.failed(disk, error)
+            self._bad(disk, repr(error))
+            return None
+        if len(chunk) != size or (self._verify and zlib.crc32(chunk) != self._stored.checksum(index)):
+            self._bad(disk, f"wrong bytes in chunk {index}")
+            return None
+        return chunk
+
+    def _bad(self, disk: Directory, reason: str) -> None:
+        if disk.number in self._stored.places:
+            extra = {"blob": str(self._stored.id), "disk": disk.number, "reason": reason}
+            logger.error("a copy is damaged", extra=extra)
+            self._damaged(disk.number)
+
+
+class _Writing:
+    """One copy of a draft; its jobs run one after another, beside those of the other copies."""
+
+    def __init__(self, disk: Directory, blob_id: UUID) -> None:
+        self.disk = disk
+        self.error: BaseException | None = None
+        self._blob_id = blob_id
+        self._copy: Copy | None = None
+
+    def write(self, piece: bytes) -> None:
+        self._do(lambda copy: copy.write(piece))
+
+    def finish(self, piece: bytes) -> None:
+        def last(copy: Copy) -> None:
+            if piece:
+                copy.write(piece)
+            copy.publish()
+
+        self._do(last)
+
+    def _do(self, what: Callable[[Copy], None]) -> None:
+        if self.error is not None:
+            return
+        try:
+            if self._copy is None:
+                self._copy = self.disk.new(self._blob_id)
+            what(self._copy)
+        except OSError as error:
+            self.error = error
+            self.close()
+
+    def close(self) -> None:
+        if self._copy is not None:
+            with contextlib.suppress(OSError):
+                self._copy.close()
+
+
+class DiskDraft:
+    """A blob being written to several disks. While one chunk is written the next may come in; more wait."""
+
+    def __init__(self, store: DiskStore, disks: Sequence[Directory]) -> None:
+        self.id = new_id()
+        self._store = store
+        self._copies = [_Writing(disk, self.id) for disk in disks]
+        self._jobs: list[Future[None]] = []
+        self._rest = bytearray()
+        self._held = b""  # the last whole chunk: a small blob is one job for each disk
+        self._size, self._checksums = 0, bytearray()
+
+    def write(self, piece: bytes) -> None:
+        if not self._rest and len(piece) == CHUNK:
+            self._take(piece)
+            return
+        self._rest += piece
+        while len(self._rest) >= CHUNK:
+            chunk = bytes(self._rest[:CHUNK])
+            del self._rest[:CHUNK]
+            self._take(chunk)
+
+    def _take(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        self._checksums += zlib.crc32(chunk).to_bytes(4)
+        if self._held:
+            held = self._held
+            self._run(lambda writing: writing.write(held))
+        self._held = chunk
+
+    def _run(self, job: Callable[[_Writing], None]) -> None:
+        self._settle()
+        self._jobs = [self._store.submit(lambda w=writing: job(w)) for writing in self._living()]  # type: ignore[misc]
+
+    def _settle(self) -> None:
+        """Wait for what is being written. Raises NoRoomError when too few copies are left."""
+        wait(self._jobs)
+        for job in self._jobs:
+            job.result()
+        self._jobs = []
+        if len(self._living()) < ENOUGH:
+            raise NoRoomError("; ".join(f"disk {w.disk.number}: {w.error}" for w in self._copies if w.error))
+
+    def _living(self) -> list[_Writing]:
+        return [writing for writing in self._copies if writing.error is None]
+
+    def publish(self) -> Stored:
+        if self._rest:
+            self._take(bytes(self._rest))
+            self._rest.clear()
+        last = self._held
+        self._run(lambda writing: writing.finish(last))
+        try:
+            self._settle()
+        except NoRoomError:
+            self._withdraw()
+            raise
+        safe = tuple(writing.disk.number for writing in self._living())
+        return Stored(self.id, self._size, bytes(self._checksums), safe, COPIES - len(safe))
+
+    def _withdraw(self) -> None:
+        for writing in self._living():
+            with contextlib.suppress(OSError):
+                writing.disk.remove(self.id)
+
+    def _tell(self) -> None:
+        for writing in self._copies:
+            if writing.error is not None:
+                self._store.failed(writing.disk, writing.error)
+
+    def discard(self) -> None:
+        wait(self._jobs)
+        self._tell()
+        for writing in self._copies:
+            writing.close()
+
+
+def new_id() -> UUID:
+    """An id that begins with the time in milliseconds, so that ids of one day lie together in the index."""
+    stamp = time.time_ns() // 1_000_000
+    return UUID(int=(stamp << 80) | (7 << 76) | (uuid.uuid4().int & ((1 << 76) - 1)) | (1 << 63))

@@ -1,0 +1,142 @@
+"""`manage.py object`: storage policies, disks, and the health of copies."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from apps.core.context import RequestContext, system
+from apps.core.errors import KumoError
+from apps.objectstore import backends, services
+from apps.objectstore.backends import WrongMachineError
+from apps.objectstore.states import PREFIX
+
+LINE = "{:<6} {:<10} {:<9} {:<6} {:>10} {:>10} {:>10} {:>10}  {}"
+
+
+class Command(BaseCommand):
+    help = "Storage policies, disks, and the health of objects' copies."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        verbs.add_parser("policies", help="Storage policies with what is in them.")
+        disks = verbs.add_parser("disks", help="The disks that keep copies.").add_subparsers(dest="act", required=True)
+        disks.add_parser("status", help="All disks.")
+        add = disks.add_parser("add", help="Make empty directories disks; a known disk is taken in at its new path.")
+        add.add_argument("path", nargs="+")
+        add.add_argument("--policy", default=backends.DEFAULT)
+        for act, text in (
+            ("drain", "Move everything off a disk, so that it can be taken away."),
+            ("lost", "Give a disk up: its copies are made anew on others."),
+        ):
+            one = disks.add_parser(act, help=text)
+            one.add_argument("number", type=int)
+            one.add_argument("--yes", action="store_true", help="Do it; without, only say what would be moved.")
+        disks.add_parser("activate", help="Take a disk that was drained into use again.").add_argument(
+            "number", type=int
+        )
+        replace = disks.add_parser("replace", help="Give a disk up and add an empty directory in its place.")
+        replace.add_argument("number", type=int)
+        replace.add_argument("path")
+        replace.add_argument("--yes", action="store_true", help="Do it; without, only say what would be moved.")
+        audit = verbs.add_parser("audit", help="Read all copies once, now, and count bad ones to be made again.")
+        audit.add_argument("--mib-per-s", type=float, default=0, help="At most so fast; 0: as fast as it goes.")
+        verbs.add_parser("repair", help="Make the missing copies now.")
+        verify = verbs.add_parser("verify", help="Read every copy of every object of an account.")
+        verify.add_argument("account", help="A project's id, with or without AUTH_.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        verb = f"{options['verb']}_{options['act']}" if options.get("act") else options["verb"]
+        try:
+            getattr(self, f"do_{verb}")(system(), options)
+        except (KumoError, WrongMachineError) as error:
+            raise CommandError(str(error)) from error
+
+    def do_policies(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        for policy in backends.policies():
+            found = services.health(ctx, policy=policy)
+            self.stdout.write(
+                f"{policy}: {found.blobs} blobs of {_size(found.bytes)}, {found.missing} copies missing, "
+                f"{found.unused} blobs unused"
+            )
+
+    def do_disks_status(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        self.stdout.write(LINE.format("DISK", "POLICY", "STATE", "THERE", "FREE", "SIZE", "COPIES", "BYTES", "PATH"))
+        for found in services.disk_list(ctx):
+            disk = found.disk
+            facts = (_size(found.free), _size(found.size), found.copies, _size(found.copies_bytes))
+            there = "yes" if found.is_there else "no"
+            self.stdout.write(LINE.format(disk.pk, disk.policy, disk.state, there, *facts, disk.path))
+
+    def do_disks_add(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        for path in options["path"]:
+            disk, is_new = services.disk_add(ctx, path=path, policy=options["policy"])
+            self.stdout.write(f"{disk} {'added; nothing is moved to it' if is_new else 'is known and in use'}")
+
+    def do_disks_drain(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        if self._agreed(ctx, options):
+            services.disk_drain(ctx, number=options["number"])
+            self.stdout.write("The control worker moves them; when `disks status` says 0 copies: `disks lost`.")
+
+    def do_disks_activate(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        services.disk_activate(ctx, number=options["number"])
+
+    def do_disks_lost(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        if self._agreed(ctx, options):
+            count = services.disk_lost(ctx, number=options["number"])
+            self.stdout.write(f"{count} copies are made anew by the control worker, or by `object repair`.")
+
+    def do_disks_replace(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        if self._agreed(ctx, options):
+            self.do_disks_add(ctx, {"path": [options["path"]], "policy": services.disk_policy(ctx, options["number"])})
+            self.do_disks_lost(ctx, options)
+
+    def _agreed(self, ctx: RequestContext, options: dict[str, Any]) -> bool:
+        copies, size = services.disk_preview(ctx, number=options["number"])
+        self.stdout.write(f"{copies} copies of {_size(size)} have to be made on other disks.")
+        if not options["yes"]:
+            self.stdout.write("Nothing was changed; say --yes to do it.")
+        return bool(options["yes"])
+
+    def do_audit(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        for policy in backends.policies():
+            pace = services.Pace(threading.Event(), options["mib_per_s"])
+            total, ended = 0, False
+            while not ended:
+                found, ended = services.copies_audit(ctx, policy=policy, pace=pace)
+                total += found
+            self.stdout.write(f"{policy}: {total} copies were bad or missing")
+
+    def do_repair(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        services.draining_mark(ctx)
+        after = None
+        while True:
+            done, after = services.copies_repair(ctx, after=after)
+            self.stdout.write(f"{done.made} blobs whole again, {done.waiting} wait for a disk")
+            for blob in done.lost:
+                self.stderr.write(f"no good copy of blob {blob} can be reached")
+            if after is None:
+                return
+
+    def do_verify(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        pace = services.Pace(threading.Event(), 0)
+        bad = 0
+        for line in services.account_verify(ctx, account=options["account"].removeprefix(PREFIX), pace=pace):
+            self.stderr.write(line)
+            bad += 1
+        if bad:
+            raise CommandError(f"{bad} copies are not well")
+        self.stdout.write(f"every copy is good; {_size(pace.read)} were read")
+
+
+def _size(count: int) -> str:
+    """Bytes for people."""
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

@@ -1,0 +1,157 @@
+"""Tables of the object store.
+
+Objects lie in 32 partitions by the hash of their container, so that one container's names are one index range.
+Names compare byte by byte (C collation), as Swift's listings are ordered. Nothing counts in place: each change of
+a container inserts a delta, which is folded into the totals later; a total is the base and its deltas.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TypeAlias
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from apps.core.models import UuidModel
+from apps.objectstore.states import DiskState
+
+Metadata: TypeAlias = "models.JSONField[dict[str, str], dict[str, str]]"
+
+
+class Account(models.Model):
+    """A project's account, made when something is first kept in it; its totals are those of all its containers."""
+
+    project_id = models.CharField(primary_key=True, max_length=64)
+    metadata: Metadata = models.JSONField(default=dict)  # header → value
+    base_objects = models.BigIntegerField(default=0)
+    base_bytes = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.project_id
+
+
+class Container(UuidModel):
+    """A container. `policy` says in which back end its objects' bytes are kept."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="containers")
+    name = models.CharField(max_length=256, db_collation="C")
+    policy = models.CharField(max_length=64)
+    metadata: Metadata = models.JSONField(default=dict)
+    read_acl = models.TextField(default="", blank=True)
+    write_acl = models.TextField(default="", blank=True)
+    base_objects = models.BigIntegerField(default=0)
+    base_bytes = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "name"], name="objectstore_container_name")]
+
+    def __str__(self) -> str:
+        return f"{self.account_id}/{self.name}"
+
+
+class Blob(models.Model):
+    """Bytes in a back end: where their copies are, and the checksum (CRC-32) of each MiB.
+
+    Ids begin with the time they were made at. A blob that no object names any more has `unused_since`.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    policy = models.CharField(max_length=64)
+    size = models.BigIntegerField()
+    checksums = models.BinaryField()  # 4 bytes for each MiB, big-endian
+    places = ArrayField(models.SmallIntegerField(), default=list)  # numbers of disks
+    missing = models.SmallIntegerField(default=0)  # copies there should be besides
+    unused_since = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["id"], condition=Q(missing__gt=0, unused_since=None), name="objectstore_blob_missing"),
+            models.Index(
+                fields=["unused_since"], condition=Q(unused_since__isnull=False), name="objectstore_blob_unused"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Object(models.Model):
+    """An object as it is now. Without bytes it has no blob."""
+
+    pk = models.CompositePrimaryKey("container_id", "name")
+    container_id = models.UUIDField()
+    name = models.TextField(db_collation="C")
+    blob_id = models.UUIDField(null=True)
+    bytes = models.BigIntegerField()
+    etag = models.CharField(max_length=64)  # MD5, hex
+    content_type = models.TextField()
+    metadata: Metadata = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+    delete_at = models.DateTimeField(null=True)  # from then on it is not there, though its row may be
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["delete_at"], condition=Q(delete_at__isnull=False), name="objectstore_object_expiry")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Delta(models.Model):
+    """One change of a container's totals that is not folded in yet."""
+
+    account_id = models.CharField(max_length=64)
+    container_id = models.UUIDField()
+    objects_change = models.IntegerField()
+    bytes_change = models.BigIntegerField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["container_id"], name="objectstore_delta_container"),
+            models.Index(fields=["account_id"], name="objectstore_delta_account"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.objects_change:+} objects, {self.bytes_change:+} bytes"
+
+
+class Disk(models.Model):
+    """A directory that keeps copies: a failure domain. Its number is never used again.
+
+    `identity` is also in a file there, so that an empty mount point is not taken for the disk.
+    """
+
+    number = models.SmallAutoField(primary_key=True)
+    policy = models.CharField(max_length=64)
+    path = models.TextField()
+    identity = models.UUIDField(unique=True, default=uuid.uuid4)
+    machine = models.CharField(max_length=64)  # the one machine that has it
+    state = models.CharField(max_length=16, choices=[(s, s) for s in DiskState], default=DiskState.ACTIVE)
+    added_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["machine", "path"], name="objectstore_disk_path")]
+
+    def __str__(self) -> str:
+        return f"disk {self.number} at {self.path}"
+
+
+class Audit(models.Model):
+    """How far the walk over all copies of a policy's blobs has come."""
+
+    policy = models.CharField(primary_key=True, max_length=64)
+    reached = models.UUIDField(null=True)
+    began_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)  # the last whole walk
+    bytes_read = models.BigIntegerField(default=0)  # of this walk
+    found = models.BigIntegerField(default=0)  # bad or missing copies in this walk
+
+    def __str__(self) -> str:
+        return f"audit of {self.policy}"

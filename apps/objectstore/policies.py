@@ -1,0 +1,30 @@
+"""Rules of the object store. Swift has none by name: these say what its Keystone middleware decides by roles.
+
+Access lists of containers come on top: they let others in whom these rules do not.
+"""
+
+from __future__ import annotations
+
+from apps.core.policy import Rule
+
+RULES = (
+    Rule("object_store:public", "@", "Ask; what may be seen, access lists decide too.", ("GET|PUT|POST|DELETE /v1/…",)),
+    Rule(
+        "object_store:own",
+        "role:member and project_id:%(project_id)s or rule:object_store:reseller",
+        "Do everything with an account that a project may do with its own.",
+        ("PUT|POST|DELETE /v1/{account}/…",),
+    ),
+    Rule(
+        "object_store:read",
+        "role:reader and project_id:%(project_id)s or rule:object_store:own",
+        "See an account, its containers and objects.",
+        ("GET|HEAD /v1/{account}/…",),
+    ),
+    Rule(
+        "object_store:reseller",
+        "role:admin or role:ResellerAdmin",
+        "Do everything with every account, and set the quotas of accounts.",
+        ("POST /v1/{account}",),
+    ),
+)

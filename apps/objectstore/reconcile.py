@@ -1,0 +1,129 @@
+"""The duties of the control worker for the object store, and what the doctor says of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from uuid import UUID
+
+from django.conf import settings
+from django.db import Error, connection
+
+from apps.core.context import system
+from apps.core.doctor import doctor_check
+from apps.objectstore import backends, services
+from apps.objectstore.backends import WrongMachineError
+from apps.operations.registry import daemon
+
+logger = logging.getLogger("kumo.objectstore")
+
+FOLD_S = 2
+COLLECT_S = 15
+SWEEP_S = 3600
+AUDIT_IDLE_S = 3600  # between two walks
+AUDIT_BLOBS = 100
+
+
+def fold(stop: threading.Event) -> None:
+    """Fold deltas into totals, and remove objects whose time is over."""
+
+    def once() -> None:
+        while services.deltas_fold(system()) and not stop.is_set():
+            pass
+        services.objects_expire(system())
+
+    _regularly(stop, FOLD_S, once)
+
+
+def collect(stop: threading.Event) -> None:
+    """Make missing copies, empty disks, and remove what no object names."""
+    swept = time.monotonic()
+
+    def once() -> None:
+        nonlocal swept
+        mend(stop)
+        services.unused_remove(system())
+        if time.monotonic() - swept > SWEEP_S:
+            swept = time.monotonic()
+            for policy in backends.policies():
+                for line in services.strays_remove(system(), policy=policy):
+                    logger.info("unused copy removed", extra={"copy": line})
+
+    _regularly(stop, COLLECT_S, once)
+
+
+def mend(stop: threading.Event) -> list[str]:
+    """One round over all blobs that lack copies; returns ids of those of which no good copy can be reached."""
+    for number in services.unknown_places(system()):
+        services.places_forget(system(), number=number)
+    services.draining_mark(system())
+    lost: list[str] = []
+    after: UUID | None = None
+    while not stop.is_set():
+        done, after = services.copies_repair(system(), after=after)
+        lost += done.lost
+        if after is None:
+            break
+    return lost
+
+
+def audit(stop: threading.Event) -> None:
+    """Read all copies in turn at the rate of the configuration."""
+    rate = settings.CONFIG.objectstore.audit_mib_per_s
+    while rate and not stop.wait(COLLECT_S):
+        pace = services.Pace(stop, rate)
+        _guarded(partial(_walk, pace))
+        stop.wait(AUDIT_IDLE_S)
+    stop.wait()
+    connection.close()
+
+
+def _walk(pace: services.Pace) -> None:
+    for policy in backends.policies():
+        ended = False
+        while not ended and not pace.stop.is_set():
+            _, ended = services.copies_audit(system(), policy=policy, pace=pace, blobs=AUDIT_BLOBS)
+
+
+def _regularly(stop: threading.Event, every_s: float, once: Callable[[], None]) -> None:
+    while not stop.wait(every_s):
+        _guarded(once)
+    connection.close()
+
+
+def _guarded(once: Callable[[], None]) -> None:
+    try:
+        once()
+    except (Error, OSError, WrongMachineError):
+        logger.exception("a duty of the object store failed")
+        connection.close()
+
+
+daemon("objectstore.fold", fold)
+daemon("objectstore.collect", collect)
+daemon("objectstore.audit", audit)
+
+
+@doctor_check("objects")
+def check_objects(repair: bool) -> Iterator[str]:
+    """Disks that are away or another machine's, copies that lack, and bytes that no object names."""
+    foreign = list(services.foreign_disks(system()))
+    yield from foreign
+    if foreign:
+        return
+    for facts in services.disk_list(system()):
+        if not facts.is_there:
+            yield f"{facts.disk} is not there; if it is lost for ever: manage.py object disks lost {facts.disk.pk}"
+    for number in services.unknown_places(system()):
+        yield f"copies are said to be on disk {number}, which does not exist"
+    lost = mend(threading.Event()) if repair else []
+    for policy in backends.policies():
+        if missing := services.health(system(), policy=policy).missing:
+            yield f"{missing} copies lack in storage policy {policy}; the control worker makes them when disks allow"
+        for line in services.strays_remove(system(), policy=policy, only_tell=not repair):
+            yield f"{line}{': removed' if repair else ''}"
+    for blob in lost:
+        yield f"no good copy of blob {blob} can be reached"

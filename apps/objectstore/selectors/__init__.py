@@ -1,0 +1,25 @@
+"""Reads of the object store."""
+
+from apps.objectstore.selectors.access import acl_cleaned
+from apps.objectstore.selectors.facts import (
+    AccountFacts,
+    ContainerFacts,
+    Totals,
+    account_get,
+    account_totals,
+    container_get,
+    container_list,
+    container_row,
+    container_totals,
+    object_get,
+    object_list,
+    object_row,
+    signing_keys,
+)
+from apps.objectstore.selectors.listing import LAST, Entry, Page
+
+__all__ = [
+    "LAST", "AccountFacts", "ContainerFacts", "Entry", "Page", "Totals", "account_get", "account_totals", "acl_cleaned",
+    "container_get", "container_list", "container_row", "container_totals", "object_get", "object_list",
+    "object_row", "signing_keys",
+]  # fmt: skip

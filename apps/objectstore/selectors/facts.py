@@ -1,0 +1,150 @@
+"""Accounts, containers and objects as they are now, for callers who may see them."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from apps.core.context import RequestContext
+from apps.core.errors import NotFound
+from apps.core.transactions import internal, selector
+from apps.objectstore.models import Account, Container, Object
+from apps.objectstore.selectors import listing
+from apps.objectstore.selectors.access import is_owner, require_read, require_reader
+from apps.objectstore.selectors.listing import Entry, Page
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What is in an account or container at this moment."""
+
+    objects: int
+    bytes: int
+    containers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """An account; one in which nothing was ever kept is empty and has no time."""
+
+    project_id: str
+    totals: Totals
+    metadata: dict[str, str] = field(default_factory=dict)
+    created_at: datetime.datetime | None = None
+    is_own: bool = False  # the caller may see its secrets
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFacts:
+    """A container with its totals."""
+
+    container: Container
+    totals: Totals
+    is_own: bool
+
+
+_CONTAINER_TOTALS = """
+SELECT c.base_objects + coalesce(sum(d.objects_change), 0), c.base_bytes + coalesce(sum(d.bytes_change), 0)
+FROM objectstore_container c LEFT JOIN objectstore_delta d ON d.container_id = c.id
+WHERE c.id = %s GROUP BY c.id
+"""
+_ACCOUNT_TOTALS = """
+SELECT a.base_objects + coalesce(sum(d.objects_change), 0), a.base_bytes + coalesce(sum(d.bytes_change), 0),
+  (SELECT count(*) FROM objectstore_container c WHERE c.account_id = a.project_id)
+FROM objectstore_account a LEFT JOIN objectstore_delta d ON d.account_id = a.project_id
+WHERE a.project_id = %s GROUP BY a.project_id
+"""
+
+
+def container_totals(container_id: UUID) -> Totals:
+    """The base and the deltas that are not folded in yet, of one moment."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CONTAINER_TOTALS, [container_id])
+        objects, size = cursor.fetchone() or (0, 0)
+    return Totals(int(objects), int(size))
+
+
+def account_totals(account: str) -> Totals:
+    """The same for an account; zeros for one that has no row."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ACCOUNT_TOTALS, [account])
+        objects, size, containers = cursor.fetchone() or (0, 0, 0)
+    return Totals(int(objects), int(size), int(containers))
+
+
+@selector("object_store:public")
+def account_get(ctx: RequestContext, *, account: str) -> AccountFacts:
+    """An account of a project. Raises Forbidden."""
+    require_reader(ctx, account)
+    row = Account.objects.filter(pk=account).first()
+    own = is_owner(ctx, account)
+    if row is None:
+        return AccountFacts(account, Totals(0, 0), is_own=own)
+    return AccountFacts(account, account_totals(account), row.metadata, row.created_at, own)
+
+
+@selector("object_store:public")
+def container_list(ctx: RequestContext, *, account: str, page: Page) -> list[Entry]:
+    """An account's containers in the order of their names. Raises Forbidden."""
+    require_reader(ctx, account)
+    return listing.containers(account, page)
+
+
+@selector("object_store:public")
+def container_get(
+    ctx: RequestContext, *, account: str, container: str, referrer: str = "", listing: bool = False
+) -> ContainerFacts:
+    """A container that the caller may read from. Raises Forbidden, NotFound."""
+    row = container_row(account, container)
+    require_read(ctx, account, row, referrer=referrer, listing=listing)
+    if row is None:
+        raise NotFound("container", container)
+    return ContainerFacts(row, container_totals(row.pk), is_owner(ctx, account))
+
+
+@selector("object_store:public")
+def object_list(ctx: RequestContext, *, account: str, container: str, page: Page, referrer: str = "") -> list[Entry]:
+    """A container's objects in the order of their names. Raises Forbidden, NotFound."""
+    row = container_row(account, container)
+    require_read(ctx, account, row, referrer=referrer, listing=True)
+    if row is None:
+        raise NotFound("container", container)
+    return listing.objects(row.pk, page)
+
+
+@selector("object_store:public")
+def object_get(ctx: RequestContext, *, account: str, container: str, name: str, referrer: str = "") -> Object:
+    """An object's facts. Raises Forbidden, NotFound."""
+    row = container_row(account, container)
+    require_read(ctx, account, row, referrer=referrer)
+    found = object_row(row.pk, name) if row else None
+    if found is None:
+        raise NotFound("object", name)
+    return found
+
+
+@internal("the signature of an address is checked with the keys before there is any caller", atomic=False)
+def signing_keys(ctx: RequestContext, *, account: str, container: str) -> tuple[list[str], list[str]]:
+    """The keys for addresses that carry a signature: the account's and the container's."""
+    row = Account.objects.filter(pk=account).values_list("metadata", flat=True).first() or {}
+    below = container_row(account, container)
+    names = ("Temp-Url-Key", "Temp-Url-Key-2")
+    return (
+        [row[name] for name in names if row.get(name)],
+        [below.metadata[name] for name in names if below and below.metadata.get(name)],
+    )
+
+
+def container_row(account: str, name: str) -> Container | None:
+    return Container.objects.filter(account_id=account, name=name).first()
+
+
+def object_row(container_id: UUID, name: str) -> Object | None:
+    """An object's row, unless its time is over."""
+    there = Q(delete_at=None) | Q(delete_at__gt=Now())
+    return Object.objects.filter(there, container_id=container_id, name=name).first()

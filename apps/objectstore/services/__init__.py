@@ -1,0 +1,56 @@
+"""Writes of the object store: containers, objects, upkeep and disks."""
+
+from apps.objectstore.services.containers import (
+    account_post,
+    changed,
+    container_delete,
+    container_post,
+    container_put,
+    limits_checked,
+)
+from apps.objectstore.services.disks import (
+    DiskFacts,
+    disk_activate,
+    disk_add,
+    disk_drain,
+    disk_list,
+    disk_lost,
+    disk_policy,
+    disk_preview,
+    draining_mark,
+    foreign_disks,
+    places_forget,
+    unknown_places,
+)
+from apps.objectstore.services.objects import (
+    Incoming,
+    New,
+    copy_damaged,
+    object_delete,
+    object_pieces,
+    object_post,
+    object_put,
+    stored_of,
+)
+from apps.objectstore.services.upkeep import (
+    Health,
+    Pace,
+    Repaired,
+    account_verify,
+    copies_audit,
+    copies_repair,
+    deltas_fold,
+    health,
+    objects_expire,
+    strays_remove,
+    unused_remove,
+)
+
+__all__ = [
+    "DiskFacts", "Health", "Incoming", "New", "Pace", "Repaired", "account_post", "account_verify", "changed",
+    "container_delete", "container_post", "container_put", "copies_audit", "copies_repair", "copy_damaged",
+    "deltas_fold", "disk_activate", "disk_add", "disk_drain", "disk_list", "disk_lost", "disk_policy", "disk_preview",
+    "draining_mark", "foreign_disks", "health", "limits_checked", "object_delete", "object_pieces", "object_post",
+    "object_put", "objects_expire", "places_forget", "stored_of", "strays_remove", "unknown_places",
+    "unused_remove",
+]  # fmt: skip

@@ -1,0 +1,133 @@
+"""Writes of accounts and containers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.db.models.functions import Now
+
+from apps.core.context import RequestContext
+from apps.core.errors import Conflict, Forbidden, Invalid, NotFound
+from apps.core.transactions import service
+from apps.objectstore import backends
+from apps.objectstore.models import Account, Container, Object
+from apps.objectstore.selectors import acl_cleaned, container_row
+from apps.objectstore.selectors.access import is_reseller, require_owner
+from apps.objectstore.states import MAX_META_COUNT, MAX_META_NAME, MAX_META_OVERALL, MAX_META_VALUE
+
+QUOTAS = {"Quota-Bytes", "Quota-Count"}
+Changes = Mapping[str, str]  # name without prefix → value; "" removes
+
+
+@service("object_store:public")
+def account_post(ctx: RequestContext, *, account: str, changes: Changes) -> None:
+    """Change an account's metadata. Its quota is the reseller's to set. Raises Forbidden, Invalid."""
+    require_owner(ctx, account)
+    if set(changes) & QUOTAS and not is_reseller(ctx):
+        raise Forbidden("An account's quota is set by the cloud's administrators.", rule="object_store:reseller")
+    _account_ensured(account)
+    row = Account.objects.select_for_update(no_key=True).get(pk=account)
+    row.metadata = changed(row.metadata, changes)
+    row.save(update_fields=["metadata"])
+
+
+@service("object_store:public")
+def container_put(
+    ctx: RequestContext,
+    *,
+    account: str,
+    container: str,
+    policy: str = "",
+    changes: Changes,
+    read_acl: str | None = None,
+    write_acl: str | None = None,
+) -> bool:
+    """Make a container, or change one as `container_post` does; returns whether it is new.
+
+    Raises Forbidden, Invalid for an unknown policy, Conflict for another policy than it has.
+    """
+    require_owner(ctx, account)
+    if policy and policy not in backends.policies():
+        raise Invalid(f"There is no storage policy {policy!r}.", hint=f"There are: {', '.join(backends.policies())}.")
+    _account_ensured(account)
+    made = Container(account_id=account, name=container, policy=policy or backends.DEFAULT)
+    Container.objects.bulk_create([made], ignore_conflicts=True)
+    row = Container.objects.select_for_update(no_key=True).get(account_id=account, name=container)
+    if policy and row.policy != policy:
+        raise Conflict(f"The container has the storage policy {row.policy}, which cannot be changed.")
+    _change(row, changes, read_acl, write_acl)
+    return row.pk == made.pk
+
+
+@service("object_store:public")
+def container_post(
+    ctx: RequestContext,
+    *,
+    account: str,
+    container: str,
+    changes: Changes,
+    read_acl: str | None = None,
+    write_acl: str | None = None,
+) -> None:
+    """Change a container's metadata and access lists (None: as they are). Raises Forbidden, NotFound, Invalid."""
+    require_owner(ctx, account)
+    row = Container.objects.select_for_update(no_key=True).filter(account_id=account, name=container).first()
+    if row is None:
+        raise NotFound("container", container)
+    _change(row, changes, read_acl, write_acl)
+
+
+@service("object_store:public")
+def container_delete(ctx: RequestContext, *, account: str, container: str) -> None:
+    """Remove an empty container. Raises Forbidden, NotFound, Conflict where it has objects."""
+    require_owner(ctx, account)
+    seen = container_row(account, container)
+    # Writers hold a key share of the row until they commit: from here on none can add an object.
+    row = Container.objects.select_for_update().filter(pk=seen.pk).first() if seen else None
+    if row is None:
+        raise NotFound("container", container)
+    if Object.objects.filter(container_id=row.pk).exists():
+        raise Conflict("There are objects in the container.", hint="Delete them first.")
+    row.delete()  # deltas stay: the account's totals still lack them
+
+
+def changed(metadata: Mapping[str, str], changes: Changes) -> dict[str, str]:
+    """Metadata with changes made to it. Raises Invalid over a limit, and for quotas that are no numbers."""
+    made = {name: value for name, value in (dict(metadata) | dict(changes)).items() if value}
+    for name in QUOTAS & set(changes):
+        if changes[name] and not changes[name].isdecimal():
+            raise Invalid(f"{name} is a number of 0 or more.", field=name)
+    limits_checked(changes)
+    limits_checked(made)
+    return made
+
+
+def limits_checked(metadata: Mapping[str, str]) -> None:
+    """Raise Invalid where metadata is more than the limits that `/info` tells."""
+    for name, value in metadata.items():
+        if not name:
+            raise Invalid("Metadata name cannot be empty")
+        if len(name.encode()) > MAX_META_NAME:
+            raise Invalid(f"Metadata name too long: {name}")
+        if len(value.encode()) > MAX_META_VALUE:
+            raise Invalid(f"Metadata value longer than {MAX_META_VALUE}: {name}")
+    if len(metadata) > MAX_META_COUNT:
+        raise Invalid(f"Too many metadata items; max {MAX_META_COUNT}")
+    if sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items()) > MAX_META_OVERALL:
+        raise Invalid(f"Total metadata too large; max {MAX_META_OVERALL}")
+
+
+def _account_ensured(account: str) -> None:
+    if not Account.objects.filter(pk=account).exists():
+        Account.objects.bulk_create([Account(project_id=account)], ignore_conflicts=True)
+
+
+def _change(row: Container, changes: Changes, read_acl: str | None, write_acl: str | None) -> None:
+    row.metadata = changed(row.metadata, changes)
+    if read_acl is not None:
+        row.read_acl = acl_cleaned(read_acl, field="X-Container-Read", referrers=True)
+    if write_acl is not None:
+        row.write_acl = acl_cleaned(write_acl, field="X-Container-Write", referrers=False)
+    Container.objects.filter(pk=row.pk).update(
+        metadata=row.metadata, read_acl=row.read_acl, write_acl=row.write_acl, updated_at=Now()
+    )

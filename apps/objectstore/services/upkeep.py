@@ -1,0 +1,239 @@
+"""What keeps the store in order: totals folded, unused bytes removed, missing copies made, all copies read in turn."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, F, Q, Sum
+from django.db.models.functions import Now
+
+from apps.core.context import RequestContext
+from apps.core.transactions import internal
+from apps.objectstore import backends
+from apps.objectstore.backends import BlobLostError, Kept, NoRoomError
+from apps.objectstore.models import Audit, Blob, Container, Object
+from apps.objectstore.services.objects import copy_damaged, object_expire, stored_of
+
+logger = logging.getLogger("kumo.objectstore")
+
+BATCH = 500
+FOLD = 10_000
+
+_FOLD = """
+WITH gone AS (
+  DELETE FROM objectstore_delta WHERE id IN (SELECT id FROM objectstore_delta ORDER BY id LIMIT %s)
+  RETURNING account_id, container_id, objects_change, bytes_change
+), by_container AS (
+  UPDATE objectstore_container c SET base_objects = base_objects + g.objects, base_bytes = base_bytes + g.size
+  FROM (SELECT container_id, sum(objects_change) AS objects, sum(bytes_change) AS size FROM gone GROUP BY 1) g
+  WHERE c.id = g.container_id
+), by_account AS (
+  UPDATE objectstore_account a SET base_objects = base_objects + g.objects, base_bytes = base_bytes + g.size
+  FROM (SELECT account_id, sum(objects_change) AS objects, sum(bytes_change) AS size FROM gone GROUP BY 1) g
+  WHERE a.project_id = g.account_id
+) SELECT count(*) FROM gone
+"""
+
+
+@internal("the collector")
+def deltas_fold(ctx: RequestContext) -> int:
+    """Add the oldest deltas to the totals they belong to; returns how many. Totals stay what they were."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FOLD, [FOLD])
+        return int(cursor.fetchone()[0])
+
+
+@internal("the collector", atomic=False)
+def objects_expire(ctx: RequestContext) -> int:
+    """Remove objects whose time is over; returns how many."""
+    due = Object.objects.filter(delete_at__lte=Now()).values_list("container_id", "name")[:BATCH]
+    return sum(object_expire(container_id, name) for container_id, name in list(due))
+
+
+@internal("the collector", atomic=False)
+def unused_remove(ctx: RequestContext) -> int:
+    """Remove blobs that no object names any more, once the grace time is over; returns how many."""
+    old = Blob.objects.filter(unused_since__lt=Now() - grace()).order_by("unused_since")[:BATCH]
+    removed = 0
+    for blob in list(old):
+        try:
+            backends.store(blob.policy).remove(blob.pk, tuple(blob.places))
+        except OSError as error:
+            logger.warning("unused bytes could not be removed", extra={"blob": str(blob.pk), "reason": repr(error)})
+            continue
+        removed += Blob.objects.filter(pk=blob.pk).delete()[0]
+    return removed
+
+
+@internal("the collector and the doctor", atomic=False)
+def strays_remove(ctx: RequestContext, *, policy: str, only_tell: bool = False) -> Iterator[str]:
+    """Remove copies that no row names and that are too old to be on their way; yields what they are."""
+    store = backends.store(policy)
+    old = (kept for kept in store.kept() if kept.age_s > grace().total_seconds())
+    for batch in _batches(old, BATCH):
+        places = dict(Blob.objects.filter(pk__in={k.id for k in batch}).values_list("pk", "places"))
+        for kept in batch:
+            named = places.get(kept.id)
+            if named is None or (kept.place not in named and len(named) >= 3):
+                if not only_tell:
+                    store.remove(kept.id, (kept.place,))
+                yield f"copy {kept.id} on disk {kept.place} belongs to no object"
+
+
+def _batches(rows: Iterable[Kept], size: int) -> Iterator[list[Kept]]:
+    """The rows in lists of at most that many."""
+    found: list[Kept] = []
+    for row in rows:
+        found.append(row)
+        if len(found) == size:
+            yield found
+            found = []
+    if found:
+        yield found
+
+
+# --- copies ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What one round of repair did."""
+
+    made: int = 0
+    waiting: int = 0  # no disk could take a copy
+    lost: tuple[str, ...] = ()  # no good copy could be reached
+
+
+@internal("the collector and the command", atomic=False)
+def copies_repair(ctx: RequestContext, *, after: UUID | None = None) -> tuple[Repaired, UUID | None]:
+    """Make the missing copies of up to BATCH blobs behind `after`; what was done, and where to go on, if at all."""
+    rows = Blob.objects.filter(missing__gt=0, unused_since=None).order_by("pk")
+    found = list((rows.filter(pk__gt=after) if after else rows)[:BATCH])
+    outcomes = [(blob, _repair(blob)) for blob in found]
+    done = Repaired(
+        sum(outcome == "made" for _, outcome in outcomes),
+        sum(outcome == "waiting" for _, outcome in outcomes),
+        tuple(str(blob.pk) for blob, outcome in outcomes if outcome == "lost"),
+    )
+    return done, found[-1].pk if len(found) == BATCH else None
+
+
+def _repair(blob: Blob) -> str:
+    store = backends.store(blob.policy)
+    try:
+        now = store.repair(stored_of(blob))
+    except NoRoomError:
+        return "waiting"
+    except BlobLostError:
+        logger.critical("no good copy of a blob can be reached", extra={"blob": str(blob.pk)})
+        return "lost"
+    gone = tuple(set(blob.places) - set(now.places))
+    same = Blob.objects.filter(pk=blob.pk, places=blob.places)
+    if not same.update(places=list(now.places), missing=now.missing):
+        return "waiting"  # changed meanwhile: the next round sees it anew
+    if gone:
+        store.remove(blob.pk, gone)
+    return "made"
+
+
+# --- audit -----------------------------------------------------------------------------------------
+
+
+class Pace:
+    """Keeps reading at a bounded rate; `stop` ends the waiting at once."""
+
+    def __init__(self, stop: threading.Event, mib_per_s: float) -> None:
+        self.stop, self.bytes_per_s, self.read = stop, mib_per_s * 2**20, 0
+
+    def __call__(self, size: int) -> None:
+        self.read += size
+        if self.bytes_per_s:
+            self.stop.wait(size / self.bytes_per_s)
+
+
+@internal("the auditor and the command", atomic=False)
+def copies_audit(ctx: RequestContext, *, policy: str, pace: Pace, blobs: int = BATCH) -> tuple[int, bool]:
+    """Read the next blobs' copies from where the walk stands; bad and missing ones are counted to be made again.
+
+    Returns how many were found, and whether the walk is at its end; the next one begins anew.
+    """
+    walk, _ = Audit.objects.get_or_create(policy=policy)
+    if walk.reached is None:
+        Audit.objects.filter(pk=policy).update(began_at=Now(), bytes_read=0, found=0)
+    rows = Blob.objects.filter(policy=policy, unused_since=None).order_by("pk")
+    batch = list((rows.filter(pk__gt=walk.reached) if walk.reached else rows)[:blobs])
+    found = 0
+    for blob in batch:
+        if pace.stop.is_set():
+            return found, False
+        bad = _audited(blob, pace)
+        found += bad
+        Audit.objects.filter(pk=policy).update(
+            reached=blob.pk, bytes_read=F("bytes_read") + pace.read, found=F("found") + bad
+        )
+        pace.read = 0
+    if len(batch) == blobs:
+        return found, False
+    Audit.objects.filter(pk=policy).update(reached=None, ended_at=Now())
+    return found, True
+
+
+def _audited(blob: Blob, pace: Callable[[int], None]) -> int:
+    verdicts = backends.store(blob.policy).verify(stored_of(blob), pace)
+    bad = [place for place, good in verdicts.items() if not good]
+    for place in bad:
+        logger.error("a copy is damaged", extra={"blob": str(blob.pk), "disk": place, "reason": "found by the audit"})
+    return sum(copy_damaged(blob.pk, place) for place in bad)
+
+
+def grace() -> datetime.timedelta:
+    return datetime.timedelta(minutes=settings.CONFIG.objectstore.grace_minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A policy's copies, in numbers."""
+
+    blobs: int
+    bytes: int
+    missing: int  # copies
+    unused: int  # blobs that wait for their grace time
+
+
+@internal("the command and the doctor", atomic=False)
+def health(ctx: RequestContext, *, policy: str) -> Health:
+    """How a policy's blobs are."""
+    row = Blob.objects.filter(policy=policy).aggregate(
+        blobs=Count("pk", filter=Q(unused_since=None)),
+        bytes=Sum("size", filter=Q(unused_since=None)),
+        missing=Sum("missing", filter=Q(unused_since=None)),
+        unused=Count("pk", filter=~Q(unused_since=None)),
+    )
+    return Health(row["blobs"], int(row["bytes"] or 0), int(row["missing"] or 0), row["unused"])
+
+
+@internal("the command", atomic=False)
+def account_verify(ctx: RequestContext, *, account: str, pace: Pace) -> Iterator[str]:
+    """Read every copy of every object of an account; yields a sentence for each that is not well."""
+    containers = Container.objects.filter(account_id=account).values("pk")
+    rows = Object.objects.filter(container_id__in=containers, blob_id__isnull=False)
+    for found in rows.order_by("container_id", "name").iterator():
+        assert found.blob_id is not None
+        blob = Blob.objects.filter(pk=found.blob_id).first()
+        if blob is None:
+            yield f"{found.name}: its bytes are gone"
+            continue
+        verdicts = backends.store(blob.policy).verify(stored_of(blob), pace)
+        for place, good in sorted(verdicts.items()):
+            if not good:
+                copy_damaged(blob.pk, place)
+                yield f"{found.name}: the copy on disk {place} is bad"
+        if not any(verdicts.values()):
+            yield f"{found.name}: no good copy can be reached"

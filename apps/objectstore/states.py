@@ -1,0 +1,28 @@
+"""Words and limits of the object store. What `/info` tells, it tells from here."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class DiskState(StrEnum):
+    """What may be put on a disk."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"  # read, but emptied: nothing new goes there
+
+
+MIB = 2**20
+CHUNK = MIB  # bytes under one checksum
+PREFIX = "AUTH_"  # before a project's id in the name of its account
+
+MAX_ACCOUNT_NAME = 256
+MAX_CONTAINER_NAME = 256  # bytes of UTF-8
+MAX_OBJECT_NAME = 1024
+MAX_META_NAME = 128
+MAX_META_VALUE = 256
+MAX_META_COUNT = 90
+MAX_META_OVERALL = 4096
+MAX_LISTING = 10_000
+MAX_FILE_BYTES = 5 * 2**30
+MAX_ACL_BYTES = 8 * 2**10

@@ -1,0 +1,233 @@
+"""The back end of three copies on plain disks: the conformance suite, and what happens when disks fail."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.objectstore import backends
+from apps.objectstore.backends import BlobLostError, NoRoomError, WrongMachineError, directory
+from apps.objectstore.backends.disks import DiskStore, new_id
+from apps.objectstore.models import Disk
+from apps.objectstore.states import CHUNK
+from cloud.config import Objectstore
+from tests.kit.blobs import BlobStoreCases, keep, read
+
+
+@pytest.fixture
+def store(disks: list[Path]) -> DiskStore:
+    """The default policy's; its threads see the disks as they were when the test began."""
+    made = backends.store("default")
+    assert isinstance(made, DiskStore)
+    made.disks()
+    return made
+
+
+class TestDisks(BlobStoreCases):
+    pass
+
+
+def files(disks: list[Path]) -> list[Path]:
+    return [f for d in disks for f in (d / "blobs").rglob("*") if f.is_file()]
+
+
+def spoil(path: Path, at: int = 0) -> None:
+    """Flip one byte."""
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def copies(disks: list[Path], stored: Any) -> list[Path]:
+    return [d / "blobs" / stored.id.hex[-3:] / stored.id.hex for d in disks]
+
+
+def test_a_blob_is_one_plain_file_on_each_disk(store, disks):
+    stored = keep(store, b"abc")
+    assert [f.read_bytes() for f in copies(disks, stored)] == [b"abc"] * 3
+    assert len(files(disks)) == 3
+    assert {f.stat().st_mode & 0o777 for f in files(disks)} == {0o600}
+
+
+def test_a_flipped_byte_is_served_from_another_copy_and_told(store, disks):
+    body = os.urandom(3 * CHUNK)
+    stored = keep(store, body)
+    spoil(copies(disks, stored)[0], CHUNK + 7)
+    spoil(copies(disks, stored)[1], 2 * CHUNK + 7)
+    told: list[int] = []
+    for _ in range(20):  # the order is random
+        assert b"".join(store.read(stored, 0, stored.size, told.append)) == body
+        assert b"".join(store.read(stored, CHUNK + 5, CHUNK + 9, told.append)) == body[CHUNK + 5 : CHUNK + 9]
+    assert set(told) == {disk.pk for disk in Disk.objects.filter(path__in=map(str, disks[:2]))}
+
+
+def test_pieces_of_bad_copies_make_a_whole(store, disks):
+    body = os.urandom(3 * CHUNK)
+    stored = keep(store, body)
+    for n, path in enumerate(copies(disks, stored)):
+        spoil(path, n * CHUNK)
+        spoil(path, ((n + 1) % 3) * CHUNK)
+    assert b"".join(store.read(stored, 0, stored.size, lambda _: None)) == body
+
+
+def test_when_all_copies_are_bad_nothing_wrong_leaves(store, disks):
+    stored = keep(store, b"abc")
+    for path in copies(disks, stored):
+        spoil(path)
+    with pytest.raises(BlobLostError):
+        read(store, stored)
+
+
+def test_a_short_copy_is_bad(store, disks):
+    stored = keep(store, b"abcdef")
+    os.truncate(copies(disks, stored)[0], 3)
+    assert sorted(store.verify(stored, lambda _: None).values()) == [False, True, True]
+
+
+def test_without_the_check_bytes_are_served_as_they_are(store, disks, settings, monkeypatch):
+    monkeypatch.setattr(type(settings.CONFIG), "objectstore", Objectstore(verify_reads=False))
+    stored = keep(store, b"abc")
+    for path in copies(disks, stored):
+        spoil(path)
+    assert read(store, stored) != b"abc"
+    assert set(store.verify(stored, lambda _: None).values()) == {False}
+
+
+@pytest.mark.parametrize("failure", ["gone", "replaced", "read-only", "full"])
+def test_a_write_goes_on_without_one_disk(store, disks, failure, monkeypatch):
+    bad = disks[0]
+    if failure == "gone":
+        bad.rename(bad.with_name("away"))
+    elif failure == "replaced":
+        bad.rename(bad.with_name("away"))
+        (bad / "blobs").mkdir(parents=True)  # an empty mount point
+    else:
+        _failing(monkeypatch, str(bad), errno.EROFS if failure == "read-only" else errno.ENOSPC)
+    body = os.urandom(2 * CHUNK)
+    stored = keep(store, body)
+    assert (len(stored.places), stored.missing) == (2, 1)
+    assert read(store, stored) == body
+    assert [f for f in files([bad]) if f.is_file()] == []
+
+
+def test_with_one_disk_left_nothing_is_acknowledged(store, disks, monkeypatch):
+    for bad in disks[:2]:
+        bad.rename(bad.with_name(f"away-{bad.name}"))
+    with pytest.raises(NoRoomError):
+        store.draft(3)
+    assert files(disks) == []
+
+
+def test_disks_that_fail_in_the_middle_leave_nothing(store, disks, monkeypatch):
+    draft = store.draft(3 * CHUNK)
+    draft.write(bytes(CHUNK))
+    draft.write(bytes(CHUNK))
+    for bad in disks[:2]:
+        _failing(monkeypatch, str(bad), errno.EIO, "write")
+    with pytest.raises(NoRoomError):
+        _end(draft)
+    draft.discard()
+    assert files(disks) == []
+
+
+def _end(draft: backends.Draft) -> None:
+    draft.write(bytes(CHUNK))
+    draft.publish()
+
+
+def _failing(monkeypatch: Any, path: str, number: int, call: str = "open") -> None:
+    """Let a disk's file system refuse: the system calls of this process fail there."""
+    real_open, real_write = os.open, os.write
+
+    def open_(target: Any, flags: int, *more: Any, **named: Any) -> int:
+        if str(target).startswith(path) and flags & os.O_RDWR:
+            raise OSError(number, os.strerror(number))
+        return real_open(target, flags, *more, **named)
+
+    def write(file: int, data: Any) -> int:
+        if os.readlink(f"/proc/self/fd/{file}").startswith(path):
+            raise OSError(number, os.strerror(number))
+        return real_write(file, data)
+
+    monkeypatch.setattr(directory.os, call, {"open": open_, "write": write}[call])
+
+
+def test_where_files_cannot_be_nameless_drafts_have_hidden_names(store, disks, monkeypatch):
+    monkeypatch.setattr(directory, "_NO_UNNAMED", {errno.EOPNOTSUPP})
+    real = os.open
+
+    def open_(target: Any, flags: int, *more: Any, **named: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "not here")
+        return real(target, flags, *more, **named)
+
+    monkeypatch.setattr(directory.os, "open", open_)
+    stored = keep(store, b"abc")
+    assert read(store, stored) == b"abc"
+    assert sorted(files(disks)) == sorted(copies(disks, stored))
+    draft = store.draft(3 * CHUNK)
+    draft.write(bytes(2 * CHUNK))
+    draft.discard()
+    assert sorted(files(disks)) == sorted(copies(disks, stored))
+
+
+def test_drafts_that_a_crash_left_are_removed_when_old(store, disks, monkeypatch):
+    keep(store, b"abc")
+    left = files(disks)[0].parent / f".{uuid.uuid4().hex}.1f"
+    left.write_bytes(b"half")
+    assert len(list(store.kept())) == 3
+    assert left.exists()
+    monkeypatch.setattr(directory, "LEFT_DRAFT_S", -1)
+    list(store.kept())
+    assert not left.exists()
+
+
+def test_a_missing_copy_is_made_again(store, disks):
+    stored = keep(store, os.urandom(CHUNK + 1))
+    copies(disks, stored)[1].unlink()
+    lacking = Disk.objects.get(path=str(disks[1])).pk
+    left = tuple(n for n in stored.places if n != lacking)
+    mended = store.repair(backends.Stored(stored.id, stored.size, stored.checksums, left, 1))
+    assert (sorted(mended.places), mended.missing) == (sorted(stored.places), 0)
+    assert set(store.verify(mended, lambda _: None).values()) == {True}
+
+
+def test_a_bad_copy_is_written_over(store, disks):
+    stored = keep(store, b"abcdef")
+    spoil(copies(disks, stored)[2])
+    lacking = Disk.objects.get(path=str(disks[2])).pk
+    left = tuple(n for n in stored.places if n != lacking)
+    mended = store.repair(backends.Stored(stored.id, stored.size, stored.checksums, left, 1))
+    assert copies(disks, stored)[2].read_bytes() == b"abcdef"
+    assert mended.missing == 0
+    assert len(files(disks)) == 3
+
+
+def test_repair_waits_for_a_disk(store, disks):
+    stored = keep(store, b"abc")
+    disks[0].rename(disks[0].with_name("away"))
+    lacking = Disk.objects.get(path=str(disks[0])).pk
+    left = tuple(n for n in stored.places if n != lacking)
+    with pytest.raises(NoRoomError):
+        store.repair(backends.Stored(stored.id, stored.size, stored.checksums, left, 1))
+
+
+def test_another_machine_serves_nothing(store):
+    Disk.objects.update(machine="another")
+    store.forget()
+    with pytest.raises(WrongMachineError):
+        store.draft(3)
+
+
+def test_ids_begin_with_the_time():
+    made = [new_id() for _ in range(3)]
+    assert [m.version for m in made] == [7, 7, 7]
+    assert len(set(made)) == 3
+    assert abs((made[0].int >> 80) - (made[2].int >> 80)) < 1000

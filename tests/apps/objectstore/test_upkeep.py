@@ -1,0 +1,264 @@
+"""Copies mended, disks emptied and given up, unused bytes removed; by services, daemons' rounds and the command."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models import Func
+from django.db.models.functions import Now
+
+from apps.core.errors import Conflict, Invalid
+from apps.objectstore import backends, reconcile, services
+from apps.objectstore.models import Audit, Blob, Delta, Disk, Object
+from tests.apps.objectstore.conftest import SYSTEM
+
+MIB = 2**20
+
+
+def command(capsys, *words: str) -> str:
+    call_command("object", *words)
+    return str(capsys.readouterr().out)
+
+
+def files(path: Path) -> list[Path]:
+    return [f for f in (path / "blobs").rglob("*") if f.is_file()]
+
+
+def number(path: Path) -> int:
+    return Disk.objects.get(path=str(path)).pk
+
+
+def grow(disks: list[Path]) -> Path:
+    """A fourth disk."""
+    path = disks[0].with_name("disk4")
+    path.mkdir()
+    services.disk_add(SYSTEM, path=str(path))
+    return path
+
+
+def past(column: str = "unused_since") -> None:
+    Blob.objects.exclude(unused_since=None).update(
+        unused_since=Func(Now(), template="(%(expressions)s - interval '1 day')")
+    )
+
+
+def pace() -> services.Pace:
+    return services.Pace(threading.Event(), 0)
+
+
+def test_a_copy_found_bad_while_reading_is_made_again(alice, box, disks):
+    body = os.urandom(MIB + 1)
+    alice.put("/box/a", body)
+    files(disks[1])[0].write_bytes(b"nonsense")
+    for _ in range(12):  # until the bad copy is asked
+        assert alice.bytes("/box/a") == body
+    assert Blob.objects.get().missing == 1
+    assert reconcile.mend(threading.Event()) == []
+    assert Blob.objects.get().missing == 0
+    assert files(disks[1])[0].read_bytes() == body
+
+
+def test_the_last_copy_is_never_given_up(alice, box):
+    alice.put("/box/a", b"abc")
+    blob = Blob.objects.get()
+    outcomes = [services.copy_damaged(blob.pk, place) for place in blob.places]
+    assert outcomes == [True, True, False]
+    assert len(Blob.objects.get().places) == 1
+
+
+def test_an_upload_with_two_copies_gets_its_third(alice, box, disks):
+    disks[0].rename(disks[0].with_name("away"))
+    assert alice.put("/box/a", b"abc").status_code == 201
+    assert Blob.objects.get().missing == 1
+    reconcile.mend(threading.Event())
+    assert Blob.objects.get().missing == 1
+    disks[0].with_name("away").rename(disks[0])
+    reconcile.mend(threading.Event())
+    assert Blob.objects.get().missing == 0
+    assert [f.read_bytes() for d in disks for f in files(d)] == [b"abc"] * 3
+
+
+def test_too_few_disks_are_told_and_nothing_is_kept(alice, box, disks):
+    for disk in disks[:2]:
+        disk.rename(disk.with_name(f"away-{disk.name}"))
+    assert alice.put("/box/a", b"abc").status_code == 507
+    assert alice("GET", "/box/a").status_code == 404
+    assert not Blob.objects.exists()
+    assert not Delta.objects.exists()
+
+
+def test_an_object_without_any_reachable_copy_is_unavailable_not_gone(alice, box, disks):
+    alice.put("/box/a", b"abc")
+    for disk in disks:
+        disk.rename(disk.with_name(f"away-{disk.name}"))
+    assert alice("GET", "/box/a").status_code == 503
+    assert alice("HEAD", "/box/a").status_code == 200
+    assert len(Blob.objects.get().places) == 3
+    for disk in disks:
+        disk.with_name(f"away-{disk.name}").rename(disk)
+    assert alice.bytes("/box/a") == b"abc"
+
+
+def test_the_audit_finds_what_nobody_reads(alice, box, disks, capsys):
+    for n in range(5):
+        alice.put(f"/box/{n}", os.urandom(1000))
+    bad, gone = files(disks[0])[0], files(disks[1])[0]
+    bad.write_bytes(bytes(1000))
+    gone.unlink()
+    assert services.copies_audit(SYSTEM, policy="default", pace=pace(), blobs=3)[1] is False
+    assert services.copies_audit(SYSTEM, policy="default", pace=pace(), blobs=3)[1] is True
+    walk = Audit.objects.get()
+    assert (walk.found, walk.reached, walk.ended_at is not None) == (2, None, True)
+    assert walk.bytes_read == 14 * 1000
+    assert sum(Blob.objects.values_list("missing", flat=True)) == 2
+    assert "whole again" in command(capsys, "repair")
+    assert "every copy is good" in command(capsys, "verify", "AUTH_alice")
+    assert "0 copies were bad" in command(capsys, "audit")
+
+
+def test_verify_names_what_is_not_well(alice, box, disks, capsys):
+    alice.put("/box/a", b"abc")
+    for disk in disks:
+        files(disk)[0].write_bytes(b"xyz")
+    with pytest.raises(CommandError, match="not well"):
+        call_command("object", "verify", "alice")
+    assert "no good copy" in capsys.readouterr().err
+
+
+def test_unused_bytes_go_when_the_grace_time_is_over(alice, box, disks):
+    alice.put("/box/a", b"abc")
+    alice.put("/box/a", b"def")
+    alice.put("/box/b", b"ghi")
+    alice("DELETE", "/box/b")
+    assert services.unused_remove(SYSTEM) == 0
+    assert len(files(disks[0])) == 3
+    past()
+    assert services.unused_remove(SYSTEM) == 2
+    assert [f.read_bytes() for f in files(disks[0])] == [b"def"]
+    assert Blob.objects.count() == 1
+
+
+def test_bytes_without_a_row_go_only_when_old(disks, monkeypatch):
+    store = backends.store("default")
+    draft = store.draft(3)
+    draft.write(b"abc")
+    draft.publish()
+    assert list(services.strays_remove(SYSTEM, policy="default")) == []
+    assert [len(files(d)) for d in disks] == [1, 1, 1]
+    monkeypatch.setattr("apps.objectstore.services.upkeep.grace", lambda: __import__("datetime").timedelta(0))
+    assert len(list(services.strays_remove(SYSTEM, policy="default", only_tell=True))) == 3
+    assert [len(files(d)) for d in disks] == [1, 1, 1]
+    assert len(list(services.strays_remove(SYSTEM, policy="default"))) == 3
+    assert [len(files(d)) for d in disks] == [0, 0, 0]
+
+
+def test_expired_objects_are_collected(alice, box):
+    alice.put("/box/a", b"abc", X_Delete_After="100")
+    alice.put("/box/b", b"abc")
+    assert services.objects_expire(SYSTEM) == 0
+    Object.objects.filter(name="a").update(delete_at=Now())
+    assert services.objects_expire(SYSTEM) == 1
+    assert alice.names("/box") == ["b"]
+    assert alice("HEAD", "/box")["X-Container-Object-Count"] == "1"
+
+
+# --- disks -----------------------------------------------------------------------------------------
+
+
+def test_a_lost_disk_is_made_good_by_the_others(alice, box, disks, capsys):
+    for n in range(4):
+        alice.put(f"/box/{n}", b"x" * n)
+    grow(disks)
+    lost = number(disks[0])
+    on_it = Blob.objects.filter(places__contains=[lost]).count()
+    assert "Nothing was changed" in command(capsys, "disks", "lost", str(lost))
+    assert Disk.objects.filter(pk=lost).exists()
+    assert f"{on_it} copies are made anew" in command(capsys, "disks", "lost", str(lost), "--yes")
+    reconcile.mend(threading.Event())
+    assert set(Blob.objects.values_list("missing", flat=True)) == {0}
+    assert not Blob.objects.filter(places__contains=[lost]).exists()
+    assert "every copy is good" in command(capsys, "verify", "alice")
+
+
+def test_a_drained_disk_becomes_empty_without_a_copy_lacking(alice, box, disks, capsys):
+    for n in range(1, 6):
+        alice.put(f"/box/{n}", b"x" * n)
+    leaving = number(disks[0])
+    with pytest.raises(Conflict, match="3 other disks"):
+        services.disk_drain(SYSTEM, number=leaving)
+    grow(disks)
+    command(capsys, "disks", "drain", str(leaving), "--yes")
+    reconcile.mend(threading.Event())
+    assert files(disks[0]) == []
+    assert {len(p) for p in Blob.objects.values_list("places", flat=True)} == {3}
+    assert set(Blob.objects.values_list("missing", flat=True)) == {0}
+    assert alice.put("/box/new", b"1").status_code == 201
+    assert files(disks[0]) == []
+    status = command(capsys, "disks", "status")
+    assert [line.split()[2] for line in status.splitlines()[1:]].count("draining") == 1
+
+
+def test_a_disk_is_replaced_by_one_command(alice, box, disks, capsys):
+    alice.put("/box/a", b"abc")
+    new = disks[0].with_name("new")
+    new.mkdir()
+    command(capsys, "disks", "replace", str(number(disks[0])), str(new), "--yes")
+    reconcile.mend(threading.Event())
+    assert [f.read_bytes() for f in files(new)] == [b"abc"]
+    assert Disk.objects.count() == 3
+
+
+def test_a_disk_that_moved_is_taken_in_again(alice, box, disks):
+    alice.put("/box/a", b"abc")
+    moved = disks[0].with_name("moved")
+    disks[0].rename(moved)
+    disk, is_new = services.disk_add(SYSTEM, path=str(moved))
+    assert (is_new, disk.path) == (False, str(moved))
+    assert Disk.objects.count() == 3
+
+
+def test_what_cannot_be_a_disk_is_refused(disks, tmp_path):
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thing").touch()
+    for path in ("relative", str(tmp_path / "none"), str(full)):
+        with pytest.raises(Invalid):
+            services.disk_add(SYSTEM, path=path)
+    services.disk_lost(SYSTEM, number=number(disks[0]))
+    with pytest.raises(Invalid, match="given up"):
+        services.disk_add(SYSTEM, path=str(disks[0]))
+    assert Disk.objects.count() == 2
+
+
+def test_the_doctor_tells_what_is_wrong_and_mends_it(alice, box, disks):
+    alice.put("/box/a", b"abc")
+    assert list(reconcile.check_objects(False)) == []
+    files(disks[0])[0].unlink()
+    blob = Blob.objects.get()
+    services.copy_damaged(blob.pk, number(disks[0]))
+    assert any("1 copies lack" in line for line in reconcile.check_objects(False))
+    assert not any("lack" in line for line in reconcile.check_objects(True))
+    disks[2].rename(disks[2].with_name("away"))
+    assert any("is not there" in line for line in reconcile.check_objects(False))
+    Disk.objects.update(machine="another")
+    assert all("one machine only" in line for line in reconcile.check_objects(False))
+
+
+def test_another_machines_disks_serve_nothing(alice, box):
+    alice.put("/box/a", b"abc")
+    Disk.objects.update(machine="another")
+    backends.store.cache_clear()
+    assert alice("GET", "/box/a").status_code == 503
+    assert alice.put("/box/b", b"abc").status_code == 503
+    assert alice.names("/box") == ["a"]
+
+
+def test_policies_are_shown(alice, box, capsys):
+    alice.put("/box/a", b"abc")
+    assert command(capsys, "policies") == "default: 1 blobs of 3 B, 0 copies missing, 0 blobs unused\n"
+    assert alice.put("/new", X_Storage_Policy="gold").status_code == 400
+    assert alice.put("/box", X_Storage_Policy="default").status_code == 202

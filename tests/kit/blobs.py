@@ -1,0 +1,112 @@
+"""What every blob back end of the object store must do. A back end's tests subclass this with a fixture `store`."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import pytest
+
+from apps.objectstore.backends import BlobLostError, BlobStore, Stored
+from apps.objectstore.backends.disks import new_id
+from apps.objectstore.states import CHUNK
+
+SIZES = [1, 1000, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17]
+
+
+def keep(store: BlobStore, body: bytes, piece: int = CHUNK) -> Stored:
+    """Keep these bytes, written in pieces of that size."""
+    draft = store.draft(len(body))
+    for at in range(0, len(body), piece):
+        draft.write(body[at : at + piece])
+    stored = draft.publish()
+    draft.discard()
+    return stored
+
+
+def read(store: BlobStore, stored: Stored, start: int = 0, end: int | None = None) -> bytes:
+    return b"".join(store.read(stored, start, stored.size if end is None else end, lambda place: None))
+
+
+class BlobStoreCases:
+    """Run for each back end."""
+
+    @pytest.mark.parametrize("size", SIZES)
+    @pytest.mark.parametrize("piece", [CHUNK, 300_000])
+    def test_bytes_come_back(self, store: Any, size: int, piece: int) -> None:
+        body = os.urandom(size)
+        stored = keep(store, body, piece)
+        assert (stored.size, stored.missing, len(stored.checksums)) == (size, 0, 4 * -(-size // CHUNK))
+        assert read(store, stored) == body
+
+    def test_parts_come_back(self, store: Any) -> None:
+        body = os.urandom(3 * CHUNK)
+        stored = keep(store, body)
+        for start, end in (
+            (0, 1),
+            (CHUNK - 1, CHUNK + 1),
+            (CHUNK, 2 * CHUNK),
+            (5, 3 * CHUNK),
+            (3 * CHUNK - 1, 3 * CHUNK),
+        ):
+            assert read(store, stored, start, end) == body[start:end]
+
+    def test_a_draft_that_is_dropped_leaves_nothing(self, store: Any) -> None:
+        draft = store.draft(3 * CHUNK)
+        draft.write(os.urandom(2 * CHUNK))
+        draft.discard()
+        draft.discard()
+        assert list(store.kept()) == []
+
+    def test_discard_does_not_undo_publish(self, store: Any) -> None:
+        stored = keep(store, b"abc")
+        assert {kept.id for kept in store.kept()} == {stored.id}
+        assert read(store, stored) == b"abc"
+
+    def test_what_is_removed_is_gone_and_removing_again_is_success(self, store: Any) -> None:
+        stored, other = keep(store, b"abc"), keep(store, b"def")
+        store.remove(stored.id, stored.places)
+        store.remove(stored.id, stored.places)
+        assert {kept.id for kept in store.kept()} == {other.id}
+        with pytest.raises(BlobLostError):
+            read(store, stored)
+        assert read(store, other) == b"def"
+
+    def test_a_reader_that_stops_early_lets_go(self, store: Any) -> None:
+        stored = keep(store, os.urandom(3 * CHUNK))
+        before = len(os.listdir("/proc/self/fd"))
+        pieces = store.read(stored, 0, stored.size, lambda place: None)
+        next(pieces)
+        pieces.close()
+        assert len(os.listdir("/proc/self/fd")) == before
+
+    def test_bytes_that_are_not_those_of_the_checksum_never_leave(self, store: Any) -> None:
+        stored = keep(store, os.urandom(2 * CHUNK))
+        wrong = Stored(stored.id, stored.size, bytes(8), stored.places)
+        with pytest.raises(BlobLostError):
+            read(store, wrong)
+
+    def test_what_never_was_is_lost_not_wrong(self, store: Any) -> None:
+        with pytest.raises(BlobLostError):
+            read(store, Stored(new_id(), 3, b"1234", keep(store, b"abc").places))
+
+    def test_good_copies_are_found_good(self, store: Any) -> None:
+        stored = keep(store, os.urandom(CHUNK + 5))
+        seen: list[int] = []
+        verdicts = store.verify(stored, seen.append)
+        assert set(verdicts.values()) == {True}
+        assert sum(seen) == stored.size * len(verdicts)
+
+    def test_many_writers(self, store: Any) -> None:
+        bodies = [os.urandom(n * 100_000 + 1) for n in range(12)]
+        kept: dict[int, Stored] = {}
+        threads = [
+            threading.Thread(target=lambda n=n, body=body: kept.update({n: keep(store, body)}))
+            for n, body in enumerate(bodies)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [read(store, kept[n]) for n in range(12)] == bodies
