@@ -19,7 +19,7 @@ from apps.operations.states import Status
 TIMEOUT_S = 20.0
 
 
-@internal("services that ask, which enforce their own rule")
+@internal("services that ask, which enforce their own rule", atomic=False)
 def host_answer(
     ctx: RequestContext, *, kind: str, subject: tuple[str, str], project_id: str, given: dict[str, Any], what: str
 ) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from agents.contracts import ConsoleLog, Diagnostics, DisksReady, DiskUse, DomainReady, NicUse, Nothing, Power, VcpuUse
 from agents.errors import VerbError
@@ -248,6 +249,7 @@ def answers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for a host is answered by letting the operations run."""
 
     def wait(ctx: Any, *, operation_id: Any, timeout_s: float) -> Operation:
+        assert not connection.savepoint_ids, "nobody sees an operation that is not committed"
         ops.settle()
         return Operation.objects.get(pk=operation_id)
 
