@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
 
 
 class ComputeConfig(AppConfig):
@@ -16,3 +17,4 @@ class ComputeConfig(AppConfig):
         book.register(RULES)
         host_use_check(image_is_used)
         limits_register("compute", DEFAULTS)
+        autodiscover_modules("owned")

@@ -9,7 +9,8 @@ class IdentityConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.core.policy import book
-        from apps.identity.policies import RULES
+        from apps.identity.policies import OWN_RULES, RULES
 
         book.register(RULES)
+        book.register(OWN_RULES)
         import_module("apps.identity.reconcile")  # registers the refreshing of directories

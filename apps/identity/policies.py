@@ -509,3 +509,6 @@ RULES = (
         ("revoke_tokens_for_user", f"{ADMIN} or rule:owner", "DELETE /v3/users/{user_id}/tokens"),
     ),
 )
+
+# What Keystone has no call for, and hence no rule.
+OWN_RULES = (Rule("projects:purge", "rule:admin", "See all that a project has, remove it, and the project with it."),)

@@ -1,13 +1,20 @@
-"""Keeping what we know of directories true while nobody asks: who left them loses access within minutes."""
+"""Keeping what we know of directories true while nobody asks: who left them loses access within minutes.
+
+And what the doctor looks for: things whose project is gone.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 
 from django.conf import settings
 from django.db import close_old_connections
 
+from apps.core import owned
+from apps.core.context import system
+from apps.core.doctor import doctor_check
 from apps.core.errors import KumoError
 from apps.identity.models import Assignment, DomainOption, IdMapping, Project
 from apps.identity.selectors import directories
@@ -50,3 +57,21 @@ def run(stop: threading.Event) -> None:
 
 
 daemon("identity.directories", run)
+
+
+@doctor_check("projects")
+def check_projects(repair: bool) -> Iterator[str]:
+    """Rows that belong to projects that are not there; repairing removes them by their app's own service."""
+    for project_id, kind, number in owned.homeless(Project.objects.all()):
+        removed = _removed(project_id, kind) if repair else ""
+        yield f"{kind.label} of the project {project_id}, which is gone: {number}{removed}"
+
+
+def _removed(project_id: str, kind: owned.Owned) -> str:
+    refused = 0
+    for row in owned.rows_of(kind, [project_id]):
+        try:
+            owned.remove(system(), kind, row)
+        except KumoError:
+            refused += 1
+    return f": removed but for {refused}" if refused else ": removed"

@@ -15,4 +15,4 @@ class ImageConfig(AppConfig):
 
         book.register(RULES)
         limits_register("image", LIMITS)
-        autodiscover_modules("reconcile")
+        autodiscover_modules("reconcile", "owned")

@@ -20,3 +20,4 @@ class NetworkConfig(AppConfig):
         policy.book.register(policies.RULES)
         limits_register("network", services.QUOTA_DEFAULTS)
         import_module("apps.network.reconcile")  # registers the projector
+        import_module("apps.network.owned")

@@ -16,6 +16,7 @@ from apps.identity.selectors.credentials import (
 )
 from apps.identity.selectors.domain_config import domain_config_default, domain_config_get
 from apps.identity.selectors.epoch import pulse
+from apps.identity.selectors.holdings import project_holdings
 from apps.identity.selectors.keys import opened_secret
 from apps.identity.selectors.limits import (
     limit_get,
@@ -95,6 +96,7 @@ __all__ = [
     "implied_role_get",
     "implied_role_list",
     "project_get",
+    "project_holdings",
     "project_list",
     "project_parents",
     "project_subtree",

@@ -58,6 +58,7 @@ from apps.identity.services.projects import (
     project_tags_set,
     project_update,
 )
+from apps.identity.services.purging import project_purge
 from apps.identity.services.roles import (
     implied_role_create,
     implied_role_delete,
@@ -113,6 +114,7 @@ __all__ = [
     "limits_reset",
     "project_create",
     "project_delete",
+    "project_purge",
     "project_tag_add",
     "project_tag_remove",
     "project_tags_clear",

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet, RestrictedError
 
+from apps.core import owned
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Forbidden, Invalid, NotFound
 from apps.core.policy import enforce
@@ -68,10 +69,10 @@ def domain_delete(ctx: RequestContext, *, domain_id: str) -> None:
     Raises NotFound, Forbidden for an enabled one, Conflict if a project still has something.
     """
     domain = row_of(Domain, domain_id, "domain")
-    _delete_domain(domain)
+    _delete_domain(ctx, domain)
 
 
-def _delete_domain(domain: Project) -> None:
+def _delete_domain(ctx: RequestContext, domain: Project) -> None:
     mutable(domain, "domain", deleting=True)
     if domain.pk == DEFAULT_DOMAIN_ID:
         raise Forbidden("The default domain cannot be deleted.")
@@ -80,7 +81,7 @@ def _delete_domain(domain: Project) -> None:
     User.objects.filter(domain_id=domain.pk).delete()
     Group.objects.filter(domain_id=domain.pk).delete()
     Role.objects.filter(domain_id=domain.pk).delete()
-    _remove(Project.objects.filter(Q(pk=domain.pk) | Q(domain_id=domain.pk)))
+    _remove(ctx, Project.objects.filter(Q(pk=domain.pk) | Q(domain_id=domain.pk)))
 
 
 # --- projects ---------------------------------------------------------------------------------------
@@ -200,23 +201,32 @@ def project_delete(ctx: RequestContext, *, project_id: str) -> None:
     if project is None:
         raise NotFound("project", project_id)
     if project.is_domain:
-        _delete_domain(project)
+        _delete_domain(ctx, project)
         return
     mutable(project, "project", deleting=True)
     if project.children.exists():
         raise Forbidden(f"Cannot delete the project {project_id} since it is not a leaf in the hierarchy.")
-    _remove(Project.objects.filter(pk=project_id))
+    _remove(ctx, Project.objects.filter(pk=project_id))
 
 
-def _remove(projects: QuerySet[Project]) -> None:
+_PURGE_HINT = "Delete them first, or have an administrator purge the project."
+
+
+def _remove(ctx: RequestContext, projects: QuerySet[Project]) -> None:
     """Delete rows of projects, unless something belongs to one."""
     ids = list(projects.values_list("pk", flat=True))
+    found = owned.holdings(ids)
+    if left := [one for one in found if not one.kind.incidental]:
+        raise Conflict(f"The project still has resources: {owned.told(left)}.", hint=_PURGE_HINT)
+    for one in found:
+        for row in owned.rows_of(one.kind, ids):
+            owned.remove(ctx, one.kind, row)
     try:
         projects.delete()
     except RestrictedError as error:
         kinds = Counter(row._meta.verbose_name_plural for row in error.restricted_objects)
-        left = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items(), key=str))
-        raise Conflict(f"The project still has resources: {left}.", hint="Delete them first.") from error
+        words = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items(), key=str))
+        raise Conflict(f"The project still has resources: {words}.", hint=_PURGE_HINT) from error
     User.objects.filter(default_project_id__in=ids).update(default_project_id=None)
     change_epoch()
 
