@@ -13,7 +13,8 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
@@ -140,6 +141,18 @@ def enforce_before(
         return
     with audit.change_of(audit.naming_of(AUDITED[key]), ctx, "", arguments):
         _enforce_all(ctx, rules)
+
+
+@contextmanager
+def recorded_as(call: Callable[..., Any], ctx: Any, arguments: Mapping[str, Any]) -> Iterator[None]:
+    """What is done inside leaves the event of this service, whose own body does not run: a directory is written to."""
+    signature = AUDITED[(call.__module__, call.__name__)]
+    with audit.change_of(
+        audit.naming_of(signature), ctx, PUBLIC[(call.__module__, call.__name__)], arguments
+    ) as change:
+        yield
+        if change is not None:
+            change.done()
 
 
 def _enforce_all(ctx: Any, rules: Iterable[str]) -> None:

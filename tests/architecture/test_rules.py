@@ -96,6 +96,6 @@ def test_the_system_context_is_made_in_few_places_only() -> None:
             if isinstance(node, ast.Call):
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
                 owner = getattr(getattr(node.func, "value", None), "id", "")
-                if name == "system" and owner in {"", "context"}:
+                if name in {"system", "operator"} and owner in {"", "context"}:
                     offenders.append(f"{relative}:{node.lineno}")
     assert offenders == []

@@ -15,7 +15,7 @@ from django.db import transaction
 from apps.core.context import RequestContext
 from apps.core.errors import Forbidden, Invalid, NotFound, Unauthorized
 from apps.core.policy import enforce
-from apps.core.transactions import streaming
+from apps.core.transactions import recorded_as, streaming
 from apps.identity.backends.ldap.driver import Directory, Kind
 from apps.identity.backends.ldap.signin import password_fits
 from apps.identity.backends.passwords import MAX_PASSWORD_LENGTH
@@ -39,7 +39,10 @@ def in_directory(instead: Callable[..., R]) -> Callable[[Callable[P, R]], Callab
         def chosen(*args: P.args, **kwargs: P.kwargs) -> R:
             ctx: Any = args[0]
             directory = _home(ctx, kwargs)
-            return function(*args, **kwargs) if directory is None else instead(ctx, directory, **kwargs)
+            if directory is None:
+                return function(*args, **kwargs)
+            with recorded_as(function, ctx, kwargs):
+                return instead(ctx, directory, **kwargs)
 
         return chosen
 

@@ -15,6 +15,7 @@ from apps.core.errors import KumoError
 from apps.identity.models import User
 from apps.identity.selectors.sessions import Session
 
+CHANGE_PASSWORD = "identity.user.change_password"
 AUTHENTICATE, LOCK, SIGN_OUT = "identity.user.authenticate", "identity.user.lock", "identity.user.sign_out"
 _METHODS_SHOWN = 16
 
@@ -97,6 +98,22 @@ def _said(identity: Mapping[str, Any]) -> dict[str, Any]:
             said |= {"domain_id": str(domain.get("id") or ""), "domain_name": str(domain.get("name") or "")}
             break
     return said
+
+
+@contextmanager
+def password_event(user_id: str) -> Iterator[None]:
+    """A user's own change of password, which needs no token: done or refused."""
+    user = User.objects.filter(pk=user_id).first()
+    ctx = RequestContext(credential="password", request_id=logs.request_id.get())
+    if user is not None:
+        ctx = replace(ctx, user_id=user.pk, user_name=user.name, user_domain_id=user.domain_id)
+    target = Target(type="identity.user", id=user_id, name=user.name if user else "")
+    try:
+        yield
+    except KumoError as error:
+        audit.note(ctx, CHANGE_PASSWORD, target, error=error)
+        raise
+    audit.note(ctx, CHANGE_PASSWORD, target)
 
 
 def locked_event(user: User) -> None:

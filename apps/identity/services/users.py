@@ -18,6 +18,7 @@ from apps.identity.services import directories
 from apps.identity.services.common import apply, domain_or_own, merged_options, unchangeable
 from apps.identity.services.directories import change_password_in_directory, in_directory
 from apps.identity.services.epoch import change_epoch
+from apps.identity.services.events import password_event
 from apps.identity.services.passwords import REQUIRED, may_choose, password_columns, proven_user, remember
 from apps.identity.services.tokens import end_tokens_of_user
 
@@ -112,10 +113,11 @@ def user_change_password(*, user_id: str, original_password: str, password: str)
     Raises Unauthorized for a wrong present password or unknown user alike, Invalid for the new one, or where it
     cannot be changed (now).
     """
-    if change_password_in_directory(user_id=user_id, original_password=original_password, password=password):
-        return
-    proven_user(user_id=user_id, password=original_password)
-    _change_password(user_id, original_password, password)
+    with password_event(user_id):
+        if change_password_in_directory(user_id=user_id, original_password=original_password, password=password):
+            return
+        proven_user(user_id=user_id, password=original_password)
+        _change_password(user_id, original_password, password)
 
 
 @internal("the present password was the proof; a token is not needed, as in Keystone")

@@ -9,7 +9,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.core.context import system
+from apps.core import audit
+from apps.core.audit import Target
+from apps.core.context import operator
 from apps.identity import services
 
 
@@ -25,7 +27,9 @@ class Command(BaseCommand):
         admin_file = options["password_file"] or settings.CONFIG.identity.bootstrap_password_file
         files = {"admin": admin_file, "demo": options["demo_password_file"]}
         passwords = {name: _password(file) for name, file in files.items() if file}
-        services.bootstrap(system(), passwords=passwords, demo=not options["no_demo"])
+        ctx = operator()
+        services.bootstrap(ctx, passwords=passwords, demo=not options["no_demo"])
+        audit.note(ctx, "identity.bootstrap", Target(type="identity"), arguments={"users": sorted(passwords)})
         self.stdout.write("Identity is ready: domain Default, roles, projects, users and catalogue are in place.")
 
 

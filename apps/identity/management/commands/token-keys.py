@@ -7,7 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from apps.core.context import system
+from apps.core import audit
+from apps.core.audit import Target
+from apps.core.context import operator
 from apps.identity import services
 
 
@@ -21,5 +23,12 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        kept = services.token_keys_rotate(system(), discard=options["discard"])
+        ctx = operator()
+        kept = services.token_keys_rotate(ctx, discard=options["discard"])
+        audit.note(
+            ctx,
+            "identity.token_keys.rotate",
+            Target(type="identity.token_keys"),
+            arguments={"discard": options["discard"]},
+        )
         self.stdout.write(f"New tokens use a new key; {kept} older keys still open the tokens made with them.")
