@@ -239,6 +239,32 @@ class Security(Section, frozen=True, kw_only=True):
     secure_cookies: Annotated[
         bool, msgspec.Meta(description="Cookies over TLS only; true whenever the public URL is https.")
     ] = False
+    sign_in_failures: Annotated[
+        int, msgspec.Meta(description="Refused sign-ins of one account until it has to wait. 0: no bound.", ge=0)
+    ] = 10
+    sign_in_failures_of_address: Annotated[
+        int, msgspec.Meta(description="The same for all accounts from one address (IPv6: one /64).", ge=0)
+    ] = 100
+    sign_in_window_seconds: Annotated[
+        int, msgspec.Meta(description="How long refused sign-ins count, and how long the wait is at most.", ge=1)
+    ] = 300
+
+
+class Mail(Section, frozen=True, kw_only=True):
+    """The SMTP server that mail to users goes through. Without one, nobody can reset a password by mail."""
+
+    host: Annotated[str, msgspec.Meta(description="Its name or address. Empty: no mail is sent.")] = ""
+    port: Annotated[int, msgspec.Meta(description="Port.", ge=1, le=65535)] = 25
+    security: Annotated[
+        Literal["none", "starttls", "tls"], msgspec.Meta(description="How the connection is encrypted.")
+    ] = "none"
+    user: Annotated[
+        str, msgspec.Meta(description="Name to sign in with; the password is the secret `mail_password`.")
+    ] = ""
+    sender: Annotated[str, msgspec.Meta(description="Address that mail comes from.")] = "kumo@localhost"
+    reset_minutes: Annotated[
+        int, msgspec.Meta(description="How long an address to choose a new password is good.", ge=5, le=1440)
+    ] = 30
 
 
 class Logging(Section, frozen=True, kw_only=True):
@@ -263,6 +289,7 @@ class Config(Section, frozen=True, kw_only=True):
     compute: Compute = Compute()
     audit: Audit = Audit()
     security: Security = Security()
+    mail: Mail = Mail()
     logging: Logging = Logging()
     drivers: Annotated[
         dict[str, dict[str, dict[str, Any]]],

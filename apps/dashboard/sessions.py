@@ -12,13 +12,15 @@ from datetime import timedelta
 from typing import Any, cast
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
 from django.middleware.csrf import rotate_token
 from django.utils import timezone
 
+from apps.core.api.middleware import client_address
 from apps.core.context import RequestContext
-from apps.core.web.middleware import client_address
+from apps.core.errors import NotFound
+from apps.core.transactions import selector, service
 from apps.dashboard.models import WebSession
 from apps.dashboard.store import SessionStore, digest
 from apps.identity import selectors as identity
@@ -68,9 +70,22 @@ def touch(request: HttpRequest) -> None:
         request.session["address"] = client_address(request) or None
 
 
-def sessions_of(user: User) -> QuerySet[WebSession]:
-    """The sessions that the user is signed in by."""
-    return WebSession.objects.filter(user=user, generation=user.token_generation, expire_date__gt=timezone.now())
+@selector("anyone")
+def web_session_list(ctx: RequestContext) -> QuerySet[WebSession]:
+    """The sessions that the caller is signed in by."""
+    mine = WebSession.objects.filter(user_id=ctx.user_id, generation=F("user__token_generation"))
+    return mine.filter(expire_date__gt=timezone.now())
+
+
+@service("anyone")
+def web_session_end(ctx: RequestContext, *, web_session_id: str = "", all_but: str = "") -> int:
+    """End one of the caller's sessions, or all but one; how many that were. Raises NotFound for one that is not."""
+    mine = web_session_list(ctx)
+    ended = mine.filter(pk=web_session_id) if web_session_id else mine.exclude(pk=all_but)
+    count, _by_kind = ended.delete()
+    if web_session_id and not count:
+        raise NotFound("session", web_session_id)
+    return count
 
 
 def current_key(request: HttpRequest) -> str:

@@ -195,6 +195,10 @@
     tasks.addEventListener("toggle", () => localStorage.setItem("kumo-tasks", tasks.open ? "open" : "shut"));
   }
 
+  // --- what came by mail stands behind the #: it is put into its field and taken out of the address ---
+  const mailed = $("[data-from-address]");
+  if (mailed && location.hash.length > 1) { mailed.value = location.hash.slice(1); history.replaceState(null, "", location.pathname); }
+
   // --- palette ----------------------------------------------------------------------------------
   const palette = $("#palette");
   function openPalette() { if (palette && !palette.open) { palette.showModal(); const box = $("input", palette); box.select(); htmx.trigger(box, "kumo:open"); } }

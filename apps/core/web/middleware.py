@@ -5,7 +5,6 @@ The paths of pages are listed, everything else is left alone: an API prefix can 
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Callable
 from typing import Any
@@ -41,15 +40,6 @@ HEADERS = {
 def is_page(path: str) -> bool:
     """Does this path belong to the web admin?"""
     return path == "/" or path.startswith(PAGES)
-
-
-def client_address(request: HttpRequest) -> str:
-    """Where the browser is; nginx puts it into the header and drops what the browser wrote there itself."""
-    forwarded = request.headers.get("X-Forwarded-For", "").split(",")[-1].strip()
-    try:
-        return str(ipaddress.ip_address(forwarded or request.META.get("REMOTE_ADDR", "")))
-    except ValueError:
-        return ""
 
 
 class WebOnlyMiddleware:

@@ -39,6 +39,7 @@ class Page(View):
     template: ClassVar[str] = ""
     title: ClassVar[Text] = ""
     nav: ClassVar[str] = ""
+    tabs: ClassVar[tuple[tuple[str, Text], ...]] = ()  # URL name and label of pages that stand side by side
 
     ctx: RequestContext
     project: str  # as it stands in the address: a name or an id
@@ -61,11 +62,18 @@ class Page(View):
         """Address of a page of the same project."""
         return reverse(name, args=(self.project, *args))
 
+    def tab_links(self, *args: Any) -> list[tuple[str, Text, bool]]:
+        """Address, label and whether it is this page, of each tab; `args` follow the project."""
+        current = self.request.resolver_match.view_name if self.request.resolver_match else ""
+        return [(self.url(name, *args), label, name == current) for name, label in self.tabs]
+
     def allowed(self, rule: str) -> bool:
         return policy.allowed(self.ctx, rule)
 
     def render(self, template: str = "", status: int = 200, **context: Any) -> HttpResponse:
         shown = {"page": self, "ctx": self.ctx, "project": self.project, "title": self.title, **context}
+        if "tabs" not in shown:
+            shown["tabs"] = self.tab_links()
         if not self.fragment:
             shown["sections"] = navigation.sections(self.ctx, self.project, self.nav)
         return HttpResponse(render_to_string(template or self.template, shown, self.request), status=status)
@@ -95,8 +103,14 @@ class ListPage(Page):
     template = "core/list.html"
     table: ClassVar[Table]
     create: ClassVar[tuple[str, Text, str] | None] = None  # URL name, label, rule
+    list_nav: ClassVar[str] = ""  # URL name of the list, where another link of the left column is lit
     act: ClassVar[str] = ""  # URL name of what is done to rows
     note: ClassVar[Text] = ""
+
+    @classmethod
+    def address(cls) -> str:
+        """URL name of the list."""
+        return cls.list_nav or cls.nav
 
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[Any]:
@@ -223,7 +237,7 @@ class ActPage(Page):
             rows=[{"id": r.pk, "name": _name(r), "loses": self._losses(chosen, r)} for r in fitting],
             unfit=len(rows) - len(fitting),
             act_url=request.path,
-            back=self.url(self.list_page.nav),
+            back=self.url(self.list_page.address()),
         )
 
     def post(self, request: HttpRequest, action: str) -> HttpResponse:
@@ -246,7 +260,7 @@ class ActPage(Page):
 
     def _return_to(self, action: Action) -> str:
         wanted = "" if action.danger else self.request.POST.get("next", "")  # what is gone has no page
-        return wanted if wanted.startswith(f"/p/{quote(self.project)}/") else self.url(self.list_page.nav)
+        return wanted if wanted.startswith(f"/p/{quote(self.project)}/") else self.url(self.list_page.address())
 
     def _action(self, name: str) -> Action:
         found = next((a for a in self.list_page.table.actions if a.name == name), None)
@@ -275,9 +289,9 @@ class ActPage(Page):
 
 
 def list_paths(address: str, page: type[ListPage]) -> list[URLPattern]:
-    """The addresses of a list and of what can be done to its rows; their names are the page's `nav` and `act`."""
+    """The addresses of a list and of what can be done to its rows; their names are what the page says."""
     return [
-        path(address, page.as_view(), name=page.nav.split(":")[1]),
+        path(address, page.as_view(), name=page.address().split(":")[1]),
         path(f"{address}/act/<slug:action>", ActPage.as_view(list_page=page), name=page.act.split(":")[1]),
     ]
 
@@ -299,7 +313,6 @@ class DetailPage(Page):
 
     template = "core/detail.html"
     list_page: ClassVar[type[ListPage] | None] = None
-    tabs: ClassVar[tuple[tuple[str, Text], ...]] = ()  # URL name, label; their argument is the id
     live: ClassVar[str] = ""
     icon: ClassVar[str] = "info"
 
@@ -333,13 +346,12 @@ class DetailPage(Page):
         """What stands above the tabs."""
         actions = self.list_page.table.actions if self.list_page else ()
         acts = self._acts(actions, row)
-        current = self.request.resolver_match.view_name if self.request.resolver_match else ""
         return {
             "state": self.state(row),
             "acts": acts,
             "rarer": [(action, url) for action, url in acts if not action.bulk],
-            "tabs": [(self.url(name, ident), label, name == current) for name, label in self.tabs],
-            "parent": (self.url(self.list_page.nav), self.list_page.title) if self.list_page else None,
+            "tabs": self.tab_links(ident),
+            "parent": (self.url(self.list_page.address()), self.list_page.title) if self.list_page else None,
         }
 
     def _acts(self, actions: Iterable[Action], row: Any) -> list[tuple[Action, str]]:

@@ -4,15 +4,19 @@ from django.urls import path
 from django.utils.translation import gettext_lazy as _
 from django.views.i18n import set_language
 
-from apps.core.web import navigation
-from apps.dashboard.web import overview, views
+from apps.core.web import navigation, palette
+from apps.core.web.pages import list_paths
+from apps.dashboard.web import door, overview, profile, views
 
 app_name = "dashboard"
 
 site = [
     path("", views.Home.as_view(), name="home"),
-    path("sign-in", views.SignIn.as_view(), name="sign-in"),
-    path("sign-out", views.SignOut.as_view(), name="sign-out"),
+    path("sign-in", door.SignIn.as_view(), name="sign-in"),
+    path("sign-in/passkey", door.PasskeySignIn.as_view(), name="sign-in-passkey"),
+    path("sign-in/forgotten", door.Forgotten.as_view(), name="forgotten"),
+    path("sign-in/reset", door.Reset.as_view(), name="reset"),
+    path("sign-out", door.SignOut.as_view(), name="sign-out"),
     path("language", set_language, name="language"),
 ]
 
@@ -21,6 +25,21 @@ urlpatterns = [
     path("projects", views.Projects.as_view(), name="projects"),
     path("palette", views.Palette.as_view(), name="palette"),
     path("live", views.LiveTicket.as_view(), name="live"),
+    path("profile", profile.Profile.as_view(), name="profile"),
+    path("profile/clouds.yaml", profile.ClientFile.as_view(file="clouds.yaml"), name="clouds-yaml"),
+    path("profile/openrc.sh", profile.ClientFile.as_view(file="openrc.sh"), name="openrc"),
+    path("profile/password", profile.PasswordChange.as_view(), name="password"),
+    path("profile/sign-in", profile.SignInWays.as_view(), name="sign-in-ways"),
+    path("profile/passkeys", profile.PasskeyAdd.as_view(), name="passkey-add"),
+    path("profile/passkeys/<uuid:ident>", profile.PasskeyForget.as_view(), name="passkey"),
+    *list_paths("profile/sessions", profile.Sessions),
+    path("profile/sessions/others", profile.OtherSessions.as_view(), name="other-sessions"),
+    *list_paths("profile/credentials", profile.Credentials),
+    path("profile/credentials/create", profile.CredentialCreate.as_view(), name="credential-create"),
 ]
 
 navigation.register(navigation.Link("dashboard:overview", _("Overview"), "gauge", order=0, keys="g o"))
+palette.register(
+    palette.Command(_("Profile"), "dashboard:profile", "circle-user"),
+    palette.Command(_("Make an application credential"), "dashboard:credential-create", "braces"),
+)

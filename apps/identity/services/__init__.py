@@ -67,7 +67,13 @@ from apps.identity.services.roles import (
     role_update,
 )
 from apps.identity.services.tokens import MoreFactors, sign_in, token_issue, token_revoke, user_tokens_revoke
-from apps.identity.services.users import user_change_password, user_create, user_delete, user_update
+from apps.identity.services.users import (
+    user_change_password,
+    user_create,
+    user_delete,
+    user_reset_password,
+    user_update,
+)
 
 __all__ = [
     "MoreFactors",
@@ -139,5 +145,6 @@ __all__ = [
     "user_change_password",
     "user_create",
     "user_delete",
+    "user_reset_password",
     "user_update",
 ]

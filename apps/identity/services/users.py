@@ -125,6 +125,21 @@ def _change_password(user_id: str, original_password: str, password: str) -> Non
     user = User.objects.select_for_update(no_key=True).get(pk=user_id)
     if not verify_password(original_password, user.password_hash):
         raise Unauthorized(REQUIRED)  # changed by another request meanwhile
+    _put_password(user, password)
+
+
+@service("anyone")
+def user_reset_password(ctx: RequestContext, *, user_id: str, password: str) -> None:
+    """A user's own new password without the present one; ends every token of theirs.
+
+    No API leads here: whoever calls it holds a proof that this is the user, such as a token that was mailed.
+    Raises Invalid for the new password, or where it cannot be changed (now).
+    """
+    _put_password(User.objects.select_for_update(no_key=True).get(pk=user_id), password)
+
+
+def _put_password(user: User, password: str) -> None:
+    """Under the rules for what users choose themselves."""
     may_choose(user, password)
     remember(user)
     User.objects.filter(pk=user.pk).update(**password_columns(password, options=user.options, own=True))

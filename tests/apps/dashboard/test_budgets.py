@@ -21,7 +21,8 @@ Door = Callable[..., Client]
 MOST = 12
 LESS = {"dashboard:overview": 10, "compute:launch": 10}  # what people look at most
 PREFIX = "p/<str:project>/"
-NOT_READ = {"image:image-file", "network:subnet"}  # take a PUT or a POST alone
+# For scripts and buttons.
+NOT_READ = {"image:image-file", "network:subnet", "dashboard:passkey-add", "dashboard:passkey"}
 
 
 def pages() -> dict[str, list[str]]:

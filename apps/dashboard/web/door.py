@@ -1,0 +1,196 @@
+"""The door: name and password, a code besides, a passkey in their place, and a new password by mail."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+from django.views import View
+
+from apps.core.api.middleware import client_address
+from apps.core.context import RequestContext
+from apps.core.errors import KumoError
+from apps.core.web.pages import put_error
+from apps.dashboard import attempts, passkeys, resets, sessions
+from apps.dashboard.attempts import TooManyAttempts
+from apps.dashboard.web.forms import AccountForm, ResetForm, SignInForm
+from apps.identity import services as identity
+from apps.identity.models import User
+
+HALF_S = 300  # between the password and the code
+
+
+class Door(View):
+    """What the pages outside have in common. `submit` is the word on the button."""
+
+    template = "dashboard/door.html"
+    title: Any = ""
+    submit: Any = ""
+
+    def show(self, form: forms.Form, status: int = 200, **more: Any) -> HttpResponse:
+        shown = {"form": form, "title": self.title, "submit": self.submit, "site": _site(), **more}
+        return render(self.request, self.template, shown, status=status)
+
+    def refused(self, form: forms.Form, error: TooManyAttempts, **more: Any) -> HttpResponse:
+        """Too often: when to come again, in words and for programs."""
+        form.add_error(None, str(error))
+        response = self.show(form, error.status, **more)
+        response["Retry-After"] = str(error.seconds)
+        return response
+
+    def guess(self, *parts: str) -> dict[str, str]:
+        """Who is charged for an attempt."""
+        return {"address": client_address(self.request), "account": attempts.account_of(parts)}
+
+
+def _site() -> str:
+    return urlsplit(settings.CONFIG.public.url).netloc
+
+
+def _inside(address: str) -> str:
+    """Where to go after signing in: only addresses of this site."""
+    own = url_has_allowed_host_and_scheme(address, allowed_hosts=None) and address.startswith("/p/")
+    return address if own else "/"
+
+
+class SignIn(Door):
+    """Name and password for a session. A session that existed before is thrown away, its id with it."""
+
+    template = "dashboard/sign_in.html"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        if sessions.person(request) is not None:
+            return redirect(_inside(request.GET.get("next", "")))
+        return self.ask(SignInForm(initial={"domain": "Default"}))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        form = SignInForm(request.POST)
+        if not form.is_valid():
+            return self.ask(form, 401)
+        given = form.cleaned_data
+        guess, who = self.guess(given["domain"], given["name"]), {"name": given["name"], "domain_name": given["domain"]}
+        try:
+            attempts.attempt(**guess)
+            with identity.sign_in_event(methods=("session", "password"), **who) as event:
+                user = event.user = identity.sign_in(password=given["password"], **who)
+        except TooManyAttempts as error:
+            return self.refused(form, error, **self.ways())
+        except KumoError:
+            form.add_error(None, _("No user with this name and password. Check both, and the domain."))
+            return self.ask(form, 401)
+        attempts.succeeded(**guess)
+        return enter(request, user, request.GET.get("next", ""))
+
+    def ask(self, form: forms.Form, status: int = 200) -> HttpResponse:
+        return self.show(form, status, **self.ways())
+
+    def ways(self) -> dict[str, Any]:
+        return {"by_passkey": passkeys.party() is not None, "by_mail": resets.possible()}
+
+
+def enter(request: HttpRequest, user: User, wanted: str) -> HttpResponse:
+    """Through the door after the password was right."""
+    sessions.open_session(request, user)
+    return redirect(_inside(wanted))
+
+
+class SignOut(View):
+    """Ends the session."""
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        user = sessions.person(request)
+        if user is not None:
+            identity.sign_out_event(user)
+        request.session.flush()
+        return redirect("sign-in")
+
+
+class PasskeySignIn(Door):
+    """GET asks the browser for a key, POST takes its answer and says where to go."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        response = HttpResponse(passkeys.ask(request.session), content_type="application/json")
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        guess = self.guess("passkey", client_address(request))
+        try:
+            attempts.attempt(**guess)
+            with identity.sign_in_event(methods=("session", "passkey")) as event:
+                user = event.user = passkeys.signed_in(request.session, passkeys.read(request.body))
+        except KumoError as error:
+            response = JsonResponse({"error": str(error)}, status=error.status)
+            if isinstance(error, TooManyAttempts):
+                response["Retry-After"] = str(error.seconds)
+            return response
+        attempts.succeeded(**guess)
+        sessions.open_session(request, user)
+        return JsonResponse({"to": _inside(request.GET.get("next", ""))})
+
+
+class Forgotten(Door):
+    """Asks for a mail with the way to a new password. The answer is the same whoever is named."""
+
+    title = lazy("Forgotten your password?")
+    submit = lazy("Send me a mail")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if not resets.possible():
+            raise Http404
+        return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return self.show(AccountForm(initial={"domain": "Default"}))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        form = AccountForm(request.POST)
+        if not form.is_valid():
+            return self.show(form, 422)
+        given = form.cleaned_data
+        try:
+            attempts.attempt(**self.guess("mail", given["domain"], given["name"]))
+        except TooManyAttempts as error:
+            return self.refused(form, error)
+        ctx = RequestContext(request_id=getattr(request, "request_id", ""))
+        resets.reset_request(ctx, name=given["name"], domain_name=given["domain"])
+        words = _("If there is such a user with a mail address, a mail is on its way. It holds for %d minutes.")
+        messages.info(request, words % settings.CONFIG.mail.reset_minutes)
+        return redirect("sign-in")
+
+
+class Reset(Door):
+    """A new password for whoever has the code from the mail."""
+
+    title = lazy("Choose a new password")
+    submit = lazy("Set the password")
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return self.show(ResetForm())
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        form = ResetForm(request.POST)
+        if not form.is_valid():
+            return self.show(form, 422)
+        given, guess = form.cleaned_data, self.guess("reset", client_address(request))
+        try:
+            attempts.attempt(**guess)
+            ctx = RequestContext(request_id=getattr(request, "request_id", ""))
+            resets.password_reset(ctx, token=given["token"], password=given["password"])
+        except TooManyAttempts as error:
+            return self.refused(form, error)
+        except KumoError as error:
+            put_error(form, error)
+            return self.show(form, 422)
+        attempts.succeeded(**guess)
+        request.session.flush()
+        messages.success(request, _("The password is set. Sign in with it."))
+        return redirect("sign-in")
