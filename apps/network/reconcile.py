@@ -24,7 +24,8 @@ from django.db import close_old_connections, connection, transaction
 
 from apps.core import context, live
 from apps.core.doctor import doctor_check
-from apps.network.backends.ovn import Northbound, Unreachable
+from apps.network.backends import northbound_at
+from apps.network.backends.errors import Unreachable
 from apps.network.backends.rows import Scope
 from apps.network.jobs import gateway_chassis, project, sync, wake_servers
 from apps.network.models import Change, Port, Router
@@ -117,7 +118,7 @@ class Projector:
 
     def __init__(self, bell: Bell) -> None:
         self.bell = bell
-        self.northbound = Northbound(settings.CONFIG.ovn.northbound, wake=bell.ring)
+        self.northbound = northbound_at(settings.CONFIG.ovn.northbound, wake=bell.ring)
         self.session = -1
         self.chassis: tuple[str, ...] = ()
         self.compared_at = 0.0
@@ -212,7 +213,7 @@ def record_status(ups: Mapping[str, bool]) -> None:
 def compare(repair: bool) -> Iterable[str]:
     """What differs between the network tables and OVN, once what is marked was projected."""
     try:
-        northbound = Northbound(settings.CONFIG.ovn.northbound)
+        northbound = northbound_at(settings.CONFIG.ovn.northbound)
     except Unreachable as error:
         yield str(error)
         return

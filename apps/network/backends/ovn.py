@@ -17,6 +17,7 @@ from ovsdbapp import exceptions
 from ovsdbapp.backend.ovs_idl import command, connection
 from ovsdbapp.schema.ovn_northbound import impl_idl
 
+from apps.network.backends.errors import Missing, Unreachable
 from apps.network.backends.rows import (
     IDENT,
     JOINS,
@@ -38,18 +39,6 @@ logger = logging.getLogger("kumo.network")
 
 TIMEOUT_S = 8
 _REFERENCES = {"dhcpv4_options", "dhcpv6_options"}
-
-
-class Unreachable(Exception):
-    """The northbound database does not answer."""
-
-
-class Missing(Exception):
-    """Wanted rows refer to rows that are neither there nor wanted; these scopes would make them."""
-
-    def __init__(self, scopes: Collection[Scope]) -> None:
-        super().__init__(f"rows of {sorted(scopes)} are missing")
-        self.scopes = frozenset(scopes)
 
 
 class _Replica(connection.OvsdbIdl):

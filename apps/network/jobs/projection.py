@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
 
 from apps.core import context
-from apps.network.backends.ovn import Missing, Northbound
+from apps.network.backends.errors import Missing
 from apps.network.backends.rows import Plan, Scope
 from apps.network.jobs import facts, wanted
 from apps.network.models import Change, Port
 from apps.network.states import Dirty, PortStatus
 from apps.operations.services import operation_wake
+
+if TYPE_CHECKING:
+    from apps.network.backends.ovn import Northbound
 
 CLOSURE = 4  # how often a batch may turn out to need rows of further things
 

@@ -7,7 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from apps.network.backends.ovn import Northbound, Unreachable
+from apps.network.backends import northbound_at
+from apps.network.backends.errors import Unreachable
 from apps.network.jobs import sync
 
 
@@ -21,7 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            northbound = Northbound(settings.CONFIG.ovn.northbound)
+            northbound = northbound_at(settings.CONFIG.ovn.northbound)
         except Unreachable as error:
             raise CommandError(str(error)) from error
         try:
