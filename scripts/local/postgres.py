@@ -26,6 +26,7 @@ SETTINGS = {
     "max_logical_replication_workers": "0",
     "autovacuum_max_workers": "2",
     "huge_pages": "off",
+    "dynamic_shared_memory_type": "mmap",  # not in /dev/shm, which others on the machine may tidy
     "log_timezone": "UTC",
     "timezone": "UTC",
     "password_encryption": "scram-sha-256",
