@@ -127,7 +127,8 @@ def latin(text: str) -> str:
 
 def address_of(request: HttpRequest) -> Address:
     """The address that a request names. Raises NotFound, PreconditionFailed, Invalid for names too long."""
-    path = request.path_info
+    came = request.META.get("kumo.path")  # set by the server's entry point
+    path = utf8(came, "the path") if came is not None else request.path_info
     if "\x00" in path:
         raise PreconditionFailed("NULL in the path")
     parts = path.removeprefix(ROOT).split("/", 4)

@@ -47,7 +47,10 @@ def of_object(call: Call) -> dict[str, str]:
     found = {name: call.header(name) for name in names}
     if OBJECT in found:
         raise Invalid("Metadata name cannot be empty")
-    for name in found:
+    for name, value in found.items():
+        if not value and name.startswith(OBJECT):
+            # The server in front hands values that are not ASCII on as empty: they must not be lost unnoticed.
+            raise Invalid(f"The value of {name} is empty or not ASCII; quote it.")
         if len(name.removeprefix(OBJECT)) > MAX_META_NAME:
             raise Invalid(f"Metadata name too long: {name}")
     return {name: value for name, value in found.items() if value}

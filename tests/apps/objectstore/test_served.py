@@ -1,0 +1,108 @@
+"""The object store behind a real server: what only shows there, and the unmodified client."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from swiftclient.client import Connection
+from swiftclient.exceptions import ClientException
+
+from apps.objectstore import backends, services
+from apps.objectstore.models import Blob, Disk
+from tests.apps.objectstore.conftest import SYSTEM
+from tests.kit.served import Server
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.contract]
+
+MIB = 2**20
+
+
+@pytest.fixture
+def paths(transactional_db: None, tmp_path: Path) -> list[Path]:
+    """Three disks."""
+    backends.store.cache_clear()
+    made = [tmp_path / f"disk{n}" for n in (1, 2, 3)]
+    for path in made:
+        path.mkdir()
+        services.disk_add(SYSTEM, path=str(path))
+    return made
+
+
+@pytest.fixture
+def server(paths: list[Path], tmp_path: Path) -> Iterator[Server]:
+    made = Server(connection.settings_dict["NAME"], tmp_path / "state")
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Connection]:
+    made = Connection(preauthurl=f"{server.url}/object-store/v1/AUTH_alice", preauthtoken="alice", retries=0)
+    yield made
+    made.close()
+
+
+def test_the_unmodified_client(client: Any, server: Server) -> None:
+    body = os.urandom(3 * MIB + 1)
+    client.put_container("box", headers={"X-Container-Meta-Color": "blue"})
+    etag = client.put_object("box", "dir/日本 1", body, content_length=len(body), headers={"X-Object-Meta-A": "1"})
+    assert etag == hashlib.md5(body).hexdigest()
+    headers, got = client.get_object("box", "dir/日本 1")
+    assert (got, headers["x-object-meta-a"]) == (body, "1")
+    assert client.head_container("box")["x-container-meta-color"] == "blue"
+    assert client.get_object("box", "dir/日本 1", headers={"Range": "bytes=5-9"})[1] == body[5:10]
+    assert [r.get("subdir") for r in client.get_container("box", delimiter="/")[1]] == ["dir/"]
+    client.copy_object("box", "dir/日本 1", destination="/box/copy")
+    client.post_object("box", "copy", {"X-Object-Meta-B": "2"})
+    assert client.head_object("box", "copy")["x-object-meta-b"] == "2"
+    assert [r["name"] for r in client.get_container("box")[1]] == ["copy", "dir/日本 1"]
+    assert client.get_account()[0]["x-account-bytes-used"] == str(2 * len(body))
+    with pytest.raises(ClientException) as caught:
+        client.delete_container("box")
+    assert caught.value.http_status == 409
+    for row in client.get_container("box", full_listing=True)[1]:
+        client.delete_object("box", row["name"])
+    client.delete_container("box")
+    assert client.get_account()[1] == []
+    assert "tempurl" in client.get_capabilities()
+
+
+def test_metadata_that_cannot_be_kept_is_refused(client: Any) -> None:
+    client.put_container("box")
+    with pytest.raises(ClientException) as caught:
+        client.put_object("box", "a", b"1", headers={"X-Object-Meta-Color": "青".encode()})
+    assert caught.value.http_status == 400
+    assert client.get_container("box")[1] == []
+
+
+def test_names_that_are_no_text_are_refused(server: Server) -> None:
+    assert server("PUT", "/object-store/v1/AUTH_alice/%FF")[0] == 412
+    assert server("PUT", "/object-store/v1/AUTH_alice/%2525")[0] == 201
+    assert server("GET", "/object-store/v1/AUTH_alice")[2] == b"%25\n"
+
+
+def test_a_client_that_goes_away_leaves_nothing(server: Server, paths: list[Path]) -> None:
+    server("PUT", "/object-store/v1/AUTH_alice/box")
+    with socket.create_connection(("127.0.0.1", server.port)) as wire:
+        head = "PUT /object-store/v1/AUTH_alice/box/a HTTP/1.1\r\nHost: x\r\nX-Auth-Token: alice\r\n"
+        wire.sendall(f"{head}Content-Length: {8 * MIB}\r\n\r\n".encode() + bytes(3 * MIB))
+    # The same thread pool answers this, so by then it has seen the end of the other; an upload after it is whole.
+    assert server("PUT", "/object-store/v1/AUTH_alice/box/b", bytes(2 * MIB))[0] == 201
+    assert server("GET", "/object-store/v1/AUTH_alice/box")[2] == b"b\n"
+    assert Blob.objects.count() == 1
+    assert [f.stat().st_size for p in paths for f in (p / "blobs").rglob("*") if f.is_file()] == [2 * MIB] * 3
+
+
+def test_a_server_on_another_machine_does_not_start(server: Server) -> None:
+    server.kill()
+    Disk.objects.filter(pk=Disk.objects.latest("pk").pk).update(machine="another")
+    with pytest.raises(AssertionError, match="one machine only"):
+        server.start()
