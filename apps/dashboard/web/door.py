@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
@@ -21,11 +22,10 @@ from apps.core.errors import KumoError
 from apps.core.web.pages import put_error
 from apps.dashboard import attempts, passkeys, resets, sessions
 from apps.dashboard.attempts import TooManyAttempts
-from apps.dashboard.web.forms import AccountForm, ResetForm, SignInForm
+from apps.dashboard.web.forms import AccountForm, CodeForm, ResetForm, SignInForm
 from apps.identity import services as identity
-from apps.identity.models import User
-
-HALF_S = 300  # between the password and the code
+from apps.identity.services import MoreFactors
+from apps.identity.states import Method
 
 
 class Door(View):
@@ -83,11 +83,26 @@ class SignIn(Door):
                 user = event.user = identity.sign_in(password=given["password"], **who)
         except TooManyAttempts as error:
             return self.refused(form, error, **self.ways())
+        except MoreFactors as error:
+            return self.ask_further(request, error)
         except KumoError:
             form.add_error(None, _("No user with this name and password. Check both, and the domain."))
             return self.ask(form, 401)
         attempts.succeeded(**guess)
-        return enter(request, user, request.GET.get("next", ""))
+        sessions.open_session(request, user)
+        return redirect(_inside(request.GET.get("next", "")))
+
+    def ask_further(self, request: HttpRequest, error: MoreFactors) -> HttpResponse:
+        """The password was right; what the user still has to show is asked for on the next page."""
+        if not any(Method.TOTP in rule for rule in error.required):
+            form = SignInForm(initial={"domain": "Default"})
+            form.add_error(None, _("Your account asks for a way of signing in that these pages do not have."))
+            return self.ask(form, 403)
+        request.session.flush()
+        request.session["half"] = {"receipt": error.text, "user_id": error.user.pk}
+        request.session.set_expiry(settings.CONFIG.identity.receipt_minutes * 60)
+        wanted = request.GET.get("next", "")
+        return redirect(f"{reverse('sign-in-code')}?{urlencode({'next': wanted})}" if wanted else "sign-in-code")
 
     def ask(self, form: forms.Form, status: int = 200) -> HttpResponse:
         return self.show(form, status, **self.ways())
@@ -96,10 +111,35 @@ class SignIn(Door):
         return {"by_passkey": passkeys.party() is not None, "by_mail": resets.possible()}
 
 
-def enter(request: HttpRequest, user: User, wanted: str) -> HttpResponse:
-    """Through the door after the password was right."""
-    sessions.open_session(request, user)
-    return redirect(_inside(wanted))
+class SignInCode(Door):
+    """The second step: a code of the user's authenticator. What was shown before is a receipt in the session."""
+
+    title = lazy("One more step")
+    submit = lazy("Sign in")
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return self.show(CodeForm()) if request.session.get("half") else redirect("sign-in")
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        half, form = request.session.get("half"), CodeForm(request.POST)
+        if half is None:
+            return redirect("sign-in")
+        if not form.is_valid():
+            return self.show(form, 422)
+        guess = self.guess("code", half["user_id"])
+        try:
+            attempts.attempt(**guess)
+            with identity.sign_in_event(methods=("session", "totp"), user_id=half["user_id"]) as event:
+                passcode = form.cleaned_data["code"]
+                user = event.user = identity.sign_in_further(receipt=half["receipt"], passcode=passcode)
+        except TooManyAttempts as error:
+            return self.refused(form, error)
+        except KumoError:
+            form.add_error("code", _("This code is not right, was used before, or came too late."))
+            return self.show(form, 401)
+        attempts.succeeded(**guess)
+        sessions.open_session(request, user)
+        return redirect(_inside(request.GET.get("next", "")))
 
 
 class SignOut(View):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
+import secrets
 from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
 
+import segno
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -22,7 +27,7 @@ from apps.core.web.pages import FormPage, ListPage, Page, put_error, said
 from apps.core.web.tables import AGE, Action, Column, Empty, Table, deletes, name_column
 from apps.dashboard import attempts, clients, passkeys, sessions
 from apps.dashboard.models import Passkey, WebSession
-from apps.dashboard.web.forms import PasswordForm
+from apps.dashboard.web.forms import CodeForm, PasswordForm
 from apps.identity import selectors as identity
 from apps.identity import services
 from apps.identity.models import ApplicationCredential, User
@@ -349,9 +354,62 @@ class SignInWays(Own):
         return self.render(
             changed_at=user.password_changed_at,
             expires_at=user.password_expires_at,
+            authenticator=services.authenticator_count(self.ctx),
             passkeys=Passkey.objects.filter(user=user).order_by("created_at"),
             may_add=passkeys.party() is not None,
         )
+
+
+class AuthenticatorAdd(Own, FormPage):
+    """A secret as a QR code, kept once a code of it was typed; until then it is in the session alone."""
+
+    template = "dashboard/profile/authenticator.html"
+    title = _("Add an authenticator")
+    form = CodeForm
+    submit = _("Add")
+    back = "dashboard:sign-in-ways"
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        request.session["authenticator"] = base64.b32encode(secrets.token_bytes(20)).decode()
+        return self.show(self.make())
+
+    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
+        secret = self.request.session.get("authenticator", "")
+        site = urlsplit(settings.CONFIG.public.url).netloc
+        label = quote(f"Kumo {site}:{self.ctx.user_name}")
+        address = f"otpauth://totp/{label}?{urlencode({'secret': secret, 'issuer': f'Kumo {site}'})}"
+        response = self.render(
+            form=form,
+            submit=self.submit,
+            back_url=self.url(self.back),
+            secret=" ".join(secret[i : i + 4] for i in range(0, len(secret), 4)),
+            picture=segno.make_qr(address, error="m").svg_data_uri(scale=5, border=4, light="#fff", dark="#000"),
+            status=status,
+        )
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def save(self, form: forms.Form) -> tuple[str, str]:
+        secret = self.request.session.get("authenticator", "")
+        services.authenticator_add(self.ctx, secret=secret, passcode=form.cleaned_data["code"])
+        del self.request.session["authenticator"]
+        return self.url("dashboard:sign-in-ways"), gettext("From now on a code is asked for at each sign-in.")
+
+
+class AuthenticatorRemove(Own, FormPage):
+    """No codes any more; a present code shows that it is the user who wishes it."""
+
+    title = _("Remove the authenticator")
+    form = CodeForm
+    submit = _("Remove")
+    back = "dashboard:sign-in-ways"
+
+    def save(self, form: forms.Form) -> tuple[str, str]:
+        guess = {"address": client_address(self.request), "account": attempts.account_of(("code", self.ctx.user_id))}
+        attempts.attempt(**guess)
+        services.authenticator_remove(self.ctx, passcode=form.cleaned_data["code"])
+        attempts.succeeded(**guess)
+        return self.url("dashboard:sign-in-ways"), gettext("No code is asked for any more.")
 
 
 class PasskeyAdd(Own):

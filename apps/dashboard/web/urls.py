@@ -13,6 +13,7 @@ app_name = "dashboard"
 site = [
     path("", views.Home.as_view(), name="home"),
     path("sign-in", door.SignIn.as_view(), name="sign-in"),
+    path("sign-in/code", door.SignInCode.as_view(), name="sign-in-code"),
     path("sign-in/passkey", door.PasskeySignIn.as_view(), name="sign-in-passkey"),
     path("sign-in/forgotten", door.Forgotten.as_view(), name="forgotten"),
     path("sign-in/reset", door.Reset.as_view(), name="reset"),
@@ -30,6 +31,8 @@ urlpatterns = [
     path("profile/openrc.sh", profile.ClientFile.as_view(file="openrc.sh"), name="openrc"),
     path("profile/password", profile.PasswordChange.as_view(), name="password"),
     path("profile/sign-in", profile.SignInWays.as_view(), name="sign-in-ways"),
+    path("profile/authenticator", profile.AuthenticatorAdd.as_view(), name="authenticator-add"),
+    path("profile/authenticator/remove", profile.AuthenticatorRemove.as_view(), name="authenticator-remove"),
     path("profile/passkeys", profile.PasskeyAdd.as_view(), name="passkey-add"),
     path("profile/passkeys/<uuid:ident>", profile.PasskeyForget.as_view(), name="passkey"),
     *list_paths("profile/sessions", profile.Sessions),

@@ -1,6 +1,7 @@
 """Writes of identity, one module per noun."""
 
 from apps.identity.services.assignments import assignment_create, assignment_delete
+from apps.identity.services.authenticators import authenticator_add, authenticator_count, authenticator_remove
 from apps.identity.services.bootstrap import bootstrap
 from apps.identity.services.catalogue import (
     endpoint_create,
@@ -66,7 +67,14 @@ from apps.identity.services.roles import (
     role_delete,
     role_update,
 )
-from apps.identity.services.tokens import MoreFactors, sign_in, token_issue, token_revoke, user_tokens_revoke
+from apps.identity.services.tokens import (
+    MoreFactors,
+    sign_in,
+    sign_in_further,
+    token_issue,
+    token_revoke,
+    user_tokens_revoke,
+)
 from apps.identity.services.users import (
     user_change_password,
     user_create,
@@ -76,6 +84,10 @@ from apps.identity.services.users import (
 )
 
 __all__ = [
+    "authenticator_add",
+    "authenticator_count",
+    "authenticator_remove",
+    "sign_in_further",
     "MoreFactors",
     "user_tokens_revoke",
     "credential_keys_rotate",

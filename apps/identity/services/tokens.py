@@ -35,7 +35,7 @@ from apps.identity.selectors.sessions import Session, session_for, session_of
 from apps.identity.services.epoch import change_epoch
 from apps.identity.services.events import token_event
 from apps.identity.services.keys import key_ring_ensured
-from apps.identity.services.passwords import REQUIRED, proven_user, refuse_expired
+from apps.identity.services.passwords import REQUIRED, admit, proven_user, refuse_expired
 from apps.identity.services.proofs import METHODS, Attempt, Proof, passcode_fits
 from apps.identity.services.scopes import Wanted, usable_project, wanted_scope
 from apps.identity.states import Method, Scope
@@ -72,6 +72,21 @@ def sign_in(
             raise Unauthorized(REQUIRED)
         proven.add(Method.TOTP)
     _enough(user, proven)
+    return user
+
+
+def sign_in_further(*, receipt: str, passcode: str) -> User:
+    """The user whom a receipt of `sign_in` stands for, after they showed a code of their authenticator too.
+
+    Raises Unauthorized, the same for a wrong code and a receipt that does not hold; MoreFactors as `sign_in`.
+    """
+    try:
+        shown = unseal_receipt(receipt, key_ring_ensured().every)
+    except BadToken as error:
+        raise Unauthorized(REQUIRED) from error
+    user = User.objects.select_related("domain").filter(pk=shown.user_id).first()
+    user = admit(user, right=passcode_fits(user, passcode))
+    _enough(user, _shown_before(receipt, user) | {Method.TOTP})
     return user
 
 
