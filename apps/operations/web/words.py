@@ -34,7 +34,6 @@ STEP_STATES: dict[str, tuple[str, str, Any]] = {
 WAITING: dict[str, Any] = {
     WaitsFor.LOCKS: _("waits for another operation"),
     WaitsFor.CHILDREN: _("waits for its parts"),
-    WaitsFor.ROWS: _("waits for the network"),
     WaitsFor.BACKOFF: _("tries again soon"),
 }
 
@@ -54,6 +53,7 @@ TITLES = (
     _("Attach interface"),
     _("Detach interface"),
     _("Read console log"),
+    _("Remove a project's resources"),
 )
 
 # What hosts say of their progress, for the catalogues as well.
@@ -75,6 +75,14 @@ STEPS: dict[str, Any] = {
     "compute.server.delete/domain": _("Remove the machine"),
     "compute.server.delete/disks": _("Remove the disks"),
     "compute.server.delete/ports": _("Free the ports"),
+    "identity.project.purge/close": _("Close the project"),
+    "identity.project.purge/remove_guests": _("Delete the servers"),
+    "identity.project.purge/guests_gone": _("Wait until the servers are gone"),
+    "identity.project.purge/remove_disks": _("Delete the volumes"),
+    "identity.project.purge/disks_gone": _("Wait until the volumes are gone"),
+    "identity.project.purge/remove_rest": _("Remove everything else"),
+    "identity.project.purge/rest_gone": _("Look whether anything is left"),
+    "identity.project.purge/delete": _("Delete the project"),
 }
 
 

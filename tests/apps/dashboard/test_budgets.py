@@ -61,6 +61,7 @@ def things(town: Town) -> Mapping[str, str]:
         "network:router": str(router.pk),
         "network:security-group": str(group.pk),
         "hosts:host": str(town.host.pk),
+        "identity:project": town.ctx.project_id,
         "audit:event": str(Event.objects.get(action="network.router.create").id),
         "operations:operation": str(Operation.objects.filter(subject_id=server.pk)[:1].get().pk),
     }

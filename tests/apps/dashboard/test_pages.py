@@ -33,7 +33,7 @@ LISTS = (
     "networks/create", "routers", "routers/create", "floating-ips", "floating-ips/create", "security-groups",
     "security-groups/create", "tasks", "tasks/log", "projects", "palette", "palette?q=web",
 )  # fmt: skip
-OPERATORS = ("admin/hosts", "admin/servers", "admin/tasks", "flavors/create")
+OPERATORS = ("admin/hosts", "admin/servers", "admin/tasks", "admin/projects", "flavors/create")
 TABS = ("", "/console", "/log", "/network", "/tasks", "/raw")
 
 
