@@ -78,8 +78,12 @@ TOKEN_ISSUE = t.shape(
 ).schema
 
 
-def _shown(token: str, document: bytes, status: int) -> HttpResponse:
-    headers = {"X-Subject-Token": token, "Vary": "X-Auth-Token"}
+def token_answer(
+    token: str, session: selectors.Session, request: HttpRequest | Request, *, status: int
+) -> HttpResponse:
+    """A token's document, with the token in its header unless that is not to be given."""
+    document = token_document(session, with_catalog="nocatalog" not in request.GET)
+    headers = {"Vary": "X-Auth-Token"} | ({"X-Subject-Token": token} if token else {})
     return HttpResponse(document, status=status, content_type="application/json", headers=headers)
 
 
@@ -101,7 +105,7 @@ def _validate(request: HttpRequest) -> HttpResponseBase:
             raise NotFound("token")
         rule = "identity:check_token" if request.method == "HEAD" else "identity:validate_token"
         enforce(caller.context, rule, {"target": {"token": {"user_id": subject.user.pk}}})
-        return _shown(token, token_document(subject, with_catalog="nocatalog" not in request.GET), 200)
+        return token_answer(token, subject, request, status=200)
     except KumoError as error:
         return plain(request, error)
 
@@ -140,7 +144,7 @@ class TokenIssue(ApiView):
             )
         except services.MoreFactors as more:
             return Response(receipt_document(more), status=401, headers={"Openstack-Auth-Receipt": more.text})
-        return _shown(token, token_document(session, with_catalog="nocatalog" not in request.query_params), 201)
+        return token_answer(token, session, request, status=201)
 
 
 class TokenRevoke(ApiView):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.identity.api import auth, grants, limits, versions, views
+from apps.identity.api import auth, endpoint_filter, grants, limits, oauth, secrets, trusts, versions, views
 from apps.identity.api.domain_config import domain_config_urls
 
 urlpatterns = [
@@ -45,4 +45,20 @@ urlpatterns = [
     *limits.RegisteredLimits.urls("/v3/registered_limits"),
     path("/v3/limits/model", limits.LimitModel.as_view()),
     *limits.Limits.urls("/v3/limits"),
+    *secrets.Credentials.urls("/v3/credentials"),
+    *secrets.Ec2Credentials.urls("/v3/users/<str:user_id>/credentials/OS-EC2"),
+    path("/v3/ec2tokens", secrets.Ec2Tokens.as_view()),
+    path("/v3/s3tokens", secrets.S3Tokens.as_view()),
+    *trusts.Trusts.urls("/v3/OS-TRUST/trusts"),
+    path("/v3/OS-TRUST/trusts/<str:trust_id>/roles", trusts.TrustRoles.as_view(list_view="detail")),
+    path("/v3/OS-TRUST/trusts/<str:trust_id>/roles/<str:ident>", trusts.TrustRoles.as_view()),
+    *oauth.Consumers.urls("/v3/OS-OAUTH1/consumers"),
+    path("/v3/OS-OAUTH1/request_token", oauth.RequestTokens.as_view()),
+    path("/v3/OS-OAUTH1/access_token", oauth.AccessTokenIssue.as_view()),
+    path("/v3/OS-OAUTH1/authorize/<str:request_token_id>", oauth.Authorize.as_view()),
+    *oauth.AccessTokens.urls("/v3/users/<str:user_id>/OS-OAUTH1/access_tokens"),
+    *oauth.AccessTokenRoles.urls("/v3/users/<str:user_id>/OS-OAUTH1/access_tokens/<str:access_token_id>/roles"),
+    path("/v3/OS-OAUTH2/token", oauth.BearerToken.as_view()),
+    path("/v3/users/<str:user_id>/tokens", views.UserTokens.as_view()),
+    *endpoint_filter.urls(),
 ]

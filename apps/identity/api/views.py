@@ -163,6 +163,16 @@ _PASSWORD_CHANGE = t.shape(
 ).schema
 
 
+class UserTokens(ApiView):
+    """`DELETE /v3/users/{id}/tokens`: end all of them."""
+
+    api = IDENTITY
+
+    def delete(self, request: Request, user_id: str) -> Response:
+        services.user_tokens_revoke(self.ctx, user_id=user_id)
+        return Response(status=204)
+
+
 class UserProjects(IdentityView):
     resource = resources.PROJECT
     calls = Crud(list=selectors.user_projects)
@@ -297,7 +307,7 @@ class ApplicationCredentials(IdentityView):
     def create(self, request: Request, **_: Any) -> Response:
         arguments = self._arguments(CREATE, request.data)
         if text := arguments.get("expires_at"):
-            arguments["expires_at"] = _time(text)
+            arguments["expires_at"] = moment(text)
         made, secret = services.application_credential_create(
             self.ctx, **self.parents, restricted=_restricted(request), **arguments
         )
@@ -310,9 +320,10 @@ class ApplicationCredentials(IdentityView):
         return Response(status=204)
 
 
-def _time(text: str) -> datetime.datetime:
+def moment(text: str) -> datetime.datetime:
+    """A body's `expires_at`. Raises Invalid."""
     try:
-        return t.parse_time(text)
+        return t.parsemoment(text)
     except ValueError as error:
         raise Invalid("Timestamp not in expected format; ISO 8601 is.", field="expires_at") from error
 

@@ -54,7 +54,7 @@ class EndpointGroup(Named):
 
 
 class ProjectEndpoint(models.Model):
-    """An endpoint that is for certain projects only. One that is in no such row is for all."""
+    """An endpoint in a project's own catalogue. A project that has any sees only its own, others see all endpoints."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
     endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="+")
@@ -67,7 +67,7 @@ class ProjectEndpoint(models.Model):
 
 
 class ProjectEndpointGroup(models.Model):
-    """The same for a group of endpoints."""
+    """A group of endpoints in a project's own catalogue."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
     endpoint_group = models.ForeignKey(EndpointGroup, on_delete=models.CASCADE, related_name="+")

@@ -1,4 +1,4 @@
-"""Regions, services and endpoints."""
+"""Regions, services and endpoints; groups of endpoints, and policy documents."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from apps.identity.resources.base import (
     ALL,
     DESCRIPTION,
     IDENT,
+    NAME,
     common,
     present,
 )
@@ -68,4 +69,29 @@ ENDPOINT = Resource(
     ),
     unknown=EXTRA,
     default_sort=("service_id", "interface"),
+)
+
+ENDPOINT_GROUP = Resource(
+    "endpoint_group",
+    "endpoint_groups",
+    (
+        *common("OS-EP-FILTER/endpoint_groups"),
+        F("name", NAME, on=ALL, filter="name", sort="name", required=True),
+        F("description", DESCRIPTION, on=ALL),
+        F("filters", t.dictionary(t.Type({"type": ["string", "boolean"]}), most=8), on=ALL, required=True),
+    ),
+    unknown=EXTRA,
+    default_sort=("name",),
+)
+
+POLICY = Resource(
+    "policy",
+    "policies",
+    (
+        *common("policies"),
+        F("blob", t.text(1024 * 1024), on=ALL, required=True),
+        F("type", t.text(255), on=ALL, filter="type", required=True),
+    ),
+    unknown=EXTRA,
+    default_sort=("id",),
 )

@@ -1,4 +1,4 @@
-"""Application credentials and access rules."""
+"""Application credentials, access rules and other credentials."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from django.db.models import JSONField
 from django.db.models.expressions import RawSQL
 
 from apps.core.api import types as t
-from apps.core.api.resource import ABSENT, CREATE, READ, Env, F, Resource, Row
-from apps.identity.resources.base import (
-    IDENT,
-    NAME,
-    WORDS,
-)
+from apps.core.api.resource import ABSENT, CREATE, EXTRA, READ, UPDATE, Env, F, Resource, Row
+from apps.identity.resources.base import ALL, IDENT, NAME, WORDS, common
 
 
 def _credential_links(row: Row, env: Env) -> dict[str, str]:
@@ -29,12 +25,12 @@ def _rules_shown(row: Row, env: Env) -> Any:
     return row["rules_json"] if row["has_access_rules"] else ABSENT
 
 
-def _json_of(through: str, own: str, other: str, table: str, columns: tuple[str, ...]) -> RawSQL:
-    """Related rows of a credential as one JSON array, so that a list is one query."""
+def json_of(through: str, own: str, other: str, table: str, columns: tuple[str, ...], *, of: str) -> RawSQL:
+    """Related rows of a row of the table `of` as one JSON array, so that a list is one query."""
     pairs = ", ".join(f"'{column}', r.{column}" for column in columns)
     return RawSQL(  # noqa: S611 - made of the names below only
         f"(SELECT coalesce(jsonb_agg(jsonb_build_object({pairs}) ORDER BY r.id), '[]') FROM {through} t "  # noqa: S608
-        f"JOIN {table} r ON r.id = t.{other} WHERE t.{own} = identity_applicationcredential.id)",
+        f"JOIN {table} r ON r.id = t.{other} WHERE t.{own} = {of}.id)",
         (),
         output_field=JSONField(),
     )
@@ -72,19 +68,21 @@ APPLICATION_CREDENTIAL = Resource(
     ),
     default_sort=("name",),
     annotations={
-        "roles_json": _json_of(
+        "roles_json": json_of(
             "identity_applicationcredential_roles",
             "applicationcredential_id",
             "role_id",
             "identity_role",
             ("id", "name", "domain_id"),
+            of="identity_applicationcredential",
         ),
-        "rules_json": _json_of(
+        "rules_json": json_of(
             "identity_applicationcredential_access_rules",
             "applicationcredential_id",
             "accessrule_id",
             "identity_accessrule",
             ("id", "service", "method", "path"),
+            of="identity_applicationcredential",
         ),
     },
 )
@@ -101,3 +99,39 @@ ACCESS_RULE = Resource(
     ),
     default_sort=("id",),
 )
+
+
+CREDENTIAL = Resource(
+    "credential",
+    "credentials",
+    (
+        *common("credentials"),
+        F("type", t.text(255, least=1), on=ALL, filter="type", sort="type", required=True),
+        F("blob", source="sealed_blob"),  # opened by the view
+        F("blob", t.text(64 * 1024), on=(CREATE, UPDATE), required=True),
+        F("user_id", IDENT, on=ALL, filter="user_id", required=True),
+        F("project_id", t.text(64, null=True), on=ALL),
+    ),
+    unknown=EXTRA,
+    default_sort=("id",),
+)
+
+
+def _key_links(row: Row, env: Env) -> dict[str, str]:
+    return {"self": f"{env.base}/identity/v3/users/{row['user_id']}/credentials/OS-EC2/{row['access']}"}
+
+
+EC2_CREDENTIAL = Resource(
+    "credential",
+    "credentials",
+    (
+        F("access"),
+        F("secret"),
+        F("user_id"),
+        F("tenant_id"),
+        F("trust_id"),
+        F("links", value=_key_links),
+    ),
+    noun="EC2 credential",
+)
+EC2_CREDENTIAL_CREATE = t.shape({"tenant_id": IDENT}, required=("tenant_id",), closed=False).schema

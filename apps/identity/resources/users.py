@@ -14,6 +14,7 @@ from apps.identity.resources.base import (
     present,
 )
 
+_RULE = t.Type({**t.array(t.text(255, least=1), unique=True, most=16).schema, "minItems": 1})
 USER_OPTIONS = options_of(
     ignore_change_password_upon_first_use=t.flag,
     ignore_password_expiry=t.flag,
@@ -21,7 +22,7 @@ USER_OPTIONS = options_of(
     ignore_user_inactivity=t.flag,
     lock_password=t.flag,
     multi_factor_auth_enabled=t.flag,
-    multi_factor_auth_rules=t.array(t.array(t.text(255))),
+    multi_factor_auth_rules=t.array(_RULE, unique=True, most=32),
 )
 
 USER = Resource(
