@@ -323,7 +323,7 @@ class ApplicationCredentials(IdentityView):
 def moment(text: str) -> datetime.datetime:
     """A body's `expires_at`. Raises Invalid."""
     try:
-        return t.parsemoment(text)
+        return t.parse_time(text)
     except ValueError as error:
         raise Invalid("Timestamp not in expected format; ISO 8601 is.", field="expires_at") from error
 
