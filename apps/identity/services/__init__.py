@@ -1,25 +1,113 @@
 """Writes of identity, one module per noun."""
 
-from apps.identity.services.access_keys import (ec2_token_issue, s3_token_issue)
-from apps.identity.services.assignments import (assignment_create, assignment_delete)
-from apps.identity.services.authenticators import (authenticator_add, authenticator_count, authenticator_remove)
-from apps.identity.services.bootstrap import (bootstrap)
-from apps.identity.services.catalogue import (endpoint_create, endpoint_delete, endpoint_update, region_create, region_delete, region_update, service_create, service_delete, service_update)
-from apps.identity.services.credentials import (access_rule_delete, application_credential_create, application_credential_delete)
-from apps.identity.services.domain_config import (domain_config_delete, domain_config_set, domain_config_update)
-from apps.identity.services.endpoint_filter import (endpoint_group_create, endpoint_group_delete, endpoint_group_project_add, endpoint_group_project_remove, endpoint_group_update, endpoint_project_add, endpoint_project_remove)
-from apps.identity.services.events import (sign_in_event, sign_out_event)
-from apps.identity.services.groups import (group_create, group_delete, group_update, group_user_add, group_user_remove)
-from apps.identity.services.keys import (credential_keys_rotate, key_ring_ensured, sealed_secret, token_keys_rotate)
-from apps.identity.services.limits import (UNLIMITED, limit_delete, limit_get, limit_set, limit_update, limits_create, limits_of, limits_of_users, limits_register, limits_reset, quota_claim, registered_limit_delete, registered_limit_update, registered_limits_create, registered_limits_ensured)
-from apps.identity.services.oauth import (access_token_delete, access_token_issue, consumer_create, consumer_delete, consumer_update, request_token_authorize, request_token_issue)
-from apps.identity.services.passwords import (REQUIRED)
-from apps.identity.services.policy_documents import (policy_create, policy_delete, policy_endpoint_remove, policy_endpoint_set, policy_region_remove, policy_region_set, policy_service_remove, policy_service_set, policy_update)
-from apps.identity.services.projects import (domain_create, domain_delete, domain_update, project_create, project_delete, project_tag_add, project_tag_remove, project_tags_clear, project_tags_set, project_update)
-from apps.identity.services.purging import (project_purge)
-from apps.identity.services.roles import (implied_role_create, implied_role_delete, role_create, role_delete, role_update)
-from apps.identity.services.tokens import (MoreFactors, credential_delete, credential_update, ec2_credential_create, ec2_credential_delete, from apps.identity.services.roles import implied_role_create, implied_role_delete, role_create, role_delete, role_update from apps.identity.services.tokens import MoreFactors, sign_in, sign_in_further, token_issue, token_revoke, trust_delete from apps.identity.services.user_credentials import (     credential_create, user_tokens_revoke, user_tokens_revoke from apps.identity.services.trusts import trust_create)
-from apps.identity.services.users import (user_change_password, user_create, user_delete, user_reset_password, user_update)
+from apps.identity.services.access_keys import ec2_token_issue, s3_token_issue
+from apps.identity.services.assignments import assignment_create, assignment_delete
+from apps.identity.services.authenticators import authenticator_add, authenticator_count, authenticator_remove
+from apps.identity.services.bootstrap import bootstrap
+from apps.identity.services.catalogue import (
+    endpoint_create,
+    endpoint_delete,
+    endpoint_update,
+    region_create,
+    region_delete,
+    region_update,
+    service_create,
+    service_delete,
+    service_update,
+)
+from apps.identity.services.credentials import (
+    access_rule_delete,
+    application_credential_create,
+    application_credential_delete,
+)
+from apps.identity.services.domain_config import domain_config_delete, domain_config_set, domain_config_update
+from apps.identity.services.endpoint_filter import (
+    endpoint_group_create,
+    endpoint_group_delete,
+    endpoint_group_project_add,
+    endpoint_group_project_remove,
+    endpoint_group_update,
+    endpoint_project_add,
+    endpoint_project_remove,
+)
+from apps.identity.services.events import sign_in_event, sign_out_event
+from apps.identity.services.groups import group_create, group_delete, group_update, group_user_add, group_user_remove
+from apps.identity.services.keys import credential_keys_rotate, key_ring_ensured, sealed_secret, token_keys_rotate
+from apps.identity.services.limits import (
+    UNLIMITED,
+    limit_delete,
+    limit_get,
+    limit_set,
+    limit_update,
+    limits_create,
+    limits_of,
+    limits_of_users,
+    limits_register,
+    limits_reset,
+    quota_claim,
+    registered_limit_delete,
+    registered_limit_update,
+    registered_limits_create,
+    registered_limits_ensured,
+)
+from apps.identity.services.oauth import (
+    access_token_delete,
+    access_token_issue,
+    consumer_create,
+    consumer_delete,
+    consumer_update,
+    request_token_authorize,
+    request_token_issue,
+)
+from apps.identity.services.passwords import REQUIRED
+from apps.identity.services.policy_documents import (
+    policy_create,
+    policy_delete,
+    policy_endpoint_remove,
+    policy_endpoint_set,
+    policy_region_remove,
+    policy_region_set,
+    policy_service_remove,
+    policy_service_set,
+    policy_update,
+)
+from apps.identity.services.projects import (
+    domain_create,
+    domain_delete,
+    domain_update,
+    project_create,
+    project_delete,
+    project_tag_add,
+    project_tag_remove,
+    project_tags_clear,
+    project_tags_set,
+    project_update,
+)
+from apps.identity.services.purging import project_purge
+from apps.identity.services.roles import implied_role_create, implied_role_delete, role_create, role_delete, role_update
+from apps.identity.services.tokens import (
+    MoreFactors,
+    sign_in,
+    sign_in_further,
+    token_issue,
+    token_revoke,
+    user_tokens_revoke,
+)
+from apps.identity.services.trusts import trust_create, trust_delete
+from apps.identity.services.user_credentials import (
+    credential_create,
+    credential_delete,
+    credential_update,
+    ec2_credential_create,
+    ec2_credential_delete,
+)
+from apps.identity.services.users import (
+    user_change_password,
+    user_create,
+    user_delete,
+    user_reset_password,
+    user_update,
+)
 
 __all__ = [
     "MoreFactors",
@@ -62,7 +150,6 @@ __all__ = [
     "endpoint_project_add",
     "endpoint_project_remove",
     "endpoint_update",
-    "from apps.identity.services.roles import implied_role_create",
     "group_create",
     "group_delete",
     "group_update",
@@ -110,7 +197,6 @@ __all__ = [
     "role_create",
     "role_delete",
     "role_update",
-    "role_update from apps.identity.services.tokens import MoreFactors",
     "s3_token_issue",
     "sealed_secret",
     "service_create",
@@ -125,12 +211,10 @@ __all__ = [
     "token_revoke",
     "trust_create",
     "trust_delete",
-    "trust_delete from apps.identity.services.user_credentials import (     credential_create",
     "user_change_password",
     "user_create",
     "user_delete",
     "user_reset_password",
     "user_tokens_revoke",
-    "user_tokens_revoke from apps.identity.services.trusts import trust_create",
     "user_update",
 ]
