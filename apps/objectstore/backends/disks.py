@@ -13,7 +13,6 @@ import os
 import random
 import socket
 import time
-import uuid
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -24,6 +23,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from apps.core.ids import timed_uuid
 from apps.objectstore.backends import BlobLostError, Kept, NoRoomError, Stored, WrongMachineError
 from apps.objectstore.backends.directory import Copy, Directory, DiskGoneError
 from apps.objectstore.models import Disk
@@ -310,7 +310,7 @@ class DiskDraft:
     """A blob being written to several disks. While one chunk is written the next may come in; more wait."""
 
     def __init__(self, store: DiskStore, disks: Sequence[Directory]) -> None:
-        self.id = new_id()
+        self.id = timed_uuid()
         self._store = store
         self._copies = [_Writing(disk, self.id) for disk in disks]
         self._jobs: list[Future[None]] = []
@@ -381,9 +381,3 @@ class DiskDraft:
         self._tell()
         for writing in self._copies:
             writing.close()
-
-
-def new_id() -> UUID:
-    """An id that begins with the time in milliseconds, so that ids of one day lie together in the index."""
-    stamp = time.time_ns() // 1_000_000
-    return UUID(int=(stamp << 80) | (7 << 76) | (uuid.uuid4().int & ((1 << 76) - 1)) | (1 << 63))

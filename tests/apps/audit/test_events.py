@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection, transaction
 from django.test import RequestFactory, override_settings
 
 from apps.audit.models import Event
-from apps.audit.services import Journal, _event_id
+from apps.audit.services import Journal
 from apps.core import audit, transactions
 from apps.core.api.middleware import client_address
 from apps.core.context import Origin, RequestContext, operator, origin, system
@@ -268,12 +268,6 @@ def test_values_are_bounded_and_plain():
     assert len(kept["many"]) == audit.MOST_ITEMS
     assert json.dumps(kept).count('"in"') < 10
     assert audit.kept({"x": object(), "n": 2**70}) == {"x": audit.HIDDEN, "n": str(2**70)}
-
-
-def test_ids_follow_time_and_are_uuids_of_version_7():
-    made = [_event_id() for _ in range(3)]
-    assert all(one.version == 7 and one.variant == uuid.RFC_4122 for one in made)
-    assert [one.int >> 80 for one in made] == sorted(one.int >> 80 for one in made)
 
 
 def test_an_origin_that_is_no_request_is_empty(cloud):

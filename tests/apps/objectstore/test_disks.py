@@ -12,7 +12,7 @@ import pytest
 
 from apps.objectstore import backends
 from apps.objectstore.backends import BlobLostError, NoRoomError, WrongMachineError, directory
-from apps.objectstore.backends.disks import DiskStore, new_id
+from apps.objectstore.backends.disks import DiskStore
 from apps.objectstore.models import Disk
 from apps.objectstore.states import CHUNK
 from cloud.config import Objectstore
@@ -224,10 +224,3 @@ def test_another_machine_serves_nothing(store):
     store.forget()
     with pytest.raises(WrongMachineError):
         store.draft(3)
-
-
-def test_ids_begin_with_the_time():
-    made = [new_id() for _ in range(3)]
-    assert [m.version for m in made] == [7, 7, 7]
-    assert len(set(made)) == 3
-    assert abs((made[0].int >> 80) - (made[2].int >> 80)) < 1000
