@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from apps.core.ids import timed_uuid
 from apps.objectstore.backends import BlobLostError, BlobStore, Stored
-from apps.objectstore.backends.disks import new_id
 from apps.objectstore.states import CHUNK
 
 SIZES = [1, 1000, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17]
@@ -89,7 +89,7 @@ class BlobStoreCases:
 
     def test_what_never_was_is_lost_not_wrong(self, store: Any) -> None:
         with pytest.raises(BlobLostError):
-            read(store, Stored(new_id(), 3, b"1234", keep(store, b"abc").places))
+            read(store, Stored(timed_uuid(), 3, b"1234", keep(store, b"abc").places))
 
     def test_good_copies_are_found_good(self, store: Any) -> None:
         stored = keep(store, os.urandom(CHUNK + 5))
