@@ -8,7 +8,7 @@ a container inserts a delta, which is folded into the totals later; a total is t
 from __future__ import annotations
 
 import uuid
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -82,18 +82,19 @@ class Blob(models.Model):
 
 
 class Object(models.Model):
-    """An object as it is now. Without bytes it has no blob."""
+    """An object as it is now. Without bytes of its own it has no blob; a static large object has `segments`."""
 
     pk = models.CompositePrimaryKey("container_id", "name")
     container_id = models.UUIDField()
     name = models.TextField(db_collation="C")
     blob_id = models.UUIDField(null=True)
-    bytes = models.BigIntegerField()
+    bytes = models.BigIntegerField()  # that a reader gets; of large dynamic ones, 0
     etag = models.CharField(max_length=64)  # MD5, hex
     content_type = models.TextField()
     metadata: Metadata = models.JSONField(default=dict)
     created_at = models.DateTimeField()
     delete_at = models.DateTimeField(null=True)  # from then on it is not there, though its row may be
+    segments: models.JSONField[list[Any] | None, list[Any] | None] = models.JSONField(null=True)
 
     class Meta:
         indexes = [
@@ -102,6 +103,11 @@ class Object(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def held(self) -> int:
+        """Bytes that count in totals: those of segments are counted with the segments."""
+        return self.bytes if self.segments is None else 0
 
 
 class Delta(models.Model):

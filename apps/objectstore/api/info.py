@@ -10,6 +10,7 @@ from apps.objectstore import backends
 from apps.objectstore import states as s
 from apps.objectstore.api import tempurl
 from apps.objectstore.api.base import SAFE, answer
+from apps.objectstore.services import large
 
 
 def capabilities() -> dict[str, object]:
@@ -35,6 +36,12 @@ def capabilities() -> dict[str, object]:
                 for n, name in enumerate(backends.policies())
             ],
         },
+        "slo": {
+            "max_manifest_segments": large.MOST_SEGMENTS,
+            "max_manifest_size": large.MOST_BYTES,
+            "min_segment_size": 1,
+        },
+        "dlo": {"max_segments": large.MOST_PARTS},
         "account_quotas": {},
         "container_quotas": {},
         "tempurl": {

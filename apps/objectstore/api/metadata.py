@@ -16,6 +16,7 @@ KEPT = (
     "Content-Encoding",
     "Content-Language",
     "Expires",
+    "X-Object-Manifest",
     "X-Robots-Tag",
 )
 OBJECT = "X-Object-Meta-"

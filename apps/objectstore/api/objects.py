@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 
 from apps.core.errors import Invalid, PreconditionFailed
 from apps.objectstore import selectors, services
-from apps.objectstore.api import metadata, ranges
+from apps.objectstore.api import large, metadata, ranges
 from apps.objectstore.api.base import (
     Address,
     Call,
@@ -26,7 +26,7 @@ from apps.objectstore.api.base import (
     utf8,
 )
 from apps.objectstore.models import Object
-from apps.objectstore.services import Incoming, New
+from apps.objectstore.services import Content, Incoming, New, Part, Reader
 from apps.objectstore.states import PREFIX
 
 UNKNOWN_TYPE = "application/octet-stream"
@@ -58,24 +58,42 @@ def _object(call: Call) -> Object:
 def _told(call: Call, found: Object, *, with_bytes: bool) -> HttpResponseBase:
     """The object or the parts of it that are asked for, if the request's conditions hold."""
     headers = object_headers(found)
-    refused = ranges.unmet(call.headers, found.etag, found.created_at)
+    if found.segments is not None and large.asks(call, "get"):
+        body = large.shown(call, found)
+        headers |= {"Etag": services.md5_of(body), "Content-Type": f"{large.JSON}; charset=utf-8"}
+        return HttpResponse(body if with_bytes else b"", headers=headers | {"Content-Length": str(len(body))})
+    content = _content(call, found)
+    headers["Etag"] = f'"{content.etag}"' if content.is_large else content.etag
+    refused = ranges.unmet(call.headers, content.etag, found.created_at)
     if refused == 412:
         raise PreconditionFailed("A precondition for this request was not met.")
     if refused:
         unchanged = HttpResponse(status=304, headers=headers)
         del unchanged["Content-Type"]
         return unchanged
-    parts = ranges.wanted(call.headers, found.etag, found.created_at, found.bytes) if with_bytes else None
+    if not with_bytes:
+        return HttpResponse(headers=headers | {"Content-Length": str(content.size)})
+    return _parts(content, headers, ranges.wanted(call.headers, content.etag, found.created_at, content.size))
+
+
+def _content(call: Call, found: Object, account: str = "") -> Content:
+    """What a reader gets; of a dynamic large object whose manifest is asked for, its own bytes."""
+    if found.segments is None and large.asks(call, "get"):
+        return Content(found.bytes, found.etag, (Part(found, 0, found.bytes),))
+    return services.content_of(Reader(call.ctx, account or call.address.project_id, call.referrer), found)
+
+
+def _parts(content: Content, headers: dict[str, str], parts: list[tuple[int, int]] | None) -> HttpResponseBase:
     if parts is None:
-        return _streamed(found, headers, 0, found.bytes) if with_bytes else _bare(found, headers)
+        return _streamed(content, headers, 0, content.size)
     if not parts:
-        raise RangeNotSatisfiable(f"The object has {found.bytes} bytes.", hint=str(found.bytes))
+        raise RangeNotSatisfiable(f"The object has {content.size} bytes.", hint=str(content.size))
     if len(parts) > 1:
-        return _several(found, headers, parts)
+        return _several(content, headers, parts)
     start, end = parts[0]
-    response = _streamed(found, headers, start, end)
+    response = _streamed(content, headers, start, end)
     response.status_code = 206
-    response["Content-Range"] = f"bytes {start}-{end - 1}/{found.bytes}"
+    response["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
     return response
 
 
@@ -89,25 +107,23 @@ def object_headers(found: Object) -> dict[str, str]:
     }
     if found.delete_at is not None:
         headers["X-Delete-At"] = str(int(found.delete_at.timestamp()))
+    if found.segments is not None:
+        headers["X-Static-Large-Object"] = "True"
     return headers
 
 
-def _bare(found: Object, headers: dict[str, str]) -> HttpResponse:
-    return HttpResponse(headers=headers | {"Content-Length": str(found.bytes)})
-
-
-def _streamed(found: Object, headers: dict[str, str], start: int, end: int) -> HttpResponseBase:
-    response = StreamingHttpResponse(services.object_pieces(found, start, end), headers=headers)
+def _streamed(content: Content, headers: dict[str, str], start: int, end: int) -> HttpResponseBase:
+    response = StreamingHttpResponse(services.content_pieces(content, start, end), headers=headers)
     response["Content-Length"] = str(end - start)
     return response
 
 
-def _several(found: Object, headers: dict[str, str], parts: list[tuple[int, int]]) -> HttpResponseBase:
+def _several(content: Content, headers: dict[str, str], parts: list[tuple[int, int]]) -> HttpResponseBase:
     """A multipart answer of several ranges; its length is known beforehand."""
     boundary = secrets.token_hex(16)
     heads = [
         f"--{boundary}\r\nContent-Type: {headers['Content-Type']}\r\n"
-        f"Content-Range: bytes {start}-{end - 1}/{found.bytes}\r\n\r\n".encode("latin-1")
+        f"Content-Range: bytes {start}-{end - 1}/{content.size}\r\n\r\n".encode("latin-1")
         for start, end in parts
     ]
     tail = f"--{boundary}--".encode()
@@ -115,7 +131,7 @@ def _several(found: Object, headers: dict[str, str], parts: list[tuple[int, int]
     def pieces() -> Iterator[bytes]:
         for head, (start, end) in zip(heads, parts, strict=True):
             yield head
-            yield from services.object_pieces(found, start, end)
+            yield from services.content_pieces(content, start, end)
             yield b"\r\n"
         yield tail
 
@@ -133,6 +149,7 @@ def object_put(call: Call) -> HttpResponseBase:
     if "X-Copy-From" in call.headers:
         return _copied_from(call)
     source: Incoming = call.request
+    size = _length(call)
     new = New(
         content_type=_content_type(call) or UNKNOWN_TYPE,
         metadata=_checked(metadata.of_object(call)),
@@ -140,7 +157,21 @@ def object_put(call: Call) -> HttpResponseBase:
         etag=call.headers.get("Etag", "").strip('"').lower(),
         only_new=_only_new(call),
     )
-    return _made(_put(call, call.address, source, _length(call), new))
+    if large.asks(call, "put"):
+        return _manifest_put(call, size, new)
+    return _made(_put(call, call.address, source, size, new))
+
+
+def _manifest_put(call: Call, size: int, new: New) -> HttpResponseBase:
+    made = services.object_manifest_put(
+        call.ctx,
+        account=call.address.project_id,
+        container=call.address.container,
+        name=call.address.name,
+        segments=large.wanted_of(call, size),
+        new=new,
+    )
+    return _made(made, {"Etag": f'"{made.etag}"'})
 
 
 def _put(call: Call, to: Address, source: Incoming, size: int, new: New) -> Object:
@@ -174,6 +205,8 @@ def _content_type(call: Call) -> str:
 
 
 def _checked(found: dict[str, str]) -> dict[str, str]:
+    if services.DYNAMIC in found:
+        large.prefix_checked(found[services.DYNAMIC])
     services.limits_checked(
         {n.removeprefix(metadata.OBJECT): v for n, v in found.items() if n.startswith(metadata.OBJECT)}
     )
@@ -201,6 +234,8 @@ def object_post(call: Call) -> HttpResponseBase:
 
 
 def object_delete(call: Call) -> HttpResponseBase:
+    if large.asks(call, "delete"):
+        return large.deleted(call)
     services.object_delete(
         call.ctx, account=call.address.project_id, container=call.address.container, name=call.address.name
     )
@@ -250,21 +285,28 @@ def _copy(call: Call, source: Address, to: Address) -> HttpResponseBase:
     found = selectors.object_get(
         call.ctx, account=source.project_id, container=source.container, name=source.name, referrer=call.referrer
     )
-    refused = ranges.unmet({n: v for n, v in call.headers.items() if n.startswith("If-")}, found.etag, found.created_at)
-    if refused and "If-None-Match" not in call.headers:
+    conditions = {n: v for n, v in call.headers.items() if n.startswith("If-") and n != "If-None-Match"}
+    if ranges.unmet(conditions, found.etag, found.created_at):
         raise PreconditionFailed("A precondition for this request was not met.")
     fresh = call.headers.get("X-Fresh-Metadata", "").lower() not in _FALSE
     own = _checked(metadata.of_object(call))
     new = New(
         content_type=call.header("Content-Type") or found.content_type,
-        metadata=own if fresh else {**found.metadata, **own},
+        metadata=own if fresh else {**_carried(call, found), **own},
         delete_at=metadata.delete_at(call) or (None if fresh else found.delete_at),
         only_new=_only_new(call),
     )
     if source == to:
         return _changed_in_place(call, found, new)
-    made = _put(call, to, _Pieces(services.object_pieces(found, 0, found.bytes)), found.bytes, new)
+    content = _content(call, found, source.project_id)
+    pieces = services.content_pieces(content, 0, content.size)
+    made = _put(call, to, _Pieces(pieces), content.size, new)
     return _made(made, _copied(found, source))
+
+
+def _carried(call: Call, found: Object) -> dict[str, str]:
+    """Metadata that goes with a copy: of a dynamic large object's bytes, not that it is one."""
+    return {n: v for n, v in found.metadata.items() if n != services.DYNAMIC or large.asks(call, "get")}
 
 
 def _changed_in_place(call: Call, found: Object, new: New) -> HttpResponseBase:

@@ -60,8 +60,8 @@ def caller_of(request: HttpRequest, address: Address) -> RequestContext:
         for text in texts
     ):
         raise refused
-    if any(name in request.headers for name in _REFUSED):
-        raise Invalid("The header is not allowed with a temporary URL: one of " + ", ".join(_REFUSED))
+    if any(name in request.headers for name in _REFUSED) or query.get("multipart-manifest") == "put":
+        raise Invalid("A temporary URL cannot make an object of others.")
     return RequestContext(
         user_name="temporary URL",
         project_id=address.project_id,

@@ -22,10 +22,23 @@ from apps.objectstore.services.disks import (
     places_forget,
     unknown_places,
 )
+from apps.objectstore.services.large import (
+    DYNAMIC,
+    Content,
+    Part,
+    Reader,
+    Wanted,
+    content_of,
+    content_pieces,
+    is_large,
+    object_manifest_delete,
+    object_manifest_put,
+)
 from apps.objectstore.services.objects import (
     Incoming,
     New,
     copy_damaged,
+    md5_of,
     object_delete,
     object_pieces,
     object_post,
@@ -47,10 +60,11 @@ from apps.objectstore.services.upkeep import (
 )
 
 __all__ = [
-    "DiskFacts", "Health", "Incoming", "New", "Pace", "Repaired", "account_post", "account_verify", "changed",
-    "container_delete", "container_post", "container_put", "copies_audit", "copies_repair", "copy_damaged",
-    "deltas_fold", "disk_activate", "disk_add", "disk_drain", "disk_list", "disk_lost", "disk_policy", "disk_preview",
-    "draining_mark", "foreign_disks", "health", "limits_checked", "object_delete", "object_pieces", "object_post",
-    "object_put", "objects_expire", "places_forget", "stored_of", "strays_remove", "unknown_places",
-    "unused_remove",
+    "Content", "DYNAMIC", "DiskFacts", "Health", "Incoming", "New", "Pace", "Part", "Reader", "Repaired", "Wanted",
+    "account_post", "account_verify", "changed", "container_delete", "container_post", "container_put",
+    "content_of", "content_pieces", "copies_audit", "copies_repair", "copy_damaged", "deltas_fold", "disk_activate",
+    "disk_add", "disk_drain", "disk_list", "disk_lost", "disk_policy", "disk_preview", "draining_mark",
+    "foreign_disks", "health", "is_large", "limits_checked", "md5_of", "object_delete", "object_manifest_delete",
+    "object_manifest_put", "object_pieces", "object_post", "object_put", "objects_expire", "places_forget",
+    "stored_of", "strays_remove", "unknown_places", "unused_remove",
 ]  # fmt: skip

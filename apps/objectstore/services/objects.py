@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -76,20 +76,22 @@ def object_put(
     Raises Forbidden, NotFound for the container, PreconditionFailed, TooLarge over a limit or quota, Unprocessable for
     other bytes than announced, Invalid when cut off, InsufficientStorage. After any of these nothing has changed.
     """
-    place = _begin(ctx, account, container, name, size, new)
+    place = begin_put(ctx, account, container, name, size, new)
     if size == 0:
-        return _commit(place, name, None, hashlib.md5(usedforsecurity=False).hexdigest(), new)
+        return commit_put(place, name, None, md5_of(b""), new)
     if size > CHUNK:
         let_go_of_connection()
     stored, etag = _receive(place.policy, source, size, new.etag)
     try:
-        return _commit(place, name, stored, etag, new)
+        return commit_put(place, name, stored, etag, new)
     except KumoError:  # refused, hence not committed; after any other error nobody knows
         backends.store(place.policy).remove(stored.id, stored.places)
         raise
 
 
-def _begin(ctx: RequestContext, account: str, container: str, name: str, size: int, new: New) -> Container:
+@internal("first part of an upload: it is what looks at the caller's rights", atomic=False)
+def begin_put(ctx: RequestContext, account: str, container: str, name: str, size: int, new: New) -> Container:
+    """The container, if the caller may put so many bytes there. Raises as `object_put`."""
     row = container_row(account, container)
     require_write(ctx, account, row)
     if row is None:
@@ -100,7 +102,7 @@ def _begin(ctx: RequestContext, account: str, container: str, name: str, size: i
     if new.only_new and old is not None:
         raise PreconditionFailed(f"There is an object {name} already.")
     quotas = Account.objects.values_list("metadata", flat=True).get(pk=account)
-    _quota_checked(account, row.pk, row.metadata, quotas, 0 if old else 1, size - (old.bytes if old else 0))
+    _quota_checked(account, row.pk, row.metadata, quotas, 0 if old else 1, size - (old.held if old else 0))
     return row
 
 
@@ -128,29 +130,39 @@ def _receive(policy: str, source: Incoming, size: int, announced: str) -> tuple[
 
 
 @internal("last part of an upload")
-def _commit(place: Container, name: str, stored: Stored | None, etag: str, new: New) -> Object:
-    """The row, the totals and the replaced blob, at once.
+def commit_put(
+    place: Container,
+    name: str,
+    stored: Stored | None,
+    etag: str,
+    new: New,
+    *,
+    segments: Sequence[object] | None = None,
+    size: int = 0,
+) -> Object:
+    """The row, the totals and the replaced blob, at once. A large object gives its segments and their size.
 
     The key share keeps the container from being deleted, and lets other writers of it go on.
     """
     metadata, quotas, now = _shared(place.pk)
-    size = stored.size if stored else 0
     made = Object(
         container_id=place.pk,
         name=name,
         blob_id=stored.id if stored else None,
-        bytes=size,
+        bytes=stored.size if stored else size,
         etag=etag,
         content_type=new.content_type,
         metadata=dict(new.metadata),
         created_at=now,
         delete_at=new.delete_at,
+        segments=None if segments is None else list(segments),
     )
     if stored:
         _keep(stored, place.policy)
     old = _put_row(made, new.only_new)
-    _quota_checked(place.account_id, place.pk, metadata, quotas, 0 if old else 1, size - (old.bytes if old else 0))
-    _count(place, 0 if old else 1, size - (old.bytes if old else 0))
+    more = (0 if old else 1, made.held - (old.held if old else 0))
+    _quota_checked(place.account_id, place.pk, metadata, quotas, *more)
+    _count(place, *more)
     if old is not None and old.blob_id is not None:
         _release(old.blob_id)
     return made
@@ -172,7 +184,7 @@ def _put_row(made: Object, only_new: bool) -> Object | None:
         return old
 
 
-_COLUMNS = ("blob_id", "bytes", "etag", "content_type", "metadata", "created_at", "delete_at")
+_COLUMNS = ("blob_id", "bytes", "etag", "content_type", "metadata", "created_at", "delete_at", "segments")
 _INSERT = f"""
 INSERT INTO objectstore_object (container_id, name, {", ".join(_COLUMNS)})
 VALUES (%s, %s{", %s" * len(_COLUMNS)}) ON CONFLICT DO NOTHING
@@ -248,6 +260,11 @@ def _fits(quota: Mapping[str, str], totals: Totals, objects: int, size: int) -> 
     for name, used, wanted in (("Quota-Count", totals.objects, objects), ("Quota-Bytes", totals.bytes, size)):
         if name in quota and wanted > 0 and used + wanted > int(quota[name]):
             raise TooLarge("Upload exceeds quota.")
+
+
+def md5_of(data: bytes) -> str:
+    """The MD5 of bytes, in hex: Swift's ETag, no protection."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def let_go_of_connection() -> None:
@@ -341,7 +358,7 @@ def _locked(place: Container | None, name: str) -> Object:
 
 def _remove(place: Container, found: Object) -> None:
     Object.objects.filter(container_id=found.container_id, name=found.name).delete()
-    _count(place, -1, -found.bytes)
+    _count(place, -1, -found.held)
     if found.blob_id is not None:
         _release(found.blob_id)
 

@@ -1,0 +1,118 @@
+"""Static large objects on the wire: their manifests, and what becomes of them when they are deleted."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+from django.http.response import HttpResponseBase
+
+from apps.core.errors import Invalid, TooLarge
+from apps.objectstore import services
+from apps.objectstore.api.base import Call, answer, utf8
+from apps.objectstore.models import Object
+from apps.objectstore.services import Wanted
+from apps.objectstore.services.large import MOST_BYTES, MOST_SEGMENTS
+
+JSON = "application/json"
+_KEYS = {"path", "etag", "size_bytes", "range", "data"}
+
+
+def asks(call: Call, what: str) -> bool:
+    """Whether the request is about the manifest: `get`, `put` or `delete`."""
+    return call.request.GET.get("multipart-manifest") == what
+
+
+def wanted_of(call: Call, size: int) -> list[Wanted]:
+    """The segments that a manifest names. Raises TooLarge, Invalid."""
+    if size > MOST_BYTES:
+        raise TooLarge(f"A manifest has at most {MOST_BYTES} bytes.")
+    try:
+        found = orjson.loads(call.request.read(size))
+    except orjson.JSONDecodeError:
+        raise Invalid("Manifest must be valid JSON.") from None
+    if not isinstance(found, list) or not found:
+        raise Invalid("Manifest must be a list, with at least one segment.")
+    if len(found) > MOST_SEGMENTS:
+        raise TooLarge(f"Number of segments must be <= {MOST_SEGMENTS}.")
+    for index, segment in enumerate(found):
+        if problem := _problem(segment):
+            raise Invalid(f"Index {index}: {problem}")
+    if all("data" in segment for segment in found):
+        raise Invalid("Inline data segments require at least one object-backed segment.")
+    return found
+
+
+def _problem(segment: Any) -> str:
+    if not isinstance(segment, dict):
+        return "not a JSON object"
+    if unknown := set(segment) - _KEYS:
+        return f"extraneous keys: {', '.join(sorted(unknown))}"
+    if "data" in segment:
+        return _data_problem(segment) if len(segment) == 1 else "data and other keys"
+    path = segment.get("path")
+    if not isinstance(path, str) or not all(path.lstrip("/").partition("/")[::2]) or "\x00" in path:
+        return "path does not refer to an object. Path must be of the form /container/object."
+    if not isinstance(segment.get("etag") or "", str):
+        return "etag must be a string (if provided)"
+    size = segment.get("size_bytes")
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+        return "size_bytes must be a positive number (if provided)"
+    return "" if isinstance(segment.get("range") or "", str) else "range must be a string (if provided)"
+
+
+def _data_problem(segment: dict[str, Any]) -> str:
+    try:
+        return "" if base64.b64decode(segment["data"], validate=True) else "too small; data must be at least 1 byte"
+    except (TypeError, ValueError, binascii.Error):
+        return "data must be valid base64"
+
+
+def shown(call: Call, found: Object) -> bytes:
+    """The manifest, as it is kept or, with `format=raw`, as it may be put again."""
+    segments = found.segments or []
+    if call.request.GET.get("format") != "raw":
+        return orjson.dumps(segments)
+    return orjson.dumps([_raw(segment) for segment in segments])
+
+
+def _raw(segment: dict[str, Any]) -> dict[str, Any]:
+    if "data" in segment:
+        return {"data": segment["data"]}
+    made = {"path": segment["name"], "etag": segment["hash"]}
+    return made | ({"range": segment["range"]} if "range" in segment else {"size_bytes": segment["bytes"]})
+
+
+def deleted(call: Call) -> HttpResponseBase:
+    """`DELETE …?multipart-manifest=delete`."""
+    outcome = services.object_manifest_delete(
+        call.ctx, account=call.address.project_id, container=call.address.container, name=call.address.name
+    )
+    report = {
+        "Response Status": "200 OK",
+        "Response Body": "",
+        "Number Deleted": outcome["deleted"],
+        "Number Not Found": outcome["missing"],
+        "Errors": [],
+    }
+    return answer(200, {}, *report_as(call, report))
+
+
+def report_as(call: Call, report: dict[str, Any]) -> tuple[bytes, str]:
+    """A report of many deletions or uploads as JSON or text, by what the caller accepts."""
+    if JSON in call.headers.get("Accept", ""):
+        return orjson.dumps(report), JSON
+    lines = [f"{name}: {value}" for name, value in report.items() if name != "Errors"]
+    lines += ["Errors:", *(f"{name}, {status}" for name, status in report["Errors"])]
+    return ("\n".join(lines) + "\n").encode(), "text/plain"
+
+
+def prefix_checked(value: str) -> str:
+    """The value of `X-Object-Manifest`. Raises Invalid unless it is `container/prefix`."""
+    container, _, prefix = utf8(unquote(value, encoding="latin-1"), services.DYNAMIC).partition("/")
+    if not container or not prefix or "?" in value or "&" in value:
+        raise Invalid("X-Object-Manifest must be in the format container/prefix")
+    return value

@@ -1,0 +1,315 @@
+"""Large objects: several objects read as one.
+
+A static one lists its segments, each with the hash it had; it is refused when one has changed since. A dynamic one
+names a prefix and is whatever lies below it now. Either is read with the reader's own rights to the segments.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+from urllib.parse import unquote
+
+from apps.core.context import RequestContext
+from apps.core.errors import Conflict, Invalid, NotFound
+from apps.core.transactions import internal, streaming
+from apps.objectstore.models import Container, Object
+from apps.objectstore.selectors import container_row, object_row
+from apps.objectstore.selectors.access import require_read
+from apps.objectstore.services.objects import (
+    New,
+    Unprocessable,
+    begin_put,
+    commit_put,
+    md5_of,
+    object_delete,
+    object_pieces,
+)
+from apps.objectstore.states import MAX_LISTING
+
+DYNAMIC = "X-Object-Manifest"
+MOST_SEGMENTS = 1000  # of a static large object
+MOST_BYTES = 8 * 2**20  # of its manifest
+MOST_DEPTH = 10  # large objects within large objects
+MOST_PARTS = 100_000  # objects that are read as one
+
+
+class Segment(TypedDict, total=False):
+    """A segment as it is kept: an object's `name` (`/container/object`) with its facts, or `data` of its own."""
+
+    name: str
+    hash: str
+    bytes: int  # of the part that is used
+    range: str
+    content_type: str
+    last_modified: str
+    sub_slo: bool
+    data: str  # base64
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes of one object, or bytes themselves, from `start` up to `end`."""
+
+    source: Object | bytes
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a GET of an object gives."""
+
+    size: int
+    etag: str
+    parts: tuple[Part, ...]
+    is_large: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads from which account."""
+
+    ctx: RequestContext
+    account: str
+    referrer: str = ""
+
+
+def is_large(found: Object) -> bool:
+    return found.segments is not None or DYNAMIC in found.metadata
+
+
+@internal("reads of an object that the caller was given", atomic=False)
+def content_of(reader: Reader, found: Object) -> Content:
+    """The bytes of an object, which may lie in others. Raises Forbidden, Conflict for a segment that changed."""
+    if not is_large(found):
+        return Content(found.bytes, found.etag, (Part(found, 0, found.bytes),))
+    parts, hashes = _resolved(reader, found, MOST_DEPTH)
+    etag = found.etag if found.segments is not None else md5_of("".join(hashes).encode())
+    return Content(sum(part.end - part.start for part in parts), etag, tuple(parts), True)
+
+
+def content_pieces(content: Content, start: int, end: int) -> Iterator[bytes]:
+    """The bytes from `start` up to `end` of the whole; the first piece is there when this returns."""
+    rest = _pieces(content, start, end)
+    first = next(rest, b"")
+
+    def pieces() -> Iterator[bytes]:
+        yield first
+        yield from rest
+
+    return pieces()
+
+
+def _pieces(content: Content, start: int, end: int) -> Iterator[bytes]:
+    at = 0
+    for part in content.parts:
+        size = part.end - part.start
+        low, high = max(start - at, 0), min(end - at, size)
+        at += size
+        if low >= high:
+            continue
+        if isinstance(part.source, bytes):
+            yield part.source[part.start + low : part.start + high]
+        else:
+            yield from object_pieces(part.source, part.start + low, part.start + high)
+
+
+def _resolved(reader: Reader, found: Object, depth: int) -> tuple[list[Part], list[str]]:
+    """The parts of a large object, and the hashes of its segments."""
+    if depth == 0:
+        raise Conflict("Large objects are nested too deeply.")
+    if found.segments is None:
+        return _below(reader, found, depth)
+    parts: list[Part] = []
+    for segment, inner in zip(found.segments, _segment_rows(reader, found.segments), strict=True):
+        if "data" in segment:
+            data = base64.b64decode(segment["data"])
+            parts.append(Part(data, 0, len(data)))
+            continue
+        if inner is None or inner.etag != segment["hash"]:
+            raise Conflict(f"The segment {segment['name']} is not what it was.")
+        parts += _cut(_parts_of(reader, inner, depth), segment.get("range", ""))
+        _bounded(parts)
+    return parts, []
+
+
+def _below(reader: Reader, found: Object, depth: int) -> tuple[list[Part], list[str]]:
+    container, _, prefix = unquote(found.metadata[DYNAMIC]).partition("/")
+    place = container_row(reader.account, container)
+    require_read(reader.ctx, reader.account, place, referrer=reader.referrer, listing=True)
+    parts: list[Part] = []
+    hashes: list[str] = []
+    for inner in _named(place, prefix) if place else ():
+        if (inner.container_id, inner.name) == (found.container_id, found.name):
+            continue
+        hashes.append(inner.etag)
+        parts += _parts_of(reader, inner, depth)
+        _bounded(parts)
+    return parts, hashes
+
+
+def _named(place: Container, prefix: str) -> Iterator[Object]:
+    rows = Object.objects.filter(container_id=place.pk, name__gte=prefix).order_by("name")
+    marker = ""
+    while page := list((rows.filter(name__gt=marker) if marker else rows)[:MAX_LISTING]):
+        for row in page:
+            if not row.name.startswith(prefix):
+                return
+            yield row
+        marker = page[-1].name
+
+
+def _parts_of(reader: Reader, inner: Object, depth: int) -> list[Part]:
+    return _resolved(reader, inner, depth - 1)[0] if is_large(inner) else [Part(inner, 0, inner.bytes)]
+
+
+def _bounded(parts: Sequence[Part]) -> None:
+    if len(parts) > MOST_PARTS:
+        raise Conflict(f"The large object has more than {MOST_PARTS} segments.")
+
+
+def _cut(parts: list[Part], text: str) -> list[Part]:
+    """The parts of a range, written as in HTTP, of what these parts are together."""
+    if not text:
+        return parts
+    low, high = bounds(text, sum(part.end - part.start for part in parts))
+    found, at = [], 0
+    for part in parts:
+        size = part.end - part.start
+        start, end = max(low - at, 0), min(high - at, size)
+        at += size
+        if start < end:
+            found.append(Part(part.source, part.start + start, part.start + end))
+    return found
+
+
+def bounds(text: str, size: int) -> tuple[int, int]:
+    """`5-9`, `5-` or `-5` of so many bytes, as (first, one past the last). Raises Invalid where it takes no byte."""
+    first, dash, last = text.partition("-")
+    if not dash or not (first or last) or not all(not n or (n.isascii() and n.isdecimal()) for n in (first, last)):
+        raise Invalid("Invalid Range")
+    low = int(first) if first else max(size - int(last), 0)
+    high = min(int(last) + 1, size) if first and last else size
+    if low >= high:
+        raise Invalid("Unsatisfiable Range")
+    return low, high
+
+
+def _segment_rows(reader: Reader, segments: Sequence[Segment]) -> list[Object | None]:
+    """The objects that segments name, None for those that are not there; two queries for each container."""
+    wanted: dict[str, set[str]] = {}
+    names = [_split(segment["name"]) if "data" not in segment else ("", "") for segment in segments]
+    for container, name in names:
+        wanted.setdefault(container, set()).add(name)
+    found: dict[tuple[str, str], Object] = {}
+    for container, inner in wanted.items():
+        if not container:
+            continue
+        place = container_row(reader.account, container)
+        require_read(reader.ctx, reader.account, place, referrer=reader.referrer)
+        if place is not None:
+            rows = Object.objects.filter(container_id=place.pk, name__in=inner)
+            found |= {(container, row.name): row for row in rows}
+    return [found.get(pair) for pair in names]
+
+
+def _split(path: str) -> tuple[str, str]:
+    container, _, name = path.removeprefix("/").partition("/")
+    return container, name
+
+
+# --- static large objects --------------------------------------------------------------------------
+
+
+class Wanted(TypedDict, total=False):
+    """A segment as a caller asks for it."""
+
+    path: str
+    etag: str | None
+    size_bytes: int | None
+    range: str
+    data: str
+
+
+@streaming("object_store:public")
+def object_manifest_put(
+    ctx: RequestContext, *, account: str, container: str, name: str, segments: Sequence[Wanted], new: New
+) -> Object:
+    """Make an object of others, which must be as the caller says.
+
+    Raises as `object_put`; Invalid, naming every segment that is wrong.
+    """
+    place = begin_put(ctx, account, container, name, 0, new)
+    rows = _segment_rows(
+        Reader(ctx, account), [Segment(name=s["path"]) if "path" in s else Segment(data="") for s in segments]
+    )
+    kept: list[Segment] = []
+    problems: list[str] = []
+    for wanted, row in zip(segments, rows, strict=True):
+        try:
+            kept.append(_kept(wanted, row))
+        except Invalid as error:
+            problems.append(f"{wanted.get('path', 'data')}, {error.message}")
+    if problems:
+        raise Invalid("Errors:\n" + "\n".join(problems))
+    etag = _etag(kept)
+    if new.etag and new.etag != etag:
+        raise Unprocessable(f"The segments have the ETag {etag}, which is not the one that was announced.")
+    return commit_put(place, name, None, etag, new, segments=kept, size=sum(segment["bytes"] for segment in kept))
+
+
+def _kept(wanted: Wanted, row: Object | None) -> Segment:
+    if "data" in wanted:
+        data = base64.b64decode(wanted["data"])
+        return Segment(data=wanted["data"], bytes=len(data), hash=md5_of(data))
+    if row is None:
+        raise Invalid("404 Not Found")
+    if row.segments is None and DYNAMIC in row.metadata:
+        raise Invalid("a dynamic large object has no size to rely on")
+    if wanted.get("etag") and str(wanted["etag"]).strip('"') != row.etag:
+        raise Invalid("Etag Mismatch")
+    if wanted.get("size_bytes") is not None and wanted["size_bytes"] != row.bytes:
+        raise Invalid("Size Mismatch")
+    if row.bytes == 0:
+        raise Invalid("Too Small; each segment must be at least 1 byte.")
+    low, high = bounds(wanted["range"], row.bytes) if wanted.get("range") else (0, row.bytes)
+    segment = Segment(
+        name="/" + wanted["path"].lstrip("/"),
+        hash=row.etag,
+        bytes=high - low,
+        content_type=row.content_type,
+        last_modified=f"{row.created_at:%Y-%m-%dT%H:%M:%S.%f}",
+    )
+    if wanted.get("range"):
+        segment["range"] = f"{low}-{high - 1}"
+    if row.segments is not None:
+        segment["sub_slo"] = True
+    return segment
+
+
+def _etag(segments: Sequence[Segment]) -> str:
+    text = "".join(s["hash"] + (f":{s['range']};" if "range" in s else "") for s in segments)
+    return md5_of(text.encode())
+
+
+@streaming("object_store:public")
+def object_manifest_delete(ctx: RequestContext, *, account: str, container: str, name: str) -> Mapping[str, int]:
+    """Remove a static large object and its segments; how many were removed and not found. Raises NotFound, Invalid."""
+    place = container_row(account, container)
+    found = object_row(place.pk, name) if place else None
+    if found is None:
+        raise NotFound("object", name)
+    if found.segments is None:
+        raise Invalid("Not an SLO manifest")
+    paths = [*(_split(s["name"]) for s in found.segments if "name" in s), (container, name)]
+    outcome = {"deleted": 0, "missing": 0}
+    for inner_container, inner in dict.fromkeys(paths):
+        try:
+            object_delete(ctx, account=account, container=inner_container, name=inner)
+            outcome["deleted"] += 1
+        except NotFound:
+            outcome["missing"] += 1
+    return outcome

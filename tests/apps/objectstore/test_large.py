@@ -1,0 +1,179 @@
+"""Large objects, dynamic and static."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from apps.objectstore.models import Object
+from apps.objectstore.services import deltas_fold
+from tests.apps.objectstore.conftest import SYSTEM, Swift, content
+from tests.kit.http import context
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()
+
+
+@pytest.fixture
+def segments(alice: Swift, box: str) -> list[bytes]:
+    """Three segments /box/s/1 to 3, "one", "two", "three"; returns their bytes."""
+    bodies = [b"one", b"two", b"three"]
+    for n, body in enumerate(bodies, 1):
+        alice.put(f"/box/s/{n}", body)
+    return bodies
+
+
+def manifest(alice: Swift, path: str, wanted: list[Any], **headers: str) -> Any:
+    return alice.put(f"{path}?multipart-manifest=put", json.dumps(wanted).encode(), **headers)
+
+
+def slo(alice: Swift, path: str = "/box/big", **headers: str) -> Any:
+    return manifest(alice, path, [{"path": f"/box/s/{n}"} for n in (1, 2, 3)], **headers)
+
+
+def test_a_dynamic_one_is_what_lies_below_its_prefix(alice, segments):
+    assert alice.put("/box/big", X_Object_Manifest="box/s/", media="text/css").status_code == 201
+    answer = alice("GET", "/box/big")
+    assert content(answer) == b"onetwothree"
+    etag = md5("".join(md5(s) for s in segments).encode())
+    assert (answer["Etag"], answer["X-Object-Manifest"], answer["Content-Type"]) == (f'"{etag}"', "box/s/", "text/css")
+    assert alice("HEAD", "/box/big")["Content-Length"] == "11"
+    assert alice.bytes("/box/big", Range="bytes=2-6") == b"etwot"
+    alice.put("/box/s/4", b"!")
+    assert alice.bytes("/box/big") == b"onetwothree!"
+    assert alice.bytes("/box/big?multipart-manifest=get") == b""
+    assert alice.put("/box/bad", X_Object_Manifest="box").status_code == 400
+
+
+def test_a_static_one(alice, segments):
+    etag = md5("".join(md5(s) for s in segments).encode())
+    made = slo(alice, Etag=etag, X_Object_Meta_A="1")
+    assert (made.status_code, made["Etag"]) == (201, f'"{etag}"')
+    answer = alice("GET", "/box/big")
+    assert content(answer) == b"onetwothree"
+    assert (answer["X-Static-Large-Object"], answer["X-Object-Meta-A"]) == ("True", "1")
+    assert alice.bytes("/box/big", Range="bytes=-6") == b"othree"
+    assert alice("GET", "/box/big", If_None_Match=f'"{etag}"').status_code == 304
+    kept = alice("GET", "/box/big?multipart-manifest=get").json()
+    assert (kept[0]["name"], kept[0]["bytes"], kept[0]["hash"]) == ("/box/s/1", 3, md5(b"one"))
+    raw = alice("GET", "/box/big?multipart-manifest=get&format=raw").json()
+    assert raw[2] == {"path": "/box/s/3", "etag": md5(b"three"), "size_bytes": 5}
+    assert manifest(alice, "/box/again", raw).status_code == 201
+    rows = {r["name"]: r["bytes"] for r in alice("GET", "/box?format=json").json()}
+    assert rows["big"] == 11
+    deltas_fold(SYSTEM)
+    assert alice("HEAD", "/box")["X-Container-Bytes-Used"] == "11"
+
+
+def test_ranges_data_and_nesting(alice, segments):
+    slo(alice, "/box/inner")
+    wanted = [
+        {"path": "/box/inner", "range": "1-4"},
+        {"data": base64.b64encode(b"-data-").decode()},
+        {"path": "/box/s/3", "range": "-2", "etag": None, "size_bytes": 5},
+    ]
+    assert manifest(alice, "/box/outer", wanted).status_code == 201
+    assert alice.bytes("/box/outer") == b"netw-data-ee"
+    for start in range(12):
+        for end in range(start, 12):
+            assert alice.bytes("/box/outer", Range=f"bytes={start}-{end}") == b"netw-data-ee"[start : end + 1]
+    kept = alice("GET", "/box/outer?multipart-manifest=get").json()
+    assert (kept[0]["sub_slo"], kept[0]["range"]) == (True, "1-4")
+    raw = alice("GET", "/box/outer?multipart-manifest=get&format=raw").json()
+    assert manifest(alice, "/box/other", raw).status_code == 201
+    assert alice.bytes("/box/other") == b"netw-data-ee"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "word"),
+    [
+        ({}, b"list"),
+        ([], b"at least one"),
+        ([{"path": "/box/s/1", "colour": 1}], b"extraneous"),
+        ([{"path": "/box"}], b"does not refer"),
+        ([{"path": "/box/none"}], b"404"),
+        ([{"path": "/box/s/1", "etag": "0" * 32}], b"Etag Mismatch"),
+        ([{"path": "/box/s/1", "size_bytes": 4}], b"Size Mismatch"),
+        ([{"path": "/box/s/1", "range": "9-"}], b"Unsatisfiable"),
+        ([{"path": "/box/s/1", "range": "a-b"}], b"Invalid Range"),
+        ([{"path": "/box/empty"}], b"at least 1 byte"),
+        ([{"data": "!!"}], b"base64"),
+        ([{"data": "YQ=="}], b"object-backed"),
+        ([{"path": "/box/s/1", "data": "YQ=="}], b"other keys"),
+        ([{"path": "/box/dynamic"}], b"dynamic"),
+    ],
+)
+def test_manifests_that_are_wrong_say_where(alice, segments, wanted, word):
+    alice.put("/box/empty")
+    alice.put("/box/dynamic", b"1", X_Object_Manifest="box/s/")
+    answer = manifest(alice, "/box/big", wanted)
+    assert answer.status_code == 400
+    assert word in answer.content
+    assert alice("HEAD", "/box/big").status_code == 404
+
+
+def test_manifests_have_limits(alice, segments):
+    assert manifest(alice, "/box/big", [{"path": "/box/s/1"}] * 1001).status_code == 413
+    assert alice.put("/box/big?multipart-manifest=put", b"{").status_code == 400
+    assert slo(alice, Etag="0" * 32).status_code == 422
+    assert alice("HEAD", "/box/big").status_code == 404
+
+
+def test_a_segment_that_changed_is_not_given_for_what_it_was(alice, segments):
+    slo(alice)
+    alice.put("/box/s/2", b"other")
+    assert alice("GET", "/box/big").status_code == 409
+    alice("DELETE", "/box/s/2")
+    assert alice("GET", "/box/big").status_code == 409
+
+
+def test_segments_are_read_with_the_readers_rights(alice, segments):
+    alice.put("/open", X_Container_Read="bob:*", X_Container_Write="bob:*")
+    slo(alice, "/open/static")
+    alice.put("/open/dynamic", X_Object_Manifest="box/s/")
+    bob = Swift(context("bob"), "alice")
+    assert bob("GET", "/open/static").status_code == 403
+    assert bob("GET", "/open/dynamic").status_code == 403
+    assert manifest(bob, "/open/mine", [{"path": "/box/s/1"}]).status_code == 403
+    alice("POST", "/box", X_Container_Read="bob:*")
+    assert bob.bytes("/open/static") == bob.bytes("/open/dynamic") == b"onetwothree"
+
+
+def test_a_static_one_goes_with_its_segments(alice, segments):
+    slo(alice)
+    alice("DELETE", "/box/s/2")
+    answer = alice("DELETE", "/box/big?multipart-manifest=delete", Accept="application/json")
+    assert answer.json() | {"Errors": []} == {
+        "Response Status": "200 OK", "Response Body": "", "Number Deleted": 3, "Number Not Found": 1, "Errors": [],
+    }  # fmt: skip
+    assert not Object.objects.exists()
+    alice.put("/box/plain", b"1")
+    assert alice("DELETE", "/box/plain?multipart-manifest=delete").status_code == 400
+    assert alice("DELETE", "/box/none?multipart-manifest=delete").status_code == 404
+
+
+def test_without_the_word_the_segments_stay(alice, segments):
+    slo(alice)
+    assert alice("DELETE", "/box/big").status_code == 204
+    assert alice.names("/box") == ["s/1", "s/2", "s/3"]
+
+
+def test_a_copy_is_one_object_of_all_bytes(alice, segments):
+    slo(alice)
+    alice.put("/box/dynamic", X_Object_Manifest="box/s/")
+    for name in ("big", "dynamic"):
+        assert alice("COPY", f"/box/{name}", Destination="box/copy").status_code == 201
+        head = alice("HEAD", "/box/copy")
+        assert (head["Etag"], head["Content-Length"]) == (md5(b"onetwothree"), "11")
+        assert not {"X-Static-Large-Object", "X-Object-Manifest"} & set(head.headers)
+
+
+def test_a_circle_of_dynamic_ones_ends(alice, box):
+    alice.put("/box/a/1", X_Object_Manifest="box/b/")
+    alice.put("/box/b/1", X_Object_Manifest="box/a/")
+    assert alice("GET", "/box/a/1").status_code == 409
