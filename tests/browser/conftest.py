@@ -81,3 +81,19 @@ def _note(visitor: Visitor, said: Any) -> None:
     # Without the live process next to it, the test's server answers /live by 404, and pages say so themselves.
     if said.type == "error" and "404" not in said.text:
         visitor.complaints.append(said.text)
+
+
+def virtual_authenticator(page: Any) -> Any:
+    """A device with passkeys that says yes by itself; Chromium's own, through its protocol for developers."""
+    protocol = page.context.new_cdp_session(page)
+    protocol.send("WebAuthn.enable")
+    options = {
+        "protocol": "ctap2",
+        "transport": "internal",
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "isUserVerified": True,
+        "automaticPresenceSimulation": True,
+    }
+    made = protocol.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    return protocol, made["authenticatorId"]
