@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from django.http.response import HttpResponseBase
 
-from apps.objectstore import selectors, services
+from apps.objectstore import backends, selectors, services
 from apps.objectstore.api import listings, metadata
 from apps.objectstore.api.base import Call, answer, last_modified, latin, stamp
-from apps.objectstore.selectors import AccountFacts, ContainerFacts
+from apps.objectstore.selectors import AccountFacts, ContainerFacts, Totals
+from apps.objectstore.services.containers import QUOTAS
 
 
 def account_head(call: Call) -> HttpResponseBase:
@@ -30,7 +33,9 @@ def account_get(call: Call) -> HttpResponseBase:
 
 
 def account_post(call: Call) -> HttpResponseBase:
-    services.account_post(call.ctx, account=call.address.project_id, changes=metadata.changes(call, "Account"))
+    quotas = {name: call.header(f"X-Account-{name}") for name in QUOTAS if f"X-Account-{name}" in call.headers}
+    changes = metadata.changes(call, "Account") | quotas
+    services.account_post(call.ctx, account=call.address.project_id, changes=changes)
     return answer(204)
 
 
@@ -41,8 +46,13 @@ def account_headers(found: AccountFacts) -> dict[str, str]:
         "X-Account-Bytes-Used": str(found.totals.bytes),
         "Accept-Ranges": "bytes",
     }
-    if found.created_at is not None:
-        headers["X-Timestamp"] = stamp(found.created_at)
+    headers["X-Timestamp"] = stamp(found.created_at or datetime.now(UTC))
+    for policy in backends.policies():
+        totals = found.by_policy.get(policy, Totals(0, 0))
+        for word, count in (("Container-Count", totals.containers), ("Object-Count", totals.objects)):
+            headers[f"X-Account-Storage-Policy-{policy}-{word}"] = str(count)
+        headers[f"X-Account-Storage-Policy-{policy}-Bytes-Used"] = str(totals.bytes)
+    headers |= {f"X-Account-{name}": value for name, value in found.metadata.items() if name in QUOTAS}
     return headers | metadata.shown("Account", found.metadata, secrets=found.is_own)
 
 

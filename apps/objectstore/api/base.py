@@ -137,11 +137,17 @@ def address_of(request: HttpRequest) -> Address:
     account, container, name = (*parts[2:], "", "")[:3]
     if name and not container:
         raise NotFound("The resource")
-    limits = (("Account", account, MAX_ACCOUNT_NAME), ("Container", container, MAX_CONTAINER_NAME))
-    for noun, part, most in (*limits, ("Object", name, MAX_OBJECT_NAME)):
+    found = Address(account.removeprefix(PREFIX), container, name)
+    limits_checked(found)
+    return found
+
+
+def limits_checked(address: Address) -> None:
+    """Raise Invalid for a name that is too long."""
+    limits = (("Account", address.account, MAX_ACCOUNT_NAME), ("Container", address.container, MAX_CONTAINER_NAME))
+    for noun, part, most in (*limits, ("Object", address.name, MAX_OBJECT_NAME)):
         if (length := len(part.encode())) > most:
             raise Invalid(f"{noun} name length of {length} longer than {most}")
-    return Address(account.removeprefix(PREFIX), container, name)
 
 
 def caller_of(request: HttpRequest) -> RequestContext:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import orjson
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.views import View
 
 from apps.objectstore import backends
 from apps.objectstore import states as s
-from apps.objectstore.api import tempurl
-from apps.objectstore.api.base import SAFE, answer
+from apps.objectstore.api import bulk, tempurl
+from apps.objectstore.api.base import answer, finished
 from apps.objectstore.services import large
 
 
@@ -36,6 +37,11 @@ def capabilities() -> dict[str, object]:
                 for n, name in enumerate(backends.policies())
             ],
         },
+        "bulk_delete": {"max_deletes_per_request": bulk.MOST_DELETES, "max_failed_deletes": bulk.MOST_DELETES},
+        "bulk_upload": {
+            "max_containers_per_extraction": bulk.MOST_CONTAINERS,
+            "max_failed_extractions": bulk.MOST_FAILURES,
+        },
         "slo": {
             "max_manifest_segments": large.MOST_SEGMENTS,
             "max_manifest_size": large.MOST_BYTES,
@@ -58,12 +64,12 @@ def capabilities() -> dict[str, object]:
 class Info(View):
     """`GET /info`, for everybody."""
 
-    def get(self, request: HttpRequest) -> HttpResponse:
-        return answer(200, SAFE, orjson.dumps(capabilities()), "application/json")
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        return finished(answer(200, {}, orjson.dumps(capabilities()), "application/json"))
 
 
 class Healthcheck(View):
     """`GET /healthcheck`, for whatever balances load."""
 
-    def get(self, request: HttpRequest) -> HttpResponse:
-        return answer(200, SAFE, b"OK", "text/plain")
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        return finished(answer(200, {}, b"OK", "text/plain"))

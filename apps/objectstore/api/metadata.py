@@ -43,18 +43,15 @@ def shown(noun: str, metadata: Mapping[str, str], *, secrets: bool) -> dict[str,
 
 
 def of_object(call: Call) -> dict[str, str]:
-    """An object's own headers and metadata: header → value, empty ones left out."""
+    """An object's own headers and metadata: header → value. Metadata may be empty."""
     names = [name for name in call.headers if name.startswith(OBJECT) or name in KEPT]
     found = {name: call.header(name) for name in names}
     if OBJECT in found:
         raise Invalid("Metadata name cannot be empty")
-    for name, value in found.items():
-        if not value and name.startswith(OBJECT):
-            # The server in front hands values that are not ASCII on as empty: they must not be lost unnoticed.
-            raise Invalid(f"The value of {name} is empty or not ASCII; quote it.")
+    for name in found:
         if len(name.removeprefix(OBJECT)) > MAX_META_NAME:
             raise Invalid(f"Metadata name too long: {name}")
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in found.items() if value or name.startswith(OBJECT)}
 
 
 def delete_at(call: Call) -> datetime | None:

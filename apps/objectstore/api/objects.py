@@ -301,7 +301,7 @@ def _copy(call: Call, source: Address, to: Address) -> HttpResponseBase:
     content = _content(call, found, source.project_id)
     pieces = services.content_pieces(content, 0, content.size)
     made = _put(call, to, _Pieces(pieces), content.size, new)
-    return _made(made, _copied(found, source))
+    return _made(made, _copied(found, source, made))
 
 
 def _carried(call: Call, found: Object) -> dict[str, str]:
@@ -321,12 +321,12 @@ def _changed_in_place(call: Call, found: Object, new: New) -> HttpResponseBase:
         delete_at=new.delete_at,
     )
     changed = _object(call)
-    return _made(changed, _copied(found, call.address))
+    return _made(changed, _copied(found, call.address, changed))
 
 
-def _copied(found: Object, source: Address) -> dict[str, str]:
+def _copied(found: Object, source: Address, made: Object) -> dict[str, str]:
     return {
         "X-Copied-From": quote(f"{source.container}/{source.name}"),
         "X-Copied-From-Account": quote(source.account),
         "X-Copied-From-Last-Modified": last_modified(found.created_at),
-    } | {n: latin(v) for n, v in found.metadata.items() if n.startswith(metadata.OBJECT)}
+    } | {n: latin(v) for n, v in made.metadata.items() if n.startswith(metadata.OBJECT)}

@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 from django.views import View
 
 from apps.core.context import RequestContext
-from apps.objectstore.api import accounts, objects, tempurl
+from apps.objectstore.api import accounts, bulk, objects, tempurl
 from apps.objectstore.api.base import Address, Call, Handler, MethodNotAllowed, address_of, caller_of, fault, finished
 
 ACCOUNT: dict[str, Handler] = {
@@ -39,6 +39,17 @@ def calls_of(address: Address) -> dict[str, Handler]:
     return OBJECT if address.name else CONTAINER if address.container else ACCOUNT
 
 
+def handler_of(call: Call, *, signed: bool) -> Handler:
+    """What answers a call. Raises MethodNotAllowed. A signature is for one object, never for many."""
+    if not signed and bulk.is_asked(call):
+        return bulk.answered
+    handler = calls_of(call.address).get(call.request.method or "")
+    if handler is None:
+        allowed = ", ".join(sorted(calls_of(call.address)))
+        raise MethodNotAllowed("The method is not allowed for this resource.", hint=allowed)
+    return handler
+
+
 class Store(View):
     """Everything below `/object-store`."""
 
@@ -48,17 +59,9 @@ class Store(View):
             signed = tempurl.is_signed(request)
             address = address_of(request)
             ctx = tempurl.caller_of(request, address) if signed else caller_of(request)
-            handler = calls_of(address).get(request.method or "")
-            if handler is None:
-                raise MethodNotAllowed("The method is not allowed for this resource.", hint=allowed(address))
-            response = handler(Call(request, address, ctx))
+            response = handler_of(call := Call(request, address, ctx), signed=signed)(call)
             if signed:
                 tempurl.named(request, address, response)
         except Exception as error:  # noqa: BLE001 - each becomes an answer, what nobody foresaw a logged one
             response = fault(request, error, ctx)
         return finished(response)
-
-
-def allowed(address: Address) -> str:
-    """Value of the header Allow."""
-    return ", ".join(sorted(calls_of(address)))

@@ -37,6 +37,7 @@ class AccountFacts:
     metadata: dict[str, str] = field(default_factory=dict)
     created_at: datetime.datetime | None = None
     is_own: bool = False  # the caller may see its secrets
+    by_policy: dict[str, Totals] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,13 @@ SELECT a.base_objects + coalesce(sum(d.objects_change), 0), a.base_bytes + coale
 FROM objectstore_account a LEFT JOIN objectstore_delta d ON d.account_id = a.project_id
 WHERE a.project_id = %s GROUP BY a.project_id
 """
+_POLICY_TOTALS = """
+SELECT c.policy, count(*), sum(c.base_objects + coalesce(d.objects, 0)), sum(c.base_bytes + coalesce(d.size, 0))
+FROM objectstore_container c LEFT JOIN (
+  SELECT container_id, sum(objects_change) AS objects, sum(bytes_change) AS size
+  FROM objectstore_delta WHERE account_id = %s GROUP BY container_id
+) d ON d.container_id = c.id WHERE c.account_id = %s GROUP BY c.policy
+"""
 
 
 def container_totals(container_id: UUID) -> Totals:
@@ -77,6 +85,12 @@ def account_totals(account: str) -> Totals:
     return Totals(int(objects), int(size), int(containers))
 
 
+def _policy_totals(account: str) -> dict[str, Totals]:
+    with connection.cursor() as cursor:
+        cursor.execute(_POLICY_TOTALS, [account, account])
+        return {policy: Totals(int(objects), int(size), count) for policy, count, objects, size in cursor.fetchall()}
+
+
 @selector("object_store:public")
 def account_get(ctx: RequestContext, *, account: str) -> AccountFacts:
     """An account of a project. Raises Forbidden."""
@@ -85,7 +99,7 @@ def account_get(ctx: RequestContext, *, account: str) -> AccountFacts:
     own = is_owner(ctx, account)
     if row is None:
         return AccountFacts(account, Totals(0, 0), is_own=own)
-    return AccountFacts(account, account_totals(account), row.metadata, row.created_at, own)
+    return AccountFacts(account, account_totals(account), row.metadata, row.created_at, own, _policy_totals(account))
 
 
 @selector("object_store:public")

@@ -87,7 +87,9 @@ def container_delete(ctx: RequestContext, *, account: str, container: str) -> No
     if row is None:
         raise NotFound("container", container)
     if Object.objects.filter(container_id=row.pk).exists():
-        raise Conflict("There are objects in the container.", hint="Delete them first.")
+        # Swift's words: clients look for them.
+        hint = "There are objects in the container: delete them first."
+        raise Conflict("There was a conflict when trying to complete your request.", hint=hint)
     row.delete()  # deltas stay: the account's totals still lack them
 
 

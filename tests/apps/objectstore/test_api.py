@@ -77,7 +77,7 @@ def test_totals_are_the_same_before_and_after_folding(alice, box):
         assert {n: v for n, v in old.items() if "Count" in n or "Bytes" in n} == {
             n: v for n, v in new.items() if "Count" in n or "Bytes" in n
         }
-    assert after[0]["X-Account-Bytes-Used"] == "6"
+    assert after[0]["X-Account-Bytes-Used"] == after[0]["X-Account-Storage-Policy-default-Bytes-Used"] == "6"
     assert after[0]["X-Account-Object-Count"] == "4"
     assert alice("GET", "?format=json").json()[0]["count"] == 4
 
@@ -253,6 +253,8 @@ def test_copies(alice, box):
     assert alice.put("/box/d", X_Copy_From="/box/b%20c", X_Fresh_Metadata="true").status_code == 201
     assert alice.bytes("/box/d") == b"abc"
     assert "X-Object-Meta-A" not in alice("HEAD", "/box/d")
+    fresh = alice("COPY", "/box/a", Destination="box/f", X_Fresh_Metadata="true", X_Object_Meta_C="")
+    assert (fresh.get("X-Object-Meta-A"), fresh["X-Object-Meta-C"]) == (None, "")
     assert alice("COPY", "/box/a", Destination="box").status_code == 412
     assert alice.put("/box/e", b"x", X_Copy_From="/box/a").status_code == 400
     assert alice.put("/box/e", X_Copy_From="/box/none").status_code == 404
@@ -296,6 +298,11 @@ def test_account_quotas_are_the_resellers(alice, admin, box):
     assert alice.put("/box/a", b"1234").status_code == 413
     assert alice.put("/box/a", b"123").status_code == 201
     assert alice.put("/box/b", b"1").status_code == 413
+    assert alice("POST", "", X_Account_Quota_Count="9").status_code == 403
+    assert admin("POST", "", X_Account_Quota_Count="1", X_Account_Quota_Bytes="9").status_code == 204
+    assert (alice("HEAD", "")["X-Account-Quota-Bytes"], alice("HEAD", "")["X-Account-Quota-Count"]) == ("9", "1")
+    assert alice.put("/box/b", b"").status_code == 413
+    assert alice.put("/box/a", b"1234").status_code == 201
 
 
 def test_info_and_health(client):

@@ -75,14 +75,6 @@ def test_the_unmodified_client(client: Any, server: Server) -> None:
     assert "tempurl" in client.get_capabilities()
 
 
-def test_metadata_that_cannot_be_kept_is_refused(client: Any) -> None:
-    client.put_container("box")
-    with pytest.raises(ClientException) as caught:
-        client.put_object("box", "a", b"1", headers={"X-Object-Meta-Color": "青".encode()})
-    assert caught.value.http_status == 400
-    assert client.get_container("box")[1] == []
-
-
 def test_names_that_are_no_text_are_refused(server: Server) -> None:
     assert server("PUT", "/object-store/v1/AUTH_alice/%FF")[0] == 412
     assert server("PUT", "/object-store/v1/AUTH_alice/%2525")[0] == 201

@@ -1,0 +1,172 @@
+"""Many objects in one request: deleted by a list of names, or taken out of an archive.
+
+Each name stands for itself: what fails is told at the end, and the rest is done.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from typing import Any, Literal
+from urllib.parse import quote, unquote
+
+from django.http.response import HttpResponseBase
+
+from apps.core.errors import Forbidden, Invalid, KumoError, NotFound, TooLarge, Unauthorized
+from apps.objectstore import services
+from apps.objectstore.api import large
+from apps.objectstore.api.base import Address, Call, LengthRequired, answer, limits_checked, utf8
+from apps.objectstore.services import New
+from apps.objectstore.states import MAX_CONTAINER_NAME, MAX_FILE_BYTES, MAX_OBJECT_NAME
+
+MOST_DELETES = 1000
+MOST_FAILURES = 1000
+MOST_CONTAINERS = 1000
+MOST_LIST_BYTES = MOST_DELETES * 3 * (MAX_CONTAINER_NAME + MAX_OBJECT_NAME)
+FORMATS: dict[str, Literal["r|", "r|gz", "r|bz2"]] = {"tar": "r|", "tar.gz": "r|gz", "tar.bz2": "r|bz2"}
+
+
+def is_asked(call: Call) -> bool:
+    """Whether a request is one of these, which have the method and address of others."""
+    query = call.request.GET
+    if "bulk-delete" in query:
+        return call.request.method in {"POST", "DELETE"} and not call.address.container
+    return "extract-archive" in query and call.request.method == "PUT"
+
+
+def answered(call: Call) -> HttpResponseBase:
+    return _deleted(call) if "bulk-delete" in call.request.GET else _extracted(call)
+
+
+# --- deletes ---------------------------------------------------------------------------------------
+
+
+def _deleted(call: Call) -> HttpResponseBase:
+    report: dict[str, Any] = {"Number Deleted": 0, "Number Not Found": 0, "Errors": []}
+    lines = [line for line in _body(call).split(b"\n") if line.strip()]
+    if len(lines) > MOST_DELETES:
+        raise TooLarge(f"Maximum Bulk Deletes: {MOST_DELETES} per request")
+    if not lines:
+        report |= {"Response Status": "400 Bad Request", "Response Body": "Invalid bulk delete."}
+        return answer(200, {}, *large.report_as(call, report))
+    for line in lines:
+        text = line.strip().decode("latin-1")
+        try:
+            _delete(call, text)
+            report["Number Deleted"] += 1
+        except NotFound:
+            report["Number Not Found"] += 1
+        except KumoError as error:
+            report["Errors"].append([text, _status(error)])
+    return _told(call, report, "200 OK")
+
+
+def _delete(call: Call, text: str) -> None:
+    container, _, name = utf8(unquote(text, encoding="latin-1"), "a name").removeprefix("/").partition("/")
+    limits_checked(Address(call.address.project_id, container, name))
+    account = call.address.project_id
+    if name:
+        services.object_delete(call.ctx, account=account, container=container, name=name)
+    else:
+        services.container_delete(call.ctx, account=account, container=container)
+
+
+def _body(call: Call) -> bytes:
+    length = call.headers.get("Content-Length", "")
+    if not length.isdecimal():
+        raise LengthRequired("Missing Content-Length header.")
+    if int(length) > MOST_LIST_BYTES:
+        raise TooLarge(f"The list of names has at most {MOST_LIST_BYTES} bytes.")
+    return call.request.read(int(length))
+
+
+# --- archives --------------------------------------------------------------------------------------
+
+
+def _extracted(call: Call) -> HttpResponseBase:
+    """Regular files of an archive become objects; at the account, its top folders become containers."""
+    form = call.request.GET["extract-archive"].lower()
+    if form not in FORMATS:
+        raise Invalid(f"Unsupported archive format; known are {', '.join(FORMATS)}.")
+    if not call.headers.get("Content-Length", ""):
+        raise LengthRequired("Missing Content-Length header.")
+    report: dict[str, Any] = {"Number Files Created": 0, "Errors": []}
+    made: set[str] = set()
+    try:
+        with tarfile.open(fileobj=call.request, mode=FORMATS[form]) as archive:  # type: ignore[call-overload]
+            for member in archive:
+                if member.isreg():
+                    _take(call, archive, member, made, report)
+                if len(report["Errors"]) > MOST_FAILURES:
+                    raise Invalid("Too many files failed.")
+    except (tarfile.TarError, EOFError, OSError) as error:
+        report |= {"Response Status": "400 Bad Request", "Response Body": f"Invalid Tar File: {error}"}
+        return answer(200, {}, *large.report_as(call, report))
+    return _told(call, report, "201 Created")
+
+
+def _take(
+    call: Call, archive: tarfile.TarFile, member: tarfile.TarInfo, made: set[str], report: dict[str, Any]
+) -> None:
+    path = "/".join(filter(None, (call.address.container, call.address.name.rstrip("/"), _plain(member.name))))
+    try:
+        container, _, name = path.partition("/")
+        if not name or "\x00" in path:
+            raise Invalid("The path names no object.")
+        to = Address(call.address.project_id, container, name)
+        limits_checked(to)
+        if member.size > MAX_FILE_BYTES:
+            raise TooLarge("The file is too large.")
+        _container_ensured(call, container, made)
+        source = archive.extractfile(member) or io.BytesIO()
+        services.object_put(
+            call.ctx,
+            account=to.project_id,
+            container=container,
+            name=name,
+            source=source,
+            size=member.size,
+            new=New(),
+        )
+        report["Number Files Created"] += 1
+    except KumoError as error:
+        report["Errors"].append([quote(member.name, errors="surrogateescape"), _status(error)])
+
+
+def _plain(name: str) -> str:
+    """A member's name without what only means the folder it was packed in. Raises Invalid for what is no text."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return ""
+    while name.startswith("./"):
+        name = name[2:]
+    return name.strip("/")
+
+
+def _container_ensured(call: Call, container: str, made: set[str]) -> None:
+    if call.address.container or container in made:
+        return
+    if len(made) >= MOST_CONTAINERS:
+        raise TooLarge(f"An archive makes at most {MOST_CONTAINERS} containers.")
+    services.container_put(call.ctx, account=call.address.project_id, container=container, changes={})
+    made.add(container)
+
+
+# --- reports ---------------------------------------------------------------------------------------
+
+
+def _told(call: Call, report: dict[str, Any], good: str) -> HttpResponseBase:
+    statuses = {status for _, status in report["Errors"]}
+    if not statuses:
+        word = good
+    elif {_status(Unauthorized("")), _status(Forbidden(""))} & statuses:
+        word = sorted(statuses)[0]
+    else:
+        word = "400 Bad Request"
+    report |= {"Response Status": word, "Response Body": ""}
+    return answer(200, {}, *large.report_as(call, report))
+
+
+def _status(error: KumoError) -> str:
+    return f"{error.status} {error.title}"

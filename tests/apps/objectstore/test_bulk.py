@@ -1,0 +1,99 @@
+"""Many deletes and whole archives in one request."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+import pytest
+
+from apps.objectstore.models import Blob, Container
+from tests.apps.objectstore.conftest import Swift
+from tests.kit.http import context
+
+JSON = "application/json"
+
+
+def archive(members: dict[str, bytes], mode: str = "w") -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode=mode) as tar:  # type: ignore[call-overload]
+        for name, body in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(body)
+            tar.addfile(info, io.BytesIO(body))
+        link = tarfile.TarInfo("box/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+        folder = tarfile.TarInfo("empty/")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_names_of_objects_and_containers_are_deleted(alice, box, method):
+    alice.put("/box/a b", b"1")
+    alice.put("/box/日", b"1")
+    alice.put("/full")
+    alice.put("/full/x")
+    body = b"box/a%20b\n/box/%E6%97%A5\nbox/none\nfull\n\nbox\n%FF\n"
+    answer = alice(method, "?bulk-delete", body, Accept=JSON)
+    report = answer.json()
+    assert (answer.status_code, report["Number Deleted"], report["Number Not Found"]) == (200, 3, 1)
+    assert report["Errors"] == [["full", "409 Conflict"], ["%FF", "412 Precondition Failed"]]
+    assert report["Response Status"] == "400 Bad Request"
+    assert alice.names("") == ["full"]
+
+
+def test_the_report_as_text(alice, box):
+    text = alice("POST", "?bulk-delete", b"box").content.decode()
+    assert "Number Deleted: 1\n" in text
+    assert "Response Status: 200 OK\n" in text
+
+
+def test_what_may_not_be_deleted_stays(alice, box):
+    alice.put("/box/a", b"1")
+    bob = Swift(context("bob"), "alice")
+    report = bob("POST", "?bulk-delete", b"box/a\nbox\n", Accept=JSON).json()
+    assert (report["Number Deleted"], report["Response Status"]) == (0, "403 Forbidden")
+    assert alice.bytes("/box/a") == b"1"
+
+
+def test_deletes_have_a_limit(alice, box):
+    assert alice("POST", "?bulk-delete", b"box\n" * 1001).status_code == 413
+    assert alice("POST", "?bulk-delete", b"", Accept=JSON).json()["Response Status"] == "400 Bad Request"
+    assert alice.names("") == ["box"]
+
+
+@pytest.mark.parametrize(("form", "mode"), [("tar", "w"), ("tar.gz", "w:gz"), ("tar.bz2", "w:bz2")])
+def test_an_archive_becomes_objects(alice, form, mode):
+    body = archive({"box/a": b"1", "./box/d/b": b"22", "other/c": b"333", "top": b"x"}, mode)
+    report = alice.put(f"?extract-archive={form}", body, Accept=JSON).json()
+    assert report["Number Files Created"] == 3
+    assert report["Errors"] == [["top", "400 Bad Request"]]
+    assert alice.names("") == ["box", "other"]
+    assert alice.names("/box") == ["a", "d/b"]
+    assert alice.bytes("/other/c") == b"333"
+
+
+def test_an_archive_goes_below_a_prefix_and_never_above(alice, box):
+    report = alice.put("/box/pre?extract-archive=tar", archive({"../../up": b"1", "/abs": b"2"}), Accept=JSON).json()
+    assert (report["Number Files Created"], report["Response Status"]) == (2, "201 Created")
+    assert alice.names("/box") == ["pre/../../up", "pre/abs"]
+    assert Container.objects.count() == 1
+
+
+def test_what_is_no_archive_is_refused(alice, box):
+    assert alice.put("/box?extract-archive=zip", b"x").status_code == 400
+    for body in (b"nonsense" * 100, archive({"a": bytes(5000)})[:2000]):
+        report = alice.put("/box?extract-archive=tar", body, Accept=JSON).json()
+        assert report["Response Status"] == "400 Bad Request"
+    assert alice.names("/box") == []
+    assert not Blob.objects.exists()
+
+
+def test_an_archive_of_somebody_else_is_refused(alice, box):
+    bob = Swift(context("bob"), "alice")
+    report = bob.put("/box?extract-archive=tar", archive({"a": b"1"}), Accept=JSON).json()
+    assert report["Response Status"] == "403 Forbidden"
+    assert alice.names("/box") == []
