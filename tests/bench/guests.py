@@ -46,13 +46,13 @@ class Bare:
         texts = [self._copy() for _ in range(count)]
         started = time.perf_counter()
         with ThreadPoolExecutor(PARALLEL) as pool:
-            self.domains += pool.map(self._launch, texts)
+            list(pool.map(self._launch, texts))
         return time.perf_counter() - started
 
-    def _launch(self, text: str) -> libvirt.virDomain:
+    def _launch(self, text: str) -> None:
         domain = self.connection.defineXML(text)
+        self.domains.append(domain)
         domain.create()
-        return domain
 
     def _copy(self) -> str:
         root = ET.fromstring(self.template)
