@@ -10,10 +10,9 @@ from django.test import Client
 
 from apps.compute import services as compute
 from apps.compute.models import Flavor, Server
-from apps.core.context import RequestContext, system
+from apps.core.context import RequestContext
 from apps.hosts.models import Host
 from apps.identity import selectors
-from apps.identity import services as identity
 from apps.identity.models import Project, User
 from apps.image.models import Image
 from apps.image.states import ImageStatus, Visibility
@@ -21,7 +20,7 @@ from apps.network import services as network
 from apps.network.models import Network
 from tests.apps.compute.conftest import Hypervisor, settle
 from tests.kit import operations as ops
-from tests.kit.rows import make_host
+from tests.kit.rows import bootstrapped, make_host
 
 PASSWORD = "correct horse"
 
@@ -29,7 +28,7 @@ PASSWORD = "correct horse"
 @pytest.fixture
 def people(db: None) -> None:
     """Users `admin` and `demo` in their projects."""
-    identity.bootstrap(system(), passwords={"admin": PASSWORD, "demo": PASSWORD})
+    bootstrapped({"admin": PASSWORD, "demo": PASSWORD})
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from django.test import Client
 
-from apps.core.context import system
-from apps.identity import selectors, services
+from apps.identity import selectors
+from tests.kit.rows import bootstrapped
 
 PASSWORDS = {"admin": "correct horse", "demo": "battery staple"}
 
@@ -54,7 +54,7 @@ def nothing_kept() -> Iterator[None]:
 
 @pytest.fixture
 def cloud(db: None) -> None:
-    services.bootstrap(system(), passwords=PASSWORDS)
+    bootstrapped(PASSWORDS)
 
 
 @pytest.fixture
