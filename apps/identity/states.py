@@ -82,5 +82,4 @@ def service_name(kind: str) -> str:
     return next((name for known, name, _ in CATALOGUE if known == kind), kind)
 
 
-MAX_PROJECT_DEPTH = 5  # projects above each other, without the domain; as Keystone's default
 MAX_TAGS = 80

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q, QuerySet, RestrictedError
 
 from apps.core import owned
@@ -18,8 +19,9 @@ from apps.identity.selectors.access import row_of, target_of
 from apps.identity.selectors.nouns import project_parents, project_subtree
 from apps.identity.services.common import apply, domain_or_own, merged_options, mutable, unchangeable
 from apps.identity.services.epoch import change_epoch
+from apps.identity.services.limits import TWO_LEVELS
 from apps.identity.services.tokens import end_tokens_of_project
-from apps.identity.states import DEFAULT_DOMAIN_ID, MAX_PROJECT_DEPTH, MAX_TAGS, new_id
+from apps.identity.states import DEFAULT_DOMAIN_ID, MAX_TAGS, new_id
 
 # --- domains ----------------------------------------------------------------------------------------
 
@@ -139,7 +141,9 @@ def _place(ctx: RequestContext, project: Project, domain_id: str | None, parent_
     above = [parent, *project_parents(parent.pk)]
     if not all(one.enabled for one in above):
         raise Forbidden(f"Cannot create a project in a branch that contains a disabled project: {parent.pk}.")
-    if len([one for one in above if not one.is_domain]) >= MAX_PROJECT_DEPTH:
+    rules = settings.CONFIG.identity
+    most = 1 if rules.limits_model == TWO_LEVELS else rules.max_project_depth
+    if len([one for one in above if not one.is_domain]) >= most:
         raise Forbidden(f"Max hierarchy depth reached for {parent.pk} branch.")
 
 
