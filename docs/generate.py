@@ -56,11 +56,11 @@ def rules() -> str:
     from apps.core import policy
 
     lines = ["# Rules", "", "Names are OpenStack's. Override any of them in the file named by `paths.policy`.", ""]
-    lines += ["| rule | default | meaning |", "|---|---|---|"]
+    lines += ["| rule | default | scopes | meaning |", "|---|---|---|---|"]
     for rule in sorted(policy.book.rules.values(), key=lambda r: r.name):
         calls = ", ".join(f"`{call}`" for call in rule.operations)
         meaning = " ".join(part for part in (rule.description, calls) if part).replace("|", "\\|")
-        lines.append(f"| `{rule.name}` | `{rule.check}` | {meaning} |")
+        lines.append(f"| `{rule.name}` | `{rule.check}` | {', '.join(rule.scopes) or 'any'} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apps.core.policy import Rule
+from apps.core.policy import Rule, scoped
 
 ADMIN = "rule:admin"
 MEMBER = "rule:project_member_or_admin"
@@ -26,7 +26,7 @@ _TABLE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("servers:create", MEMBER, "Create servers.", ("POST /servers",)),
     ("servers:create:forced_host", ADMIN, "Create a server on a host by name.", ("POST /servers",)),
     ("compute:servers:create:requested_destination", ADMIN, "Name the host of a new server.", ("POST /servers",)),
-    ("servers:create:zero_disk_flavor", MEMBER, "Boot an image with a flavor without a disk.", ("POST /servers",)),
+    ("servers:create:zero_disk_flavor", ADMIN, "Boot an image with a flavor without a disk.", ("POST /servers",)),
     ("servers:create:attach_network", MEMBER, "Create a server with networks.", ("POST /servers",)),
     ("servers:update", MEMBER, "Change a server's name and description.", ("PUT /servers/{server_id}",)),
     ("servers:delete", MEMBER, "Delete a server.", ("DELETE /servers/{server_id}",)),
@@ -101,7 +101,6 @@ _TABLE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         ("GET /servers/{server_id}/os-instance-actions/{request_id}",),
     ),
     # flavors and keys
-    ("flavors", ANYONE, "List and show flavors one has access to.", ("GET /flavors",)),
     ("os-flavor-manage:create", ADMIN, "Create flavors.", ("POST /flavors",)),
     ("os-flavor-manage:update", ADMIN, "Change a flavor's description.", ("PUT /flavors/{flavor_id}",)),
     ("os-flavor-manage:delete", ADMIN, "Delete flavors.", ("DELETE /flavors/{flavor_id}",)),
@@ -157,10 +156,43 @@ _TABLE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("os-quota-class-sets:update", ADMIN, "Set defaults of the cloud.", ("PUT /os-quota-class-sets/{class}",)),
     ("os-simple-tenant-usage:list", ADMIN, "List usage of all projects.", ("GET /os-simple-tenant-usage",)),
     ("os-simple-tenant-usage:show", READER, "Show usage.", ("GET /os-simple-tenant-usage/{project_id}",)),
+    # older calls
+    ("os-hosts:list", ADMIN, "List hosts.", ("GET /os-hosts",)),
+    ("os-hosts:show", ADMIN, "Show one.", ("GET /os-hosts/{host_name}",)),
+    ("os-security-groups:get", READER, "List security groups.", ("GET /os-security-groups",)),
+    ("os-security-groups:show", READER, "Show one.", ("GET /os-security-groups/{security_group_id}",)),
+    ("os-security-groups:create", MEMBER, "Create one.", ("POST /os-security-groups",)),
+    ("os-security-groups:update", MEMBER, "Change one.", ("PUT /os-security-groups/{security_group_id}",)),
+    ("os-security-groups:delete", MEMBER, "Delete one.", ("DELETE /os-security-groups/{security_group_id}",)),
+    ("os-security-groups:rule:create", MEMBER, "Add a rule to one.", ("POST /os-security-group-rules",)),
+    ("os-security-groups:rule:delete", MEMBER, "Delete a rule.", ("DELETE /os-security-group-rules/{rule_id}",)),
+    ("os-floating-ips:list", READER, "List floating IPs.", ("GET /os-floating-ips",)),
+    ("os-floating-ips:show", READER, "Show one.", ("GET /os-floating-ips/{floating_ip_id}",)),
+    ("os-floating-ips:create", MEMBER, "Take one.", ("POST /os-floating-ips",)),
+    ("os-floating-ips:delete", MEMBER, "Give one back.", ("DELETE /os-floating-ips/{floating_ip_id}",)),
+    ("os-floating-ips:add", MEMBER, "Add one to a server.", ("POST /servers/{server_id}/action (addFloatingIp)",)),
+    ("os-floating-ips:remove", MEMBER, "Remove one.", ("POST /servers/{server_id}/action (removeFloatingIp)",)),
+    ("os-floating-ip-pools", ANYONE, "List networks to take floating IPs from.", ("GET /os-floating-ip-pools",)),
+    ("os-networks:list", READER, "List networks.", ("GET /os-networks",)),
+    ("os-networks:show", READER, "Show one.", ("GET /os-networks/{network_id}",)),
+    ("os-tenant-networks:list", READER, "List networks.", ("GET /os-tenant-networks",)),
+    ("os-tenant-networks:show", READER, "Show one.", ("GET /os-tenant-networks/{network_id}",)),
     ("extensions", ANYONE, "List extensions.", ("GET /extensions",)),
 )
 
-RULES = tuple(
-    Rule(name if name.startswith("compute:") else f"os_compute_api:{name}", check, description, operations)
-    for name, check, description, operations in _TABLE
+RULES = scoped(
+    ("project",),
+    (
+        Rule(
+            "os_compute_api:flavors",
+            ANYONE,
+            "List and show flavors one has access to.",
+            ("GET /flavors",),
+            scopes=("project", "domain", "system"),
+        ),
+        *(
+            Rule(name if name.startswith("compute:") else f"os_compute_api:{name}", check, description, operations)
+            for name, check, description, operations in _TABLE
+        ),
+    ),
 )

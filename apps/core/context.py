@@ -55,6 +55,11 @@ class RequestContext:
         """May this caller see all projects? True for the role `admin` and for Kumo itself."""
         return self.is_system or "admin" in self.roles
 
+    @property
+    def scope(self) -> str:
+        """What a rule's scopes are compared with; an unscoped token counts as a project's, as in oslo.policy."""
+        return "system" if self.system_scope else "domain" if self.domain_id else "project"
+
     def has_role(self, name: str) -> bool:
         """Is the role among the effective ones? Names compare without case, as in OpenStack's policies."""
         return self.is_system or name.lower() in {role.lower() for role in self.roles}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import yaml
@@ -31,6 +31,13 @@ class Rule:
     check: str
     description: str = ""
     operations: tuple[str, ...] = ()  # "POST /servers"; documentation only
+    scopes: tuple[str, ...] = ()  # scopes of tokens it takes: "project", "domain", "system"; empty: any
+
+
+def scoped(scopes: Iterable[str], rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The rules, taking tokens of these scopes only where a rule does not say its own."""
+    wanted = tuple(scopes)
+    return tuple(rule if rule.scopes else replace(rule, scopes=wanted) for rule in rules)
 
 
 class PolicyError(Exception):
@@ -268,6 +275,11 @@ class PolicyBook:
             self.compiled[name] = found
         return found
 
+    def takes(self, name: str, ctx: RequestContext) -> bool:
+        """Does the rule take tokens of the caller's scope? As in OpenStack, only the rule asked for is looked at."""
+        rule = self.rules.get(name)
+        return rule is None or not rule.scopes or ctx.scope in rule.scopes
+
     def verify(self) -> None:
         """Compile every rule and follow every reference, so that a mistake is found at start."""
         for name in self.rules:
@@ -285,6 +297,7 @@ class PolicyBook:
 # Named checks that the tables of the apps build on: OpenStack's personas and scopes.
 BASE_RULES = (
     Rule("admin", "role:admin", "The cloud's administrators."),
+    Rule("service_or_admin", "role:service or role:admin", "Other services of the cloud, and its administrators."),
     Rule("anyone", "@", "Everybody with a valid token."),
     Rule("nobody", "!", "No caller; Kumo's own work only."),
     Rule("owner", "user_id:%(user_id)s", "The user whom the target belongs to."),
@@ -300,14 +313,21 @@ book = PolicyBook()
 book.register(BASE_RULES)
 
 
+# Names under which an app's targets hold the project of what a row belongs to, such as a port's network.
+PARENTS: set[str] = set()
+
+
 def own_target(ctx: RequestContext) -> Target:
-    """The target of calls that name no row yet: the caller's own project and user."""
-    return {"project_id": ctx.project_id, "user_id": ctx.user_id, "domain_id": ctx.domain_id}
+    """The target of calls that name no row yet: the caller's own project and user, in whatever is above the row."""
+    own = {"project_id": ctx.project_id, "user_id": ctx.user_id, "domain_id": ctx.domain_id}
+    return own | dict.fromkeys(PARENTS, ctx.project_id)
 
 
 def allowed(ctx: RequestContext, rule: str, target: Target | None = None) -> bool:
     """Does the rule hold for this caller and target?"""
-    return ctx.is_system or book.check(rule).decide(ctx, own_target(ctx) if target is None else target)
+    if ctx.is_system:
+        return True
+    return book.takes(rule, ctx) and book.check(rule).decide(ctx, own_target(ctx) if target is None else target)
 
 
 def enforce(ctx: RequestContext, rule: str, target: Target | None = None) -> None:
@@ -319,4 +339,7 @@ def enforce(ctx: RequestContext, rule: str, target: Target | None = None) -> Non
 def explain(ctx: RequestContext, rule: str, target: Target | None = None) -> Reason:
     """Why the rule holds or not: the tree of its checks with each outcome."""
     inner = book.check(rule).explain(ctx, own_target(ctx) if target is None else target)
-    return Reason(f"rule {rule}", inner.holds, (inner,))
+    taken = book.takes(rule, ctx)
+    scopes = book.rules[rule].scopes
+    parts = (Reason(f"the token's scope is {' or '.join(scopes)} ({ctx.scope})", taken), inner) if scopes else (inner,)
+    return Reason(f"rule {rule}", taken and inner.holds, parts)

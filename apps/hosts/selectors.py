@@ -94,7 +94,7 @@ def host_fits(ctx: RequestContext, *, sizes: Sequence[tuple[int, int, int]]) -> 
     return Fits(counts, len(free), sorted(zones))
 
 
-@selector("hosts:list")
+@selector("placement:resource_providers:allocations:list")
 def claim_list(ctx: RequestContext, *, host_id: UUID | str | None = None) -> QuerySet[Claim]:
     """What is claimed, of one host or of all."""
     claims = Claim.objects.order_by("created_at", "consumer_id")

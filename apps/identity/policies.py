@@ -8,7 +8,7 @@ being in the domain "None", as there.
 
 from __future__ import annotations
 
-from apps.core.policy import Rule
+from apps.core.policy import Rule, scoped
 
 ADMIN = "rule:admin_required"
 SYSTEM_READER = "(role:reader and system_scope:all)"
@@ -71,7 +71,7 @@ _KEY_WRITE = f"{ADMIN} or (role:member and {_OWN_CREDENTIAL})"
 _TRUSTOR = "user_id:%(target.trust.trustor_user_id)s"
 _TRUSTEE = "user_id:%(target.trust.trustee_user_id)s"
 
-RULES = (
+_RULES: tuple[Rule, ...] = (
     Rule("admin_required", "rule:admin", "Keystone's name for the cloud's administrators."),
     Rule("service_role", "role:service", "Services that check the tokens of others."),
     Rule("token_subject", "user_id:%(target.token.user_id)s", "The user whom a token belongs to."),
@@ -246,6 +246,7 @@ RULES = (
         "user_id:%(user_id)s",
         "Make an application credential, for oneself only.",
         ("POST /v3/users/{user_id}/application_credentials",),
+        scopes=("project",),
     ),
     Rule(
         "identity:delete_application_credential",
@@ -512,3 +513,28 @@ RULES = (
 
 # What Keystone has no call for, and hence no rule.
 OWN_RULES = (Rule("projects:purge", "rule:admin", "See all that a project has, remove it, and the project with it."),)
+
+# What else takes a domain's token than the rules that look at a domain.
+_OF_DOMAINS_TOO = {
+    "identity:get_role",
+    "identity:list_roles",
+    "identity:get_region",
+    "identity:list_regions",
+    "identity:check_token",
+    "identity:validate_token",
+    "identity:revoke_token",
+    "identity:get_auth_catalog",
+    "identity:get_auth_projects",
+    "identity:get_auth_domains",
+    "identity:get_auth_system",
+}
+
+
+def _scopes(rule: Rule) -> tuple[str, ...]:
+    if ":" not in rule.name:  # other rules refer to it
+        return ()
+    of_domains = "domain_id:%" in rule.check or rule.name in _OF_DOMAINS_TOO
+    return ("project", "domain", "system") if of_domains else ("project", "system")
+
+
+RULES: tuple[Rule, ...] = tuple(one for rule in _RULES for one in scoped(_scopes(rule), (rule,)))

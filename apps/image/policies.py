@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apps.core.policy import Rule
+from apps.core.policy import Rule, scoped
 
 _SHARED = "project_id:%(member_id)s or 'community':%(visibility)s or 'public':%(visibility)s"
 _READER = f"role:admin or (role:reader and (project_id:%(project_id)s or {_SHARED}))"
@@ -10,7 +10,7 @@ _MEMBER = "rule:project_member_or_admin"
 
 _DEFINITIONS_READER = "role:admin or (role:reader and (project_id:%(project_id)s or 'public':%(visibility)s))"
 
-RULES = (
+_RULES = (
     Rule("add_image", _MEMBER, "Register an image.", ("POST /v2/images",)),
     Rule("delete_image", _MEMBER, "Delete an image.", ("DELETE /v2/images/{image_id}",)),
     Rule("get_image", _READER, "See an image.", ("GET /v2/images/{image_id}",)),
@@ -53,13 +53,23 @@ RULES = (
     Rule("deactivate", _MEMBER, "Stop giving an image out.", ("POST /v2/images/{image_id}/actions/deactivate",)),
     Rule("reactivate", _MEMBER, "Give an image out again.", ("POST /v2/images/{image_id}/actions/reactivate",)),
     Rule("tasks_api_access", "rule:admin", "See and make tasks.", ("GET /v2/tasks", "POST /v2/tasks")),
-    Rule("stores_info", "rule:anyone", "See where images can be kept.", ("GET /v2/info/stores",)),
-    Rule("image_info", "rule:anyone", "See what the service offers.", ("GET /v2/info/import", "GET /v2/info/usage")),
+    Rule(
+        "image_info",
+        "rule:anyone",
+        "See how much the project's images use.",
+        ("GET /v2/info/usage",),
+        scopes=("project", "domain", "system"),
+    ),
+    Rule(
+        "get_metadef_namespaces",
+        "rule:project_reader_or_admin",
+        "List metadata definitions: one's own and the public ones.",
+        ("GET /v2/metadefs/namespaces",),
+    ),
     *(
         Rule(name, _DEFINITIONS_READER, "See metadata definitions.", ("GET /v2/metadefs/…",))
         for name in (
             "get_metadef_namespace",
-            "get_metadef_namespaces",
             "get_metadef_object",
             "get_metadef_objects",
             "get_metadef_property",
@@ -92,3 +102,5 @@ RULES = (
         )
     ),
 )
+
+RULES = scoped(("project",), _RULES)

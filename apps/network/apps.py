@@ -18,6 +18,7 @@ class NetworkConfig(AppConfig):
         from apps.network import policies, services
 
         policy.book.register(policies.RULES)
+        policy.PARENTS.add("network_project_id")
         limits_register("network", services.QUOTA_DEFAULTS)
         import_module("apps.network.reconcile")  # registers the projector
         import_module("apps.network.owned")

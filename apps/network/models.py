@@ -26,6 +26,11 @@ class CidrField(models.TextField):
         return "cidr"
 
 
+def _sees_all(ctx: RequestContext) -> bool:
+    """Administrators, and other services of the cloud, which put ports on everybody's networks."""
+    return ctx.is_admin or ctx.has_role("service")
+
+
 class Owned(models.QuerySet[Any]):
     """Rows that only their project and administrators know of."""
 
@@ -39,13 +44,13 @@ class NetworkRows(models.QuerySet["Network"]):
 
     def visible(self, ctx: RequestContext) -> Self:
         """What this caller may see."""
-        if ctx.is_admin:
+        if _sees_all(ctx):
             return self
         return self.filter(Q(project_id=ctx.project_id) | Q(shared=True) | Q(external=True))
 
     def usable(self, ctx: RequestContext) -> Self:
         """Networks that this caller may put ports on: an external one is seen, but used by its owner only."""
-        if ctx.is_admin:
+        if _sees_all(ctx):
             return self
         return self.filter(Q(project_id=ctx.project_id) | Q(shared=True))
 
@@ -55,7 +60,7 @@ class SubnetRows(models.QuerySet["Subnet"]):
 
     def visible(self, ctx: RequestContext) -> Self:
         """What this caller may see."""
-        if ctx.is_admin:
+        if _sees_all(ctx):
             return self
         mine = Q(project_id=ctx.project_id) | Q(network__project_id=ctx.project_id)
         return self.filter(mine | Q(network__shared=True))
@@ -74,7 +79,7 @@ class PortRows(models.QuerySet["Port"]):
 
     def visible(self, ctx: RequestContext) -> Self:
         """What this caller may see."""
-        if ctx.is_admin:
+        if _sees_all(ctx):
             return self
         return self.filter(Q(project_id=ctx.project_id) | Q(network__project_id=ctx.project_id))
 

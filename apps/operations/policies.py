@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apps.core.policy import Rule
+from apps.core.policy import Rule, scoped
 
-RULES = (
+_RULES = (
     Rule(
         "operations:list",
         "rule:anyone",
@@ -27,3 +27,5 @@ RULES = (
     ),
     Rule("operations:traceback", "rule:admin", "See the traceback of a failure."),
 )
+
+RULES = scoped(("project", "system"), _RULES)

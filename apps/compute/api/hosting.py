@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from apps.compute import selectors, services
 from apps.compute.api.base import UUIDS, ComputeView, Query, host_by, micros
+from apps.core import policy
 from apps.core.api import types as t
 from apps.core.errors import Invalid, NotFound
 from apps.hosts.models import Host
@@ -137,6 +138,7 @@ class Hosts(ComputeView):
     until = (2, 42)
 
     def get(self, request: Request, name: str = "") -> Response:
+        policy.enforce(self.ctx, f"os_compute_api:os-hosts:{'show' if name else 'list'}")
         found = list(selectors.compute_service_list(self.ctx, host=name))
         if name and not found:
             raise NotFound("Compute host", name)

@@ -12,6 +12,7 @@ from apps.compute.api.base import ComputeResourceView, ComputeView, Query
 from apps.compute.api.older import floating_ips
 from apps.compute.resources import SERVER
 from apps.compute.resources.servers import UPDATED
+from apps.compute.selectors._common import server_for
 from apps.compute.states import ConsoleKind
 from apps.core.api import resource as r
 from apps.core.api import types as t
@@ -64,12 +65,12 @@ FLOATING = {
 
 
 def _floating_ip_add(ctx: Any, *, server_id: str, address: str, fixed_address: str | None = None) -> None:
-    selectors.server_get(ctx, server_id=server_id)
+    server_for(ctx, server_id, "os_compute_api:os-floating-ips:add")
     floating_ips.floating_ip_add(ctx, server_id=server_id, address=address, fixed_address=fixed_address)
 
 
 def _floating_ip_remove(ctx: Any, *, server_id: str, address: str) -> None:
-    selectors.server_get(ctx, server_id=server_id)
+    server_for(ctx, server_id, "os_compute_api:os-floating-ips:remove")
     floating_ips.floating_ip_remove(ctx, server_id=server_id, address=address)
 
 

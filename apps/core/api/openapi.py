@@ -40,7 +40,8 @@ def _walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[tup
 def methods(view: type[ApiView], path: str, given: dict[str, Any]) -> list[str]:
     """The HTTP methods a route answers, in lower case, without HEAD and OPTIONS."""
     if not issubclass(view, ResourceView):
-        return [m for m in ("get", "post", "put", "patch", "delete") if hasattr(view, m)]
+        named = given.get("http_method_names", view.http_method_names)
+        return [m for m in ("get", "post", "put", "patch", "delete") if m in named and hasattr(view, m)]
     made = view(**given)
     made.kwargs = {name: "" for name in re.findall(r"{([^}]+)}", path)}
     return [m.lower() for m in made.allowed_methods if m not in {"HEAD", "OPTIONS"}]

@@ -174,7 +174,9 @@ class ResourceView(ApiView):
             return self.options
         if self.list_view == "action":
             return self.act if method == "post" else None
-        if not ident:
+        if self.brief and self.list_view == r.DETAIL:
+            table: dict[str, tuple[Call | None, Any]] = {"get": (self.calls.list, self.list)}
+        elif not ident:
             table = {"get": (self.calls.list, self.list), "post": (self.calls.create, self.create)}
         else:
             table = {"get": (self.calls.get, self.show), "delete": (self.calls.delete, self.destroy)}

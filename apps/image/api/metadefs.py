@@ -303,9 +303,6 @@ class OneDefinition(ApiView):
         return Response(show_one(self.kind, namespace, found))
 
     def post(self, request: Request, namespace: str, name: str) -> Response:
-        """Tags are made by naming them in the path."""
-        if self.kind.kind != DefinitionKind.TAG:
-            return self.http_method_not_allowed(request)
         schemas.validate({"type": "object", "properties": {"name": NAME}}, {"name": name})
         made = services.definition_create(self.ctx, namespace=namespace, kind=self.kind.kind, body={"name": name})
         return Response(show_one(self.kind, namespace, made), status=201)
@@ -342,6 +339,14 @@ def _page(rows: Sequence[Any], marker: str, limit: str, name: Callable[[Any], st
     return rest[: int(limit)], 0 < int(limit) < len(rest)
 
 
+# What the collection and its members answer, where it is not the usual: tags are made by naming them in the path, and
+# a resource type is only there or not.
+METHODS = {
+    DefinitionKind.TAG: (["get", "post", "delete"], ["get", "post", "put", "delete"]),
+    DefinitionKind.RESOURCE_TYPE: (["get", "post"], ["delete"]),
+}
+
+
 def urls() -> list[URLPattern]:
     """Paths below `/image`."""
     found = [
@@ -351,8 +356,9 @@ def urls() -> list[URLPattern]:
     ]
     for kind in KINDS:
         below = f"{ROOT}/<str:namespace>/{kind.segment}"
-        found.append(path(below, Definitions.as_view(kind=kind)))
-        found.append(path(f"{below}/<str:name>", OneDefinition.as_view(kind=kind)))
+        many, one = METHODS.get(kind.kind, (["get", "post", "delete"], ["get", "put", "delete"]))
+        found.append(path(below, Definitions.as_view(kind=kind, http_method_names=many)))
+        found.append(path(f"{below}/<str:name>", OneDefinition.as_view(kind=kind, http_method_names=one)))
     return found
 
 

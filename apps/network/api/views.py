@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.core import policy
 from apps.core.api import types as t
 from apps.core.api.listing import Param
 from apps.core.api.views import ApiView, Crud
@@ -198,7 +199,7 @@ class Tags(NetworkView):
         return Response({"tags": tags})
 
     def delete(self, request: Request, collection: str, ident: str) -> Response:
-        services.tags_set(self.ctx, collection=collection, ident=ident, tags=[])
+        services.tags_clear(self.ctx, collection=collection, ident=ident)
         return Response(status=204)
 
 
@@ -289,4 +290,5 @@ class ServiceProviders(NetworkView):
     """`/service-providers`"""
 
     def get(self, request: Request) -> Response:
+        policy.enforce(self.ctx, "get_service_provider")
         return Response({"service_providers": [{"service_type": "L3_ROUTER_NAT", "name": "ovn", "default": True}]})

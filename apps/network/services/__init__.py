@@ -42,7 +42,7 @@ from apps.network.services.servers import (
     server_ports_unbind,
 )
 from apps.network.services.subnets import subnet_create, subnet_delete, subnet_update
-from apps.network.services.tags import tag_add, tag_list, tag_remove, tags_set
+from apps.network.services.tags import tag_add, tag_list, tag_remove, tags_clear, tags_set
 
 __all__ = [
     "CHANNEL", "QUOTA_DEFAULTS", "create_many", "default_group", "floatingip_create", "floatingip_delete",
@@ -54,5 +54,6 @@ __all__ = [
     "security_group_rule_delete", "security_group_update", "server_group_change", "server_nics",
     "server_port_release", "server_ports_bind", "server_ports_create", "server_ports_release",
     "server_ports_unbind", "subnet_create", "subnet_delete", "subnet_update", "subnetpool_create",
-    "subnetpool_delete", "subnetpool_update", "tag_add", "tag_list", "tag_remove", "tags_set",
+    "subnetpool_delete", "subnetpool_update", "tag_add", "tag_list", "tag_remove",
+    "tags_clear", "tags_set",
 ]  # fmt: skip

@@ -66,11 +66,15 @@ def port_create(
     network = find(Network.objects.visible(ctx), "network", network_id)
     owner = project_for(ctx, project_id)
     row = {"project_id": owner, "network_project_id": network.project_id, "network_shared": network.shared}
-    if not ctx.is_admin and network.project_id != ctx.project_id and not network.shared:
-        policy.enforce(ctx, "create_port:fixed_ips", row)
+    policy.enforce(ctx, "create_port", row)
     _guard_create(
-        ctx, row, fixed_ips, device_owner, port_security_enabled, network, allowed_address_pairs,
-        {"binding:host_id": binding_host_id, "binding:profile": binding_profile},
+        ctx, row, fixed_ips, device_owner, port_security_enabled, network,
+        {
+            "mac_address": mac_address,
+            "allowed_address_pairs": allowed_address_pairs,
+            "binding:host_id": binding_host_id,
+            "binding:profile": binding_profile,
+        },
     )  # fmt: skip
     secured = network.port_security_enabled if port_security_enabled is None else port_security_enabled
     trusted = device_owner.startswith(TRUSTED_PREFIX)
@@ -115,21 +119,30 @@ def _guard_create(
     device_owner: str,
     port_security_enabled: bool | None,
     network: Network,
-    pairs: Any,
-    bindings: Mapping[str, Any],
+    others: Mapping[str, Any],
 ) -> None:
     if fixed_ips is not DEFAULT and fixed_ips:
-        chosen = any(item.get("ip_address") for item in fixed_ips if isinstance(item, Mapping))
-        policy.enforce(caller, "create_port:fixed_ips" if chosen else "create_port:fixed_ips:subnet_id", row)
+        policy.enforce(caller, "create_port:fixed_ips", row)
+        for part in _parts(fixed_ips):
+            policy.enforce(caller, f"create_port:fixed_ips:{part}", row)
     if device_owner.startswith(TRUSTED_PREFIX):
         policy.enforce(caller, "create_port:device_owner", row)
     if port_security_enabled not in {None, network.port_security_enabled}:
         policy.enforce(caller, "create_port:port_security_enabled", row)
-    if pairs:
-        policy.enforce(caller, "create_port:allowed_address_pairs", row)
-    for attribute, value in bindings.items():
+    for attribute, value in others.items():
         if value:
             policy.enforce(caller, f"create_port:{attribute}", row)
+
+
+def _parts(fixed_ips: Sequence[Any]) -> set[str]:
+    """What a body chooses of its addresses: the subnet, the very address, or both."""
+    return {
+        name
+        for item in fixed_ips
+        if isinstance(item, Mapping)
+        for name in ("subnet_id", "ip_address")
+        if item.get(name)
+    }
 
 
 def plug(port: Port, fixed_ips: Any = DEFAULT) -> list[Given]:

@@ -35,6 +35,8 @@ def _floatings(ctx: RequestContext) -> Any:
 class FloatingIps(OlderView):
     """`/os-floating-ips`."""
 
+    rules = {"GET": "os-floating-ips:list", "POST": "os-floating-ips:create"}
+
     BODY: ClassVar = {"type": ["object", "null"], "properties": {"pool": {"type": ["string", "null"]}}}
 
     def get(self, request: Request) -> Response:
@@ -55,6 +57,8 @@ class FloatingIps(OlderView):
 class FloatingIpView(OlderView):
     """`/os-floating-ips/{id}`."""
 
+    rules = {"GET": "os-floating-ips:show", "DELETE": "os-floating-ips:delete"}
+
     def get(self, request: Request, ident: str) -> Response:
         found = _floatings(self.ctx).filter(pk=key(ident)).first()
         if found is None:
@@ -68,6 +72,8 @@ class FloatingIpView(OlderView):
 
 class FloatingIpPools(OlderView):
     """`GET /os-floating-ip-pools`."""
+
+    rules = {"GET": "os-floating-ip-pools"}
 
     def get(self, request: Request) -> Response:
         rows = Network.objects.visible(self.ctx).filter(external=True).order_by("created_at")

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from apps.compute.api.older.base import OlderView
 from apps.compute.selectors._common import key
+from apps.core import policy
 from apps.core.errors import NotFound
 from apps.network.models import Network
 
@@ -20,7 +21,10 @@ def _network(row: Network) -> dict[str, Any]:
 class TenantNetworks(OlderView):
     """`GET /os-tenant-networks` and `/os-networks`: networks in the words of nova-network."""
 
+    family = "os-tenant-networks"
+
     def get(self, request: Request, ident: str = "") -> Response:
+        policy.enforce(self.ctx, f"os_compute_api:{self.family}:{'show' if ident else 'list'}")
         rows = Network.objects.visible(self.ctx).order_by("created_at", "pk")
         if not ident:
             return Response({"networks": [_network(row) for row in rows]})

@@ -37,6 +37,8 @@ def _group(ctx: RequestContext, ident: str) -> SecurityGroup:
 class SecurityGroups(OlderView):
     """`/os-security-groups`."""
 
+    rules = {"GET": "os-security-groups:get", "POST": "os-security-groups:create"}
+
     def get(self, request: Request) -> Response:
         rows = _groups(self.ctx)
         if t.parse_flag(request.query_params.get("all_tenants") or "0") and self.ctx.is_admin:
@@ -56,6 +58,12 @@ class SecurityGroups(OlderView):
 
 class SecurityGroupView(OlderView):
     """`/os-security-groups/{id}`."""
+
+    rules = {
+        "GET": "os-security-groups:show",
+        "PUT": "os-security-groups:update",
+        "DELETE": "os-security-groups:delete",
+    }
 
     def get(self, request: Request, ident: str) -> Response:
         return Response({"security_group": older_group(_group(self.ctx, ident))})
@@ -87,6 +95,8 @@ RULE_BODY = body(
 
 class SecurityGroupRules(OlderView):
     """`POST /os-security-group-rules`."""
+
+    rules = {"POST": "os-security-groups:rule:create"}
 
     def post(self, request: Request) -> Response:
         asked = self.body(RULE_BODY)["security_group_rule"]
@@ -133,6 +143,8 @@ def _port(value: int | str | None, field: str) -> int | None:
 
 class SecurityGroupRuleView(OlderView):
     """`DELETE /os-security-group-rules/{id}`."""
+
+    rules = {"DELETE": "os-security-groups:rule:delete"}
 
     def delete(self, request: Request, ident: str) -> Response:
         network.security_group_rule_delete(self.ctx, security_group_rule_id=ident)
