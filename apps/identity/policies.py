@@ -246,7 +246,6 @@ _RULES: tuple[Rule, ...] = (
         "user_id:%(user_id)s",
         "Make an application credential, for oneself only.",
         ("POST /v3/users/{user_id}/application_credentials",),
-        scopes=("project",),
     ),
     Rule(
         "identity:delete_application_credential",
@@ -512,28 +511,29 @@ _RULES: tuple[Rule, ...] = (
 )
 
 # What Keystone has no call for, and hence no rule.
-OWN_RULES = (Rule("projects:purge", "rule:admin", "See all that a project has, remove it, and the project with it."),)
+OWN_RULES = (Rule("projects:purge", "rule:admin", "See all that a project has, remove it, and the project with it.", scopes=("project", "system")),)
 
-# What else takes a domain's token than the rules that look at a domain.
-_OF_DOMAINS_TOO = {
-    "identity:get_role",
-    "identity:list_roles",
-    "identity:get_region",
-    "identity:list_regions",
-    "identity:check_token",
-    "identity:validate_token",
-    "identity:revoke_token",
-    "identity:get_auth_catalog",
-    "identity:get_auth_projects",
-    "identity:get_auth_domains",
-    "identity:get_auth_system",
-}
+# Which tokens a rule takes: those of projects and the system, and of domains where it looks at a domain, but for these.
+_EVERY_SCOPE = {
+    "get_role", "list_roles", "get_region", "list_regions", "check_token", "validate_token", "revoke_token",
+    "get_auth_catalog", "get_auth_projects", "get_auth_domains", "get_auth_system", "get_registered_limit",
+    "list_registered_limits", "get_limit_model", "list_limits", "get_credential", "list_credentials",
+    "create_credential", "update_credential", "delete_credential", "ec2tokens_validate", "s3tokens_validate",
+    "revoke_tokens_for_user",
+}  # fmt: skip
+_PROJECTS_ONLY = {
+    "create_application_credential", "create_trust", "authorize_request_token", "get_access_token",
+    "get_access_token_role", "list_access_tokens", "list_access_token_roles", "delete_access_token",
+}  # fmt: skip
 
 
 def _scopes(rule: Rule) -> tuple[str, ...]:
-    if ":" not in rule.name:  # other rules refer to it
+    _, _, name = rule.name.partition(":")
+    if not name:  # other rules refer to it
         return ()
-    of_domains = "domain_id:%" in rule.check or rule.name in _OF_DOMAINS_TOO
+    if name in _PROJECTS_ONLY:
+        return ("project",)
+    of_domains = "domain_id:%" in rule.check or name in _EVERY_SCOPE
     return ("project", "domain", "system") if of_domains else ("project", "system")
 
 
