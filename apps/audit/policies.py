@@ -20,5 +20,6 @@ RULES = (
         "audit:list_all_events",
         "rule:admin or (role:reader and system_scope:all)",
         "See the events of everybody.",
+        scopes=("project", "system"),
     ),
 )

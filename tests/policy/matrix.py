@@ -70,6 +70,10 @@ _NOUNS: Mapping[str, Facts] = {
     "one": {"target.project.id": ONE, "target.project.domain_id": DOMAIN},
     "domain": {"target.domain.id": DOMAIN, "target.domain_id": DOMAIN},
     "role": {"target.role.name": "extra", "target.role.domain_id": None},
+    "limit": {
+        "target.limit.project_id": ONE,
+        "target.limit.project.domain_id": DOMAIN,
+    },
     "token": {"target.token.user_id": "owner"},
     "": {},
 }
@@ -190,11 +194,57 @@ def _grants() -> Iterator[Row]:
         )
 
 
+def _limits() -> Iterator[Row]:
+    registered = {"registered_limits": [{"service_id": "{service}", "resource_name": "new", "default_limit": 1}]}
+    limit = {"service_id": "{service}", "resource_name": "kept", "resource_limit": 1, "project_id": "{project}"}
+    yield from rows(
+        "identity",
+        ("GET /registered_limits", "list_registered_limits", "own"),
+        ("POST /registered_limits", "create_registered_limits", "", registered),
+        ("GET /registered_limits/{registered}", "get_registered_limit", ""),
+        (
+            "PATCH /registered_limits/{registered}",
+            "update_registered_limit",
+            "",
+            {"registered_limit": {"description": "x"}},
+        ),
+        ("DELETE /registered_limits/{registered}", "delete_registered_limit", ""),
+        ("GET /limits", "list_limits", "own"),
+        ("GET /limits/model", "get_limit_model", ""),
+        ("POST /limits", "create_limits", "", {"limits": [limit]}),
+        ("GET /limits/{limit}", "get_limit", "limit"),
+        ("PATCH /limits/{limit}", "update_limit", "limit", {"limit": {"resource_limit": 2}}),
+        ("DELETE /limits/{limit}", "delete_limit", "limit"),
+    )
+
+
+def _domain_configs() -> Iterator[Row]:
+    whole = {"config": {"ldap": {"url": "ldap://new"}}}
+    group, option = {"config": {"ldap": {"url": "ldap://new"}}}, {"config": {"url": "ldap://new"}}
+    base = "/domains/{closed}/config"  # the one without users
+    yield from rows(
+        "identity",
+        ("GET /domains/config/default", "get_domain_config_default", ""),
+        ("GET /domains/config/ldap/default", "get_domain_config_default", ""),
+        ("GET /domains/config/ldap/url/default", "get_domain_config_default", ""),
+        (f"PUT {base}", "create_domain_config", "domain", whole),
+    )
+    for part, change in (("", whole), ("/ldap", group), ("/ldap/url", option)):
+        yield from rows(
+            "identity",
+            (f"GET {base}{part}", "get_domain_config", "domain"),
+            (f"PATCH {base}{part}", "update_domain_config", "domain", change),
+            (f"DELETE {base}{part}", "delete_domain_config", "domain"),
+        )
+
+
 _CREDENTIAL = {"application_credential": {"name": "new"}}
 
 IDENTITY = (
     *_identity_nouns(),
     *_grants(),
+    *_limits(),
+    *_domain_configs(),
     *members(
         "identity", "/roles", "{role}", ("list_roles", "create_role", "get_role", "update_role", "delete_role"), "role",
         verb="PATCH", create={"role": {"name": "new"}}, update={"role": {"description": "x"}}, create_target="",
@@ -233,6 +283,7 @@ IDENTITY = (
         ("DELETE /roles/{role}/implies/{implied}", "delete_implied_role", "role"),
         ("GET /role_inferences", "list_role_inference_rules", ""),
         ("GET /role_assignments", "list_role_assignments", "own"),
+        ("GET /auth/tokens/OS-PKI/revoked", "revocation_list", "", None, (403,)),  # there is none any more
     ),
 )  # fmt: skip
 
@@ -463,7 +514,7 @@ COMPUTE = (
         ("GET /os-hosts/hv-1", "os-hosts:show", "own"),
         ("GET /os-services", "os-services:list", "own"),
         ("PUT /os-services/disable", "os-services:update", "own", {"host": "hv-1", "binary": "nova-compute"}),
-        ("DELETE /os-services/{hypervisor}", "os-services:delete", "own"),
+        ("DELETE /os-services/{hypervisor}", "os-services:delete", "own", None, (503,)),  # without the broker it waits
         ("GET /os-availability-zone", "os-availability-zone:list", "own"),
         ("GET /os-availability-zone/detail", "os-availability-zone:detail", "own"),
         ("GET /os-aggregates", "os-aggregates:index", "own"),
@@ -576,6 +627,8 @@ OWN: tuple[tuple[Row, set[str]], ...] = tuple(
     for method, path, allowed, fine in (
         ("GET", "/operations", _EVERYBODY - {"domain reader", "domain manager", "domain admin"}, ()),
         ("GET", "/operations/{operation}", _READERS | {"system admin"}, ()),
+        ("GET", "/audit/v1/events", _EVERYBODY, ()),
+        ("GET", "/audit/v1/events/{event}", {"owner", "manager", "project admin", "system reader", "system admin"}, ()),
         ("POST", "/operations/{operation}/cancel", _READERS - {"reader"} | {"system admin"}, ()),
         ("POST", "/operations/{operation}/retry", {"project admin", "system admin"}, ()),
         ("POST", "/operations/{operation}/abandon", {"project admin", "system admin"}, ()),

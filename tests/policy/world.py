@@ -11,6 +11,7 @@ from typing import Any
 
 from django.test import Client
 
+from apps.audit.models import Event
 from apps.compute.models import Aggregate, Flavor, FlavorAccess, KeyPair, Server, ServerGroup
 from apps.compute.states import ServerState
 from apps.core.context import RequestContext, system
@@ -62,6 +63,7 @@ class World:
         self.owner = RequestContext(user_id="owner", project_id=ONE, roles=frozenset(IMPLIED["member"]))
         self.admin = RequestContext(user_id="admin", project_id=ONE, roles=frozenset(IMPLIED["admin"]))
         self._credential()
+        self._limits()
         self._network()
         self._images()
         self._compute()
@@ -140,6 +142,14 @@ class World:
             group=group.pk, role=role.pk, implied=implied.pk, more=more.pk, special=special.pk, region=region.pk,
             bare=bare.pk, service=service.pk, endpoint=endpoint.pk, owner="owner",
         )  # fmt: skip
+
+    def _limits(self) -> None:
+        service = identity.Service.objects.get(pk=self.names["service"])
+        unused = identity.Limit.objects.create(service=service, resource="unused", value=5)
+        identity.Limit.objects.create(service=service, resource="kept", value=5)
+        limit = identity.Limit.objects.create(service=service, resource="kept", value=4, project_id=ONE)
+        identity.DomainOption.objects.create(domain_id="closed", group="ldap", option="url", value="ldap://old")
+        self.name(registered=unused.pk, limit=limit.pk)
 
     def _network(self) -> None:
         network = networks.network_create(self.owner, name="net")
@@ -220,6 +230,8 @@ class World:
             headers={"X-Auth-Token": self.tokens["owner"]},
         )  # fmt: skip
         assert answer.status_code == 202, answer.content
+        event = Event.objects.filter(project_id=ONE, user_id="owner").earliest("at")
+        self.name(event=event.id)
         operation = Operation.objects.get(subject_id=str(busy.pk))
         self.name(busy=busy.pk, request=answer["X-Openstack-Request-Id"], operation=operation.pk)
 
