@@ -35,6 +35,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
                 path("", include("apps.dashboard.web.urls")),
                 path("", include("apps.operations.web.urls")),
                 path("", include("apps.audit.web.urls")),
+                path("", include("apps.identity.web.urls")),
                 path("", include("apps.hosts.web.urls")),
                 path("", include("apps.identity.web.urls")),
                 path("", include("apps.image.web.urls")),

@@ -10,6 +10,7 @@ Source of the grammar: the documentation of oslo.policy, which the tests use as 
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -44,18 +45,41 @@ class PolicyError(Exception):
     """A rule that cannot be read or names something that does not exist; found at start, not at use."""
 
 
+# Kinds of reasons in English, with `words` filled in; pages have their own table.
+REASONS = {
+    "everybody": "everybody",
+    "nobody": "nobody",
+    "role": "has the role {0}",
+    "rule": "rule {0}",
+    "compare": "{0} is {1} ({2} and {3})",
+    "scope": "the token's scope is {0} ({1})",
+    "not": "not",
+    "all": "all of",
+    "any": "any of",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a check held or failed: its text, the outcome, and the same of its parts."""
+    """Why a check held or failed: what kind of check it is and its words, the outcome, and the same of its parts."""
 
-    text: str
+    kind: str
     holds: bool
+    words: tuple[str, ...] = ()
     parts: tuple[Reason, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return REASONS[self.kind].format(*self.words)
 
     def lines(self, depth: int = 0) -> list[str]:
         """The tree as indented lines, for people."""
         mark = "yes" if self.holds else "no "
         return [f"{'  ' * depth}{mark} {self.text}", *(s for p in self.parts for s in p.lines(depth + 1))]
+
+    def tree(self) -> dict[str, Any]:
+        """The tree for programs."""
+        return {"check": self.text, "holds": self.holds, "parts": [part.tree() for part in self.parts]}
 
 
 class Check(Protocol):
@@ -84,7 +108,7 @@ class _Role:
         return ctx.has_role(self.name)
 
     def explain(self, ctx: RequestContext, target: Target) -> Reason:
-        return Reason(f"has the role {self.name}", self.decide(ctx, target))
+        return Reason("role", self.decide(ctx, target), (self.name,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +121,7 @@ class _Named:
 
     def explain(self, ctx: RequestContext, target: Target) -> Reason:
         inner = self.book.check(self.name).explain(ctx, target)
-        return Reason(f"rule {self.name}", inner.holds, (inner,))
+        return Reason("rule", inner.holds, (self.name,), (inner,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +149,7 @@ class _Compare:
 
     def explain(self, ctx: RequestContext, target: Target) -> Reason:
         left, right = self._sides(ctx, target)
-        return Reason(f"{self.kind} is {self.match} ({left} and {right})", self.decide(ctx, target))
+        return Reason("compare", self.decide(ctx, target), (self.kind, self.match, str(left), str(right)))
 
 
 class _Lenient(dict[str, Any]):
@@ -157,7 +181,7 @@ class _Not:
 
     def explain(self, ctx: RequestContext, target: Target) -> Reason:
         inner = self.part.explain(ctx, target)
-        return Reason("not", not inner.holds, (inner,))
+        return Reason("not", not inner.holds, (), (inner,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +196,7 @@ class _Joined:
     def explain(self, ctx: RequestContext, target: Target) -> Reason:
         parts = tuple(part.explain(ctx, target) for part in self.parts)
         quantify = all if self.word == "and" else any
-        return Reason("all of" if self.word == "and" else "any of", quantify(p.holds for p in parts), parts)
+        return Reason("all" if self.word == "and" else "any", quantify(p.holds for p in parts), (), parts)
 
 
 _TOKEN = re.compile(r"\s*(\(|\)|(?:'[^']*'|\"[^\"]*\"|%\([^)]*\)s|[^\s()])+)")
@@ -251,19 +275,33 @@ class PolicyBook:
             self.rules[rule.name] = rule
 
     def override(self, text: str) -> None:
-        """Take an operator's YAML (a mapping of rule name to check).
-
-        Raises PolicyError when it is not a mapping of text or names a rule that does not exist.
-        """
-        loaded = yaml.safe_load(text) or {}
-        if not isinstance(loaded, dict) or not all(isinstance(v, str) for v in loaded.values()):
-            raise PolicyError("the policy file must map rule names to checks, both text")
-        unknown = sorted(set(loaded) - set(self.rules))
-        if unknown:
-            raise PolicyError(f"the policy file names rules that do not exist: {', '.join(unknown)}")
-        self.overrides = dict(loaded)
+        """Take an operator's YAML (a mapping of rule name to check). Raises PolicyError with everything wrong in it."""
+        wrong = self.problems(text)
+        if wrong:
+            raise PolicyError("\n".join(wrong))
+        self.overrides = yaml.safe_load(text) or {}
         self.compiled.clear()
-        self.verify()
+
+    def problems(self, text: str) -> list[str]:
+        """What is wrong with an operator's YAML, each in one sentence; empty if it can be taken."""
+        try:
+            loaded = yaml.safe_load(text) or {}
+        except yaml.YAMLError as error:
+            return [f"This is not YAML: {error}"]
+        if not isinstance(loaded, dict) or not all(isinstance(part, str) for pair in loaded.items() for part in pair):
+            return ["The file must map names of rules to checks, both text."]
+        wrong = [self._unknown(name) for name in loaded if name not in self.rules]
+        book = PolicyBook(self.rules, {name: check for name, check in loaded.items() if name in self.rules})
+        for name in book.overrides:
+            try:
+                book._walk(book.check(name), (name,))
+            except PolicyError as error:
+                wrong.append(f"{name}: {error}")
+        return wrong
+
+    def _unknown(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self.rules, 1)
+        return f"{name}: no rule has this name" + (f"; did you mean {near[0]}?" if near else "")
 
     def check(self, name: str) -> Check:
         """The compiled check of a rule. Raises PolicyError for a name that no table holds."""
@@ -339,7 +377,6 @@ def enforce(ctx: RequestContext, rule: str, target: Target | None = None) -> Non
 def explain(ctx: RequestContext, rule: str, target: Target | None = None) -> Reason:
     """Why the rule holds or not: the tree of its checks with each outcome."""
     inner = book.check(rule).explain(ctx, own_target(ctx) if target is None else target)
-    taken = book.takes(rule, ctx)
-    scopes = book.rules[rule].scopes
-    parts = (Reason(f"the token's scope is {' or '.join(scopes)} ({ctx.scope})", taken), inner) if scopes else (inner,)
-    return Reason(f"rule {rule}", taken and inner.holds, parts)
+    taken, scopes = book.takes(rule, ctx), book.rules[rule].scopes
+    parts = (Reason("scope", taken, (" or ".join(scopes), ctx.scope)), inner) if scopes else (inner,)
+    return Reason("rule", taken and inner.holds, (rule,), parts)

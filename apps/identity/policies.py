@@ -511,7 +511,14 @@ _RULES: tuple[Rule, ...] = (
 )
 
 # What Keystone has no call for, and hence no rule.
-OWN_RULES = (Rule("projects:purge", "rule:admin", "See all that a project has, remove it, and the project with it.", scopes=("project", "system")),)
+OWN_RULES = (
+    Rule(
+        "projects:purge",
+        "rule:admin",
+        "See all that a project has, remove it, and the project with it.",
+        scopes=("project", "system"),
+    ),
+)
 
 # Which tokens a rule takes: those of projects and the system, and of domains where it looks at a domain, but for these.
 _EVERY_SCOPE = {

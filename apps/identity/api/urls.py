@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.identity.api import auth, endpoint_filter, grants, limits, oauth, secrets, trusts, versions, views
+from apps.identity.api import (
+    auth,
+    endpoint_filter,
+    grants,
+    limits,
+    oauth,
+    permissions,
+    secrets,
+    trusts,
+    versions,
+    views,
+)
 from apps.identity.api.domain_config import domain_config_urls
 
 urlpatterns = [
@@ -27,6 +38,7 @@ urlpatterns = [
     path("/v3/users/<str:user_id>/password", views.UserPassword.as_view()),
     path("/v3/users/<str:user_id>/projects", views.UserProjects.as_view(list_view="detail")),
     path("/v3/users/<str:user_id>/groups", views.UserGroups.as_view(list_view="detail")),
+    path("/v3/users/<str:user_id>/kumo-permissions", permissions.UserPermissions.as_view()),
     *views.ApplicationCredentials.urls("/v3/users/<str:user_id>/application_credentials"),
     *views.AccessRules.urls("/v3/users/<str:user_id>/access_rules"),
     *views.Groups.urls("/v3/groups"),

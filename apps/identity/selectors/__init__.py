@@ -81,6 +81,16 @@ from apps.identity.selectors.oauth import (
     consumer_get,
     consumer_list,
 )
+from apps.identity.selectors.permissions import (
+    Asked,
+    Explanation,
+    HeldRole,
+    Permissions,
+    Place,
+    Way,
+    permissions,
+    rule_explain,
+)
 from apps.identity.selectors.policy_documents import (
     endpoint_policy,
     policy_endpoint_check,
@@ -96,6 +106,14 @@ from apps.identity.selectors.trusts import trust_get, trust_list, trust_role, tr
 
 __all__ = [
     "AccessKey",
+    "Asked",
+    "Explanation",
+    "HeldRole",
+    "Permissions",
+    "Place",
+    "Way",
+    "permissions",
+    "rule_explain",
     "AssignmentFilter",
     "Given",
     "RoleName",
