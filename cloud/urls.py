@@ -37,7 +37,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
                 path("", include("apps.audit.web.urls")),
                 path("", include("apps.identity.web.urls")),
                 path("", include("apps.hosts.web.urls")),
-                path("", include("apps.identity.web.urls")),
                 path("", include("apps.image.web.urls")),
                 path("", include("apps.network.web.urls")),
                 path("", include("apps.compute.web.urls")),

@@ -122,9 +122,8 @@ def rows(service: str, *lines: tuple[Any, ...], **given: Any) -> Iterator[Row]:
         fine = rest[1] if len(rest) > 1 else ()
         method, path = call.split(" ", 1)
         prefix = _RULES.get(service, "")
-        yield Row(
-            service, method, _PREFIX[service] + path, prefix + rule if rule else "", target, body, fine=fine, **given
-        )
+        name = rule if not rule or rule.startswith("compute:") else prefix + rule
+        yield Row(service, method, _PREFIX[service] + path, name, target, body, fine=fine, **given)
 
 
 def members(
@@ -480,6 +479,14 @@ COMPUTE = (
         (f"GET {_SERVER}/os-security-groups", "os-security-groups:list", "one"),
         (f"GET {_SERVER}/os-instance-actions", "os-instance-actions:list", "one"),
         ("GET /servers/{busy}/os-instance-actions/{request}", "os-instance-actions:show", "one"),
+        (f"GET {_SERVER}/diagnostics", "os-server-diagnostics", "one", None, (503,)),
+        (f"GET {_SERVER}/os-server-password", "os-server-password:show", "one"),
+        (f"DELETE {_SERVER}/os-server-password", "os-server-password:clear", "one"),
+        ("GET /os-migrations", "os-migrations:index", "own"),
+        ("GET /os-instance_usage_audit_log", "os-instance-usage-audit-log:list", "own"),
+        ("GET /os-instance_usage_audit_log/2026-01-01%2000:00:00", "os-instance-usage-audit-log:show", "own"),
+        ("POST /os-server-external-events", "os-server-external-events:create", "own",
+         {"events": [{"name": "network-changed", "server_uuid": "{server}"}]}),
         ("GET /flavors", "", "own"),
         ("GET /flavors/detail", "", "own"),
         ("POST /flavors", "os-flavor-manage:create", "own",
@@ -563,6 +570,12 @@ COMPUTE = (
     *rows(
         "compute",
         ("POST /servers/{server}/remote-consoles", "os-remote-consoles", "one", _CONSOLE),
+        (f"GET {_SERVER}/topology", "compute:server:topology:index", "one"),
+        (f"GET {_SERVER}/migrations", "servers:migrations:index", "one"),
+        (f"GET {_SERVER}/migrations/1", "servers:migrations:show", "one", None, (404,)),  # there is none
+        (f"DELETE {_SERVER}/migrations/1", "servers:migrations:delete", "one", None, (404,)),
+        (f"POST {_SERVER}/migrations/1/action", "servers:migrations:force_complete", "one",
+         {"force_complete": None}, (404,)),
         (f"GET {_SERVER}/tags", "os-server-tags:index", "one"),
         (f"PUT {_SERVER}/tags", "os-server-tags:update_all", "one", {"tags": ["red"]}),
         (f"DELETE {_SERVER}/tags", "os-server-tags:delete_all", "one"),
@@ -629,6 +642,20 @@ OWN: tuple[tuple[Row, set[str]], ...] = tuple(
         ("GET", "/operations/{operation}", _READERS | {"system admin"}, ()),
         ("GET", "/audit/v1/events", _EVERYBODY, ()),
         ("GET", "/audit/v1/events/{event}", {"owner", "manager", "project admin", "system reader", "system admin"}, ()),
+        (
+            "GET",
+            "/identity/v3/users/{owner}/kumo-permissions?project_id=one",
+            {
+                "owner",
+                "project admin",
+                "domain reader",
+                "domain manager",
+                "domain admin",
+                "system reader",
+                "system admin",
+            },
+            (),
+        ),
         ("POST", "/operations/{operation}/cancel", _READERS - {"reader"} | {"system admin"}, ()),
         ("POST", "/operations/{operation}/retry", {"project admin", "system admin"}, ()),
         ("POST", "/operations/{operation}/abandon", {"project admin", "system admin"}, ()),
