@@ -64,7 +64,14 @@ def _of_project(target: str, persona: Persona) -> Facts:
 
 _NOUNS: Mapping[str, Facts] = {
     "user": {"target.user.id": "{user}", "target.user.domain_id": DOMAIN, "user_id": "{user}"},
-    "owner": {"target.user.id": "owner", "target.user.domain_id": DOMAIN, "user_id": "owner"},
+    "owner": {
+        "target.user.id": "owner",
+        "target.user.domain_id": DOMAIN,
+        "user_id": "owner",
+        "target.credential.user_id": "owner",
+        "target.trust.trustor_user_id": "owner",
+        "target.trust.trustee_user_id": "member",
+    },
     "group": {"target.group.id": "{group}", "target.group.domain_id": DOMAIN},
     "project": {"target.project.id": "{project}", "target.project.domain_id": DOMAIN},
     "one": {"target.project.id": ONE, "target.project.domain_id": DOMAIN},
@@ -87,8 +94,8 @@ def _of_identity(target: str, persona: Persona) -> Facts:
             domain = persona.facts.get("domain_id")
             names = ("domain_id", "domain.id", "user.domain_id", "group.domain_id", "project.domain_id")
             found |= {f"target.{name}": domain for name in names} if domain else {}
-        elif noun == "self":
-            found |= {"user_id": persona.user_id, "target.user.id": persona.user_id}
+        elif noun == "mine":
+            found |= {"target.credential.user_id": persona.user_id}
         else:
             found |= _NOUNS[noun]
     return found
@@ -237,6 +244,98 @@ def _domain_configs() -> Iterator[Row]:
         )
 
 
+def _endpoint_filter() -> Iterator[Row]:
+    base, group = "/OS-EP-FILTER", "/OS-EP-FILTER/endpoint_groups/{endpointgroup}"
+    new = {"endpoint_group": {"name": "new", "filters": {"interface": "public"}}}
+    yield from rows(
+        "identity",
+        (f"GET {base}/endpoint_groups", "list_endpoint_groups", ""),
+        (f"POST {base}/endpoint_groups", "create_endpoint_group", "", new),
+        (f"GET {group}", "get_endpoint_group", ""),
+        (f"PATCH {group}", "update_endpoint_group", "", {"endpoint_group": {"description": "x"}}),
+        (f"DELETE {group}", "delete_endpoint_group", ""),
+        (f"GET {group}/endpoints", "list_endpoints_associated_with_endpoint_group", ""),
+        (f"GET {group}/projects", "list_projects_associated_with_endpoint_group", ""),
+        (f"GET {group}/projects/{{project}}", "get_endpoint_group_in_project", ""),
+        (f"PUT {group}/projects/{{two}}", "add_endpoint_group_to_project", ""),
+        (f"DELETE {group}/projects/{{project}}", "remove_endpoint_group_from_project", ""),
+        (f"GET {base}/endpoints/{{endpoint}}/projects", "list_projects_for_endpoint", ""),
+        (f"GET {base}/projects/{{project}}/endpoint_groups", "list_endpoint_groups_for_project", ""),
+        (f"GET {base}/projects/{{project}}/endpoints", "list_endpoints_for_project", ""),
+        (f"GET {base}/projects/{{project}}/endpoints/{{endpoint}}", "check_endpoint_in_project", ""),
+        (f"PUT {base}/projects/{{two}}/endpoints/{{endpoint}}", "add_endpoint_to_project", ""),
+        (f"DELETE {base}/projects/{{project}}/endpoints/{{endpoint}}", "remove_endpoint_from_project", ""),
+    )
+
+
+def _policies() -> Iterator[Row]:
+    one = "/policies/{policy}/OS-ENDPOINT-POLICY"
+    yield from members(
+        "identity", "/policies", "{policy}", ("list_policies", "create_policy", "get_policy", "update_policy",
+        "delete_policy"), "", verb="PATCH", create={"policy": {"blob": "x", "type": "text/plain"}},
+        update={"policy": {"blob": "y"}},
+    )  # fmt: skip
+    for path, noun in (
+        ("endpoints/{endpoint}", "endpoint"),
+        ("services/{service}", "service"),
+        ("services/{service}/regions/{region}", "region_and_service"),
+    ):
+        yield from rows(
+            "identity",
+            (f"GET {one}/{path}", f"check_policy_association_for_{noun}", ""),
+            (f"PUT {one}/{path}", f"create_policy_association_for_{noun}", ""),
+            (f"DELETE {one}/{path}", f"delete_policy_association_for_{noun}", ""),
+        )
+    yield from rows(
+        "identity",
+        (f"GET {one}/endpoints", "list_endpoints_for_policy", ""),
+        ("GET /endpoints/{endpoint}/OS-ENDPOINT-POLICY/policy", "get_policy_for_endpoint", ""),
+    )
+
+
+def _secrets() -> Iterator[Row]:
+    """Credentials, access keys, trusts and OAuth."""
+    trust = {
+        "trustor_user_id": "owner", "trustee_user_id": "member", "impersonation": False, "project_id": ONE,
+        "roles": [{"name": "reader"}],
+    }  # fmt: skip
+    keys, tokens = "/users/{owner}/credentials/OS-EC2", "/users/{owner}/OS-OAUTH1/access_tokens"
+    cert = {"type": "cert", "blob": "x", "user_id": "owner"}
+    yield from rows(
+        "identity",
+        ("GET /credentials", "list_credentials", "mine"),
+        ("POST /credentials", "create_credential", "owner", {"credential": cert}),
+        ("GET /credentials/{cert}", "get_credential", "owner"),
+        ("PATCH /credentials/{cert}", "update_credential", "owner", {"credential": {"blob": "y"}}),
+        ("DELETE /credentials/{cert}", "delete_credential", "owner"),
+        (f"GET {keys}", "ec2_list_credentials", "owner"),
+        (f"POST {keys}", "ec2_create_credential", "owner", {"tenant_id": ONE}),
+        (f"GET {keys}/{{accesskey}}", "ec2_get_credential", "owner"),
+        (f"DELETE {keys}/{{accesskey}}", "ec2_delete_credential", "owner"),
+        ("POST /ec2tokens", "ec2tokens_validate", "", {"credentials": {"access": "{accesskey}", "signature": "y"}}, (400, 401)),
+        ("POST /s3tokens", "s3tokens_validate", "",
+         {"credentials": {"access": "{accesskey}", "signature": "y", "token": "eA=="}}, (400, 401)),
+        ("GET /OS-TRUST/trusts", "list_trusts", ""),
+        ("POST /OS-TRUST/trusts", "create_trust", "owner", {"trust": trust}),
+        ("GET /OS-TRUST/trusts/{trust}", "get_trust", "owner"),
+        ("DELETE /OS-TRUST/trusts/{trust}", "delete_trust", "owner"),
+        ("GET /OS-TRUST/trusts/{trust}/roles", "list_roles_for_trust", "owner"),
+        ("GET /OS-TRUST/trusts/{trust}/roles/{memberrole}", "get_role_for_trust", "owner"),
+        ("GET /OS-OAUTH1/consumers", "list_consumers", ""),
+        ("POST /OS-OAUTH1/consumers", "create_consumer", "", {"consumer": {"description": "new"}}),
+        ("GET /OS-OAUTH1/consumers/{consumer}", "get_consumer", ""),
+        ("PATCH /OS-OAUTH1/consumers/{consumer}", "update_consumer", "", {"consumer": {"description": "x"}}),
+        ("DELETE /OS-OAUTH1/consumers/{consumer}", "delete_consumer", ""),
+        ("PUT /OS-OAUTH1/authorize/{requesttoken}", "authorize_request_token", "", {"roles": [{"name": "admin"}]}),
+        (f"GET {tokens}", "list_access_tokens", "owner"),
+        (f"GET {tokens}/{{accesstoken}}", "get_access_token", "owner"),
+        (f"GET {tokens}/{{accesstoken}}/roles", "list_access_token_roles", "owner"),
+        (f"GET {tokens}/{{accesstoken}}/roles/{{memberrole}}", "get_access_token_role", "owner"),
+        (f"DELETE {tokens}/{{accesstoken}}", "delete_access_token", "owner"),
+        ("DELETE /users/{owner}/tokens", "revoke_tokens_for_user", "owner"),
+    )  # fmt: skip
+
+
 _CREDENTIAL = {"application_credential": {"name": "new"}}
 
 IDENTITY = (
@@ -244,6 +343,9 @@ IDENTITY = (
     *_grants(),
     *_limits(),
     *_domain_configs(),
+    *_endpoint_filter(),
+    *_policies(),
+    *_secrets(),
     *members(
         "identity", "/roles", "{role}", ("list_roles", "create_role", "get_role", "update_role", "delete_role"), "role",
         verb="PATCH", create={"role": {"name": "new"}}, update={"role": {"description": "x"}}, create_target="",

@@ -5,11 +5,13 @@ Everything belongs to the project `one` of the domain `acme` and, where a user o
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from django.test import Client
+from django.utils import timezone
 
 from apps.audit.models import Event
 from apps.compute.models import Aggregate, Flavor, FlavorAccess, KeyPair, Server, ServerGroup
@@ -27,6 +29,7 @@ from apps.operations.models import Operation
 from tests.kit.rows import make_host
 from tests.policy.oracle import IMPLIED, Persona
 
+HOUR = datetime.timedelta(hours=1)
 DOMAIN, ONE, TWO = "acme", "one", "two"
 _IN_ONE = {"project_id": ONE, "project_domain_id": DOMAIN}
 # name, role, user, where; a persona without a role shows no token, or one that has expired.
@@ -64,6 +67,8 @@ class World:
         self.admin = RequestContext(user_id="admin", project_id=ONE, roles=frozenset(IMPLIED["admin"]))
         self._credential()
         self._limits()
+        self._catalogue()
+        self._secrets()
         self._network()
         self._images()
         self._compute()
@@ -142,6 +147,52 @@ class World:
             group=group.pk, role=role.pk, implied=implied.pk, more=more.pk, special=special.pk, region=region.pk,
             bare=bare.pk, service=service.pk, endpoint=endpoint.pk, owner="owner",
         )  # fmt: skip
+
+    def _secrets(self) -> None:
+        """What the owner and the administrator made through the API, and an OAuth token as one would be left."""
+        cert = {"type": "cert", "blob": "x", "user_id": "owner"}
+        trust = {
+            "trustor_user_id": "owner", "trustee_user_id": "member", "impersonation": False, "project_id": ONE,
+            "roles": [{"name": "member"}],
+        }  # fmt: skip
+        consumer = self.made("project admin", "/identity/v3/OS-OAUTH1/consumers", {"consumer": {}})["consumer"]["id"]
+        member = identity.Role.objects.get(name="member", domain=None)
+        token = identity.AccessToken.objects.create(
+            consumer_id=consumer, sealed_secret=b"", project_id=ONE, user_id="owner"
+        )
+        token.roles.add(member)
+        asked = identity.RequestToken.objects.create(
+            consumer_id=consumer, sealed_secret=b"", requested_project_id=ONE, expires_at=timezone.now() + HOUR
+        )
+        keys = self.made("owner", "/identity/v3/users/owner/credentials/OS-EC2", {"tenant_id": ONE})
+        self.name(
+            cert=self.made("owner", "/identity/v3/credentials", {"credential": cert})["credential"]["id"],
+            accesskey=keys["credential"]["access"], consumer=consumer, accesstoken=token.pk, requesttoken=asked.pk,
+            trust=self.made("owner", "/identity/v3/OS-TRUST/trusts", {"trust": trust})["trust"]["id"],
+            memberrole=member.pk,
+        )  # fmt: skip
+
+    def made(self, persona: str, path: str, body: Any) -> Any:
+        """What this caller makes through the API."""
+        headers = {"X-Auth-Token": self.tokens[persona]}
+        answer = self.client.post(path, body, content_type="application/json", headers=headers)
+        assert answer.status_code < 300, answer.content
+        return answer.json() if answer.content else None
+
+    def _catalogue(self) -> None:
+        endpoint, project = self.names["endpoint"], self.names["project"]
+        group = identity.EndpointGroup.objects.create(name="some", filters={"interface": "public"})
+        identity.ProjectEndpoint.objects.create(project_id=project, endpoint_id=endpoint)
+        identity.ProjectEndpointGroup.objects.create(project_id=project, endpoint_group=group)
+        policy = identity.Policy.objects.create(blob="x", type="text/plain")
+        service, region = self.names["service"], self.names["region"]
+        for place in (
+            {"endpoint_id": endpoint},
+            {"service_id": service},
+            {"service_id": service, "region_id": region},
+        ):
+            identity.PolicyAssociation.objects.create(policy=policy, **place)
+        self.name(endpointgroup=group.pk, policy=policy.pk)
 
     def _limits(self) -> None:
         service = identity.Service.objects.get(pk=self.names["service"])
