@@ -301,6 +301,7 @@ def _secrets() -> Iterator[Row]:
     }  # fmt: skip
     keys, tokens = "/users/{owner}/credentials/OS-EC2", "/users/{owner}/OS-OAUTH1/access_tokens"
     cert = {"type": "cert", "blob": "x", "user_id": "owner"}
+    signed = {"access": "{accesskey}", "signature": "y"}
     yield from rows(
         "identity",
         ("GET /credentials", "list_credentials", "mine"),
@@ -312,9 +313,8 @@ def _secrets() -> Iterator[Row]:
         (f"POST {keys}", "ec2_create_credential", "owner", {"tenant_id": ONE}),
         (f"GET {keys}/{{accesskey}}", "ec2_get_credential", "owner"),
         (f"DELETE {keys}/{{accesskey}}", "ec2_delete_credential", "owner"),
-        ("POST /ec2tokens", "ec2tokens_validate", "", {"credentials": {"access": "{accesskey}", "signature": "y"}}, (400, 401)),
-        ("POST /s3tokens", "s3tokens_validate", "",
-         {"credentials": {"access": "{accesskey}", "signature": "y", "token": "eA=="}}, (400, 401)),
+        ("POST /ec2tokens", "ec2tokens_validate", "", {"credentials": signed}, (400, 401)),
+        ("POST /s3tokens", "s3tokens_validate", "", {"credentials": {**signed, "token": "eA=="}}, (400, 401)),
         ("GET /OS-TRUST/trusts", "list_trusts", ""),
         ("POST /OS-TRUST/trusts", "create_trust", "owner", {"trust": trust}),
         ("GET /OS-TRUST/trusts/{trust}", "get_trust", "owner"),

@@ -110,7 +110,8 @@ def test_what_is_not_the_callers_stays_unknown(ann: User) -> None:
         asked(ctx, user="nobody-at-all", project="demo")
     with pytest.raises(NotFound):
         asked(ctx, project="no-such-project")
-    Project.objects.create(name="hidden", domain_id="default", parent_id="default")
+    other = Project.objects.create(pk="other", name="other", is_domain=True)
+    Project.objects.create(name="hidden", domain=other, parent=other)
     with pytest.raises(NotFound):
         asked(ctx, project="hidden")
     with pytest.raises(NotFound):
