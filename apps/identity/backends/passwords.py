@@ -1,4 +1,4 @@
-"""Password hashes: argon2id for new ones, bcrypt understood for users taken over from Keystone.
+"""Password hashes: argon2id for new ones; those of users taken over from Keystone are understood until their first use.
 
 What a hash costs is the setting `KUMO_PASSWORD_COST`.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 import secrets
 
-import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from django.conf import settings
 
+from apps.identity.backends.foreign_hashes import checker_of
+
 MAX_PASSWORD_LENGTH = 4096  # as Keystone; also bounds the work a stranger can ask for
-_BCRYPT_BYTES = 72  # bcrypt ignores the rest, and its library refuses it
 _hasher = PasswordHasher(**settings.KUMO_PASSWORD_COST)
 
 
@@ -39,8 +39,9 @@ def needs_rehash(stored: str) -> bool:
 
 
 def _matches(password: str, stored: str) -> bool:
-    if stored.startswith(("$2a$", "$2b$", "$2y$")):
-        return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], stored.encode())
+    if not stored.startswith("$argon2"):
+        check = checker_of(stored)
+        return check is not None and check(password)
     try:
         return _hasher.verify(stored, password)
     except (VerificationError, InvalidHashError):
