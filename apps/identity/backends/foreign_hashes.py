@@ -22,9 +22,7 @@ MOST_PBKDF2_ROUNDS = 5_000_000
 
 _BCRYPT = re.compile(r"^\$2[aby]\$(\d{2})\$[./A-Za-z0-9]{53}$")
 _BCRYPT_SHA256_1 = re.compile(r"^\$bcrypt-sha256\$(2[ab]),(\d{1,2})\$([./A-Za-z0-9]{22})\$([./A-Za-z0-9]{31})$")
-_BCRYPT_SHA256_2 = re.compile(
-    r"^\$bcrypt-sha256\$v=2,t=(2[ab]),r=(\d{1,2})\$([./A-Za-z0-9]{22})\$([./A-Za-z0-9]{31})$"
-)
+_BCRYPT_SHA256_2 = re.compile(r"^\$bcrypt-sha256\$v=2,t=(2[ab]),r=(\d{1,2})\$([./A-Za-z0-9]{22})\$([./A-Za-z0-9]{31})$")
 _SCRYPT = re.compile(r"^\$scrypt\$ln=(\d{1,2}),r=(\d{1,3}),p=(\d{1,3})\$([A-Za-z0-9+/]*)\$([A-Za-z0-9+/]+)$")
 _PBKDF2 = re.compile(r"^\$pbkdf2-sha512\$(\d{1,8})\$([A-Za-z0-9./]*)\$([A-Za-z0-9./]+)$")
 

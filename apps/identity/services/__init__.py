@@ -32,6 +32,7 @@ from apps.identity.services.endpoint_filter import (
 )
 from apps.identity.services.events import sign_in_event, sign_out_event
 from apps.identity.services.groups import group_create, group_delete, group_update, group_user_add, group_user_remove
+from apps.identity.services.importing import keystone_import
 from apps.identity.services.keys import credential_keys_rotate, key_ring_ensured, sealed_secret, token_keys_rotate
 from apps.identity.services.limits import (
     UNLIMITED,
@@ -158,6 +159,7 @@ __all__ = [
     "implied_role_create",
     "implied_role_delete",
     "key_ring_ensured",
+    "keystone_import",
     "limit_delete",
     "limit_get",
     "limit_set",
