@@ -255,7 +255,8 @@ class Change:
     def __init__(self, naming: Naming, ctx: RequestContext, rule: str, arguments: Mapping[str, Any]) -> None:
         self.naming, self.ctx, self.rule = naming, ctx, rule
         self.arguments = arguments
-        self.asked_id = str(arguments.get(naming.id_keyword) or "")
+        named = not is_secret(naming.id_keyword, naming.shown)  # the id of a bearer token is the token
+        self.asked_id = str(arguments.get(naming.id_keyword) or "") if named else ""
         self._rows: dict[str, tuple[dict[str, Any], list[models.Model]]] = {}
         self._made: list[models.Model] = []
 

@@ -17,6 +17,7 @@ from apps.identity.backends import signatures
 from apps.identity.models import Project, User
 from apps.identity.selectors.access_keys import AccessKey, access_key
 from apps.identity.selectors.sessions import Session
+from apps.identity.services.events import sign_in_event
 from apps.identity.services.passwords import REQUIRED
 from apps.identity.services.proofs import Proof
 from apps.identity.services.scopes import Wanted
@@ -38,9 +39,16 @@ def s3_token_issue(ctx: RequestContext, *, signed: Mapping[str, Any]) -> tuple[s
 
 
 def _issue(signed: Mapping[str, Any], check: Callable[[AccessKey], None]) -> tuple[str, Session]:
-    key = access_key(str(signed["access"]))
-    if key is None:
-        raise NotFound("EC2 access key")
+    with sign_in_event(methods=(Method.EC2_CREDENTIAL,)) as event:
+        key = access_key(str(signed["access"]))
+        if key is None:
+            raise NotFound("EC2 access key")
+        event.user_id = key.user_id
+        token, event.session = _issue_for(key, signed, check)
+    return token, event.session
+
+
+def _issue_for(key: AccessKey, signed: Mapping[str, Any], check: Callable[[AccessKey], None]) -> tuple[str, Session]:
     try:
         check(key)
     except signatures.BadSignature as error:

@@ -83,7 +83,7 @@ def _request_token(consumer: Consumer, project: Project) -> tuple[RequestToken, 
     return made, secret
 
 
-@service("identity:authorize_request_token")
+@service("identity:authorize_request_token", shown=("request_token_id",))
 def request_token_authorize(
     ctx: RequestContext, *, request_token_id: str, roles: Sequence[Mapping[str, str]]
 ) -> RequestToken:
@@ -142,7 +142,7 @@ def _access_token(request_token_id: str, verifier: str) -> tuple[AccessToken, st
     return made, secret
 
 
-@service("anyone")
+@service("anyone", shown=("access_token_id",))
 def access_token_delete(ctx: RequestContext, *, user_id: str, access_token_id: str) -> None:
     """Take back what a user authorized; the tokens made from it end. Raises NotFound."""
     enforce(ctx, "identity:delete_access_token", {"user_id": user_id})

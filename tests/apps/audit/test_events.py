@@ -257,6 +257,12 @@ def test_no_service_lets_a_secret_reach_the_log(key):
     assert {e.outcome for e in events(action=naming.action)} == {"success", "failure"}
 
 
+def test_an_id_that_is_a_secret_names_no_target():
+    signature = audit.Signature("apps.identity.services.x", "token_end", frozenset({"ctx", "token_id"}))
+    change = audit.Change(audit.naming_of(signature), RequestContext(), "", {"token_id": CANARY})
+    assert change.asked_id == ""
+
+
 def test_values_are_bounded_and_plain():
     deep: Any = "end"
     for _ in range(20):
