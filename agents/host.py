@@ -41,7 +41,7 @@ class Host:
         spec = self.config.drivers.get("hypervisor", {}).get("default")
         if spec is None:
             raise plugins.PluginError("this host's file names no driver hypervisor.default")
-        return plugins.build("hypervisor", spec, self.layout)
+        return plugins.build("hypervisor", spec, self.layout, key="drivers.hypervisor.default")
 
     @cached_property
     def control(self) -> ControlPlane:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -48,18 +48,40 @@ def load(family: str, name: str, aliases: Mapping[str, str] | None = None) -> ty
     return _import(family, name)
 
 
-def build(family: str, spec: Mapping[str, Any], *args: Any, aliases: Mapping[str, str] | None = None) -> Any:
+def build(
+    family: str, spec: Mapping[str, Any], *args: Any, key: str = "", aliases: Mapping[str, str] | None = None
+) -> Any:
     """An instance of the driver a table entry describes: `Class(*args, Class.Options(**OPTIONS))`.
 
-    Raises PluginError, also where an option is unknown or of the wrong type.
+    `key` is where the entry stands in the settings. Raises PluginError, also where an option is unknown or of the
+    wrong type; it names the key and what is allowed.
     """
+    where = key or f"{family} driver {spec.get('BACKEND')!r}"
+    entry = _converted(spec, DriverSpec, where)
     try:
-        entry = msgspec.convert(spec, DriverSpec)
         cls = load(family, entry.backend, aliases)
-        options = msgspec.convert(entry.options, cls.Options)  # type: ignore[attr-defined]
-    except msgspec.ValidationError as error:
-        raise PluginError(f"{family} driver {spec.get('BACKEND')!r}: {error}") from error
+    except PluginError as error:
+        raise PluginError(f"{where}: {error}") from error
+    options = _converted(entry.options, cls.Options, f"{where}.OPTIONS")  # type: ignore[attr-defined]
     return cls(*args, options)
+
+
+def _converted(given: Mapping[str, Any], wanted: Any, where: str) -> Any:
+    try:
+        return msgspec.convert(given, wanted)
+    except msgspec.ValidationError as error:
+        said, _, path = str(error).partition(" - at `$")
+        raise PluginError(f"{where}{path.rstrip('`')}: {said}; {_allowed(wanted, path.strip('.`'))}") from error
+
+
+def _allowed(wanted: Any, name: str) -> str:
+    """What the field `name` of a Struct may be; without a name, which fields there are."""
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(wanted)}
+    kind = fields.get(name)
+    if kind is None:
+        return f"allowed: {', '.join(sorted(fields)) or 'nothing'}"
+    words = get_args(kind) if get_origin(kind) is Literal else (getattr(kind, "__name__", str(kind)),)
+    return f"allowed: {', '.join(map(str, words))}"
 
 
 def _import(family: str, path: str) -> type:

@@ -61,6 +61,7 @@ class Limits:
     """How many verbs run at once, and when one counts as stuck."""
 
     short: int = 8
+    waiting: int = 64  # asleep nearly all the time, until a guest has shut down
     long: int = 4
     control: int = 4
     short_s: float = 900.0
@@ -121,7 +122,7 @@ class Runner:
         self._cancels: OrderedDict[str, int] = OrderedDict()  # operation -> highest attempt to stop
         self._pools = {
             kind: ThreadPoolExecutor(getattr(self.limits, kind), thread_name_prefix=f"verb-{kind}")
-            for kind in ("short", "long", "control")
+            for kind in ("short", "waiting", "long", "control")
         }
         self._asked = threading.Semaphore(MAX_ASKED)
         self._heard = threading.Event()
@@ -208,7 +209,8 @@ class Runner:
     # --- running -----------------------------------------------------------------------------------
 
     def _start(self, work: Work) -> None:
-        self._pools["long" if work.verb.long else "short"].submit(self._run, work)
+        waits = work.verb.waits is not None and work.verb.waits(work.request)
+        self._pools["long" if work.verb.long else "waiting" if waits else "short"].submit(self._run, work)
 
     def _run(self, work: Work) -> None:
         result: Message | dict[str, Any] | VerbError | None

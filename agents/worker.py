@@ -25,6 +25,7 @@ from agents.contracts import DomainEvent
 from agents.envelope import key_file, public_key, queue_of
 from agents.host import Host
 from agents.journal import Journal
+from agents.plugins import PluginError
 from agents.runner import Runner
 from agents.verbs import VERBS
 
@@ -104,7 +105,10 @@ def main(arguments: list[str] | None = None) -> None:
     except BlockingIOError:
         sys.exit("another worker of this host is running")
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    code = run(settings)
+    try:
+        code = run(settings)
+    except PluginError as error:
+        sys.exit(str(error))
     os.close(lock)
     logging.shutdown()
     os._exit(code)  # a verb that does not end must not keep the process

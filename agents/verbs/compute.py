@@ -42,7 +42,15 @@ def remove_disks(request: RemoveDisks, job: Job) -> Nothing:
     return Nothing()
 
 
-@verb("compute.ensure_domain", Domain, DomainReady, resource=_server)
+def _asks_to_stop(request: Domain) -> bool:
+    return request.power == Power.SHUTOFF and request.hard_stop_after_s > 0
+
+
+def _asks_to_reboot(request: RebootDomain) -> bool:
+    return not request.hard and request.hard_stop_after_s > 0
+
+
+@verb("compute.ensure_domain", Domain, DomainReady, resource=_server, waits=_asks_to_stop)
 def ensure_domain(request: Domain, job: Job) -> DomainReady:
     host = job.host
     _check_abilities(request, job)
@@ -61,7 +69,7 @@ def remove_domain(request: RemoveDomain, job: Job) -> Nothing:
     return Nothing()
 
 
-@verb("compute.reboot_domain", RebootDomain, DomainReady, resource=_server, once=True)
+@verb("compute.reboot_domain", RebootDomain, DomainReady, resource=_server, once=True, waits=_asks_to_reboot)
 def reboot_domain(request: RebootDomain, job: Job) -> DomainReady:
     return job.host.hypervisor.reboot(
         request.server_id,

@@ -33,6 +33,7 @@ class Verb:
     resource: Callable[[Any], str]
     long: bool = False  # runs on the queue for copies and migrations
     once: bool = False  # acts anew each time it runs, so a repeat is answered from the journal
+    waits: Callable[[Any], bool] | None = None  # may this request spend its time waiting for what a guest does?
 
 
 VERBS: dict[str, Verb] = {}
@@ -46,13 +47,14 @@ def verb(
     resource: Callable[[Any], str],
     long: bool = False,
     once: bool = False,
+    waits: Callable[[Any], bool] | None = None,
 ) -> Callable[[Callable[[Any, Job], Message]], Callable[[Any, Job], Message]]:
     """Register a function `(request, job) -> reply` under the verb's name."""
 
     def decorate(run: Callable[[Any, Job], Message]) -> Callable[[Any, Job], Message]:
         if name in VERBS:
             raise ValueError(f"verb {name} is registered twice")
-        VERBS[name] = Verb(name, request, reply, run, resource, long, once)
+        VERBS[name] = Verb(name, request, reply, run, resource, long, once, waits)
         return run
 
     return decorate

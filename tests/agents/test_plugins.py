@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
+from typing import Literal
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from agents import plugins
 
 class DriverOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: int = 1
+    mode: Literal["fast", "safe"] = "safe"
 
 
 class Driver:
@@ -63,15 +65,17 @@ def test_driver_is_built_with_its_options() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"BACKEND": HERE, "OPTIONS": {"sise": 3}}, "sise"),
-        ({"BACKEND": HERE, "OPTIONS": {"size": "three"}}, "size"),
-        ({"BACKEND": HERE, "OPTION": {}}, "OPTION"),
-        ({}, "BACKEND"),
+        ({"BACKEND": HERE, "OPTIONS": {"sise": 3}}, r"^drivers\.one\.OPTIONS: .*sise.*; allowed: mode, size$"),
+        ({"BACKEND": HERE, "OPTIONS": {"size": "three"}}, r"^drivers\.one\.OPTIONS\.size: .*; allowed: int$"),
+        ({"BACKEND": HERE, "OPTIONS": {"mode": "x"}}, r"^drivers\.one\.OPTIONS\.mode: .*'x'; allowed: fast, safe$"),
+        ({"BACKEND": HERE, "OPTION": {}}, r"^drivers\.one: .*OPTION.*; allowed: BACKEND, OPTIONS$"),
+        ({"BACKEND": "x"}, r"^drivers\.one: .*unknown: use one of fake, libvirt"),
+        ({}, r"^drivers\.one: .*BACKEND"),
     ],
 )
 def test_wrong_option_is_named(spec: dict[str, object], words: str) -> None:
     with pytest.raises(plugins.PluginError, match=words):
-        plugins.build("hypervisor", spec, "here")
+        plugins.build("hypervisor", spec, "here", key="drivers.one")
 
 
 @pytest.mark.parametrize("alias", sorted(plugins.HOST_ALIASES["hypervisor"]))

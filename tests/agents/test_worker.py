@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,16 +14,24 @@ import pytest
 
 from agents import broker, config, worker
 from agents import envelope as wire
-from agents.contracts import Nothing, RemoveDisks
+from agents.contracts import Nothing, Power, ReadConsoleLog, RebootDomain, RemoveDisks, pack
+from agents.drivers.fake.hypervisor import FakeHypervisor, FakeOptions
 from agents.errors import Refused
 from agents.journal import Journal
+from agents.layout import Layout
 from agents.runner import Limits, Runner
+from agents.verbs import VERBS
 from agents.verbs.registry import Job, Verb
+from tests.kit.verbs import new_id, wanted_domain
 
 CONTROL = wire.private_key(wire.new_private_key())
 HOST = wire.private_key(wire.new_private_key())
 ID = "5f2d5b67-9c3a-4b8a-8a6e-6d2f6f0a1b11"
 OTHER = "6f2d5b67-9c3a-4b8a-8a6e-6d2f6f0a1b11"
+
+
+def _nothing(*args: object, **given: object) -> None:
+    """A checkpoint, a release."""
 
 
 class Bench:
@@ -230,6 +239,53 @@ def test_what_belongs_to_no_operation_is_reported(bench: Bench) -> None:
     report = bench.answers(1)[0]
     assert report.verb == "act"
     assert report.body == {"boot_id": "b1", "message": {}}
+
+
+def test_guests_that_are_slow_to_stop_keep_nobody_waiting(bench: Bench, layout: Layout) -> None:
+    """Nine of them, and there are four short slots; the guests hear nothing and would take a minute."""
+    driver = FakeHypervisor(layout, FakeOptions(stops_when_asked=False))
+    bench.runner.host = SimpleNamespace(hypervisor=driver, layout=layout, metadata=SimpleNamespace(release=_nothing))
+    bench.runner.verbs = VERBS
+    servers = [new_id() for _ in range(9)]
+    for number, server_id in enumerate(servers):
+        driver.ensure(wanted_domain(server_id, has_root_disk=False), _nothing)
+        stop = wanted_domain(server_id, generation=2, power=Power.SHUTOFF, has_root_disk=False)
+        bench.tell("compute.ensure_domain", operation=f"stop-{number}", body=pack(stop))
+    bench.tell("compute.read_console_log", operation="quick", body=pack(ReadConsoleLog(server_id=servers[0])))
+    assert [answer.operation for answer in bench.answers(1)] == ["quick"]
+    assert {driver.observe(server_id).power for server_id in servers} == {Power.RUNNING}  # type: ignore[union-attr]
+    for number in range(9):
+        bench.tell(wire.CANCEL, operation=f"stop-{number}", step="")
+    stopped = bench.answers(10)[1:]
+    assert {msgspec.convert(answer.body, wire.Answer).error.kind for answer in stopped} == {"cancelled"}  # type: ignore[union-attr]
+
+
+def test_only_asking_a_guest_counts_as_waiting() -> None:
+    ensure, reboot = VERBS["compute.ensure_domain"].waits, VERBS["compute.reboot_domain"].waits
+    assert ensure is not None
+    assert reboot is not None
+    assert ensure(wanted_domain(ID, power=Power.SHUTOFF))
+    assert not ensure(wanted_domain(ID, power=Power.SHUTOFF, hard_stop_after_s=0))
+    assert not ensure(wanted_domain(ID))
+    assert reboot(RebootDomain(server_id=ID))
+    assert not reboot(RebootDomain(server_id=ID, hard=True))
+
+
+def test_driver_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text(
+        f'name = "hv-1"\nstate = "{tmp_path}"\ncontrol_url = "https://127.0.0.1:1"\nbroker_url = "redis://127.0.0.1:1/0"\n'
+        '[drivers.hypervisor.default]\nBACKEND = "fake"\n[drivers.hypervisor.default.OPTIONS]\ndelays = 3\n'
+    )
+    settings = config.load(file)
+    settings.control_key.parent.mkdir(parents=True, exist_ok=True)
+    settings.control_key.write_text(wire.public_pem(CONTROL))
+    with pytest.raises(SystemExit) as ended:
+        worker.main(["--config", str(file)])
+    assert str(ended.value.code).startswith(
+        "drivers.hypervisor.default.OPTIONS: Object contains unknown field `delays`"
+    )
+    assert "\n" not in str(ended.value.code)
 
 
 def test_greeting_tells_the_boot(bench: Bench) -> None:

@@ -1,6 +1,6 @@
 """Brings a libvirt domain to a wanted power state, and reads the one it has.
 
-Stopping asks the guest first (ACPI) and asks again now and then, because a guest that is still booting does
+Stopping asks the guest first (ACPI) and asks again every few seconds, because a guest that is still booting does
 not hear it; power is cut when the time given has passed. The wait ends early when the verb is cancelled.
 """
 
@@ -17,7 +17,7 @@ from agents.drivers.hypervisor import Checkpoint
 from agents.drivers.libvirt.errors import is_gone
 from agents.errors import Refused
 
-ASK_AGAIN_S = 10.0
+ASK_AGAIN_S = 3.0
 LOOK_S = 0.5
 
 Wait = Callable[[float], None]
