@@ -195,6 +195,8 @@
     tasks.addEventListener("toggle", () => localStorage.setItem("kumo-tasks", tasks.open ? "open" : "shut"));
   }
 
+  $(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+
   // --- what came by mail stands behind the #: it is put into its field and taken out of the address ---
   const mailed = $("[data-from-address]");
   if (mailed && location.hash.length > 1) { mailed.value = location.hash.slice(1); history.replaceState(null, "", location.pathname); }

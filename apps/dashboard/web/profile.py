@@ -37,6 +37,7 @@ TABS = (
     ("dashboard:sign-in-ways", _("Signing in")),
     ("dashboard:sessions", _("Sessions")),
     ("dashboard:credentials", _("Application credentials")),
+    ("dashboard:access-keys", _("Access keys")),
 )
 
 
@@ -336,6 +337,40 @@ class CredentialCreate(Own, FormPage):
             openrc=clients.openrc(self.ctx, shown),
             cloud=clients.cloud_name(self.ctx),
         )
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+# --- access keys -------------------------------------------------------------------------------------
+
+
+class AccessKeys(Own):
+    """Keys for programs that speak EC2's or S3's way. As in OpenStack, their owner may read the secret again."""
+
+    template = "dashboard/profile/access_keys.html"
+    title = _("Access keys")
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        keys = identity.ec2_credential_list(self.ctx, user_id=self.ctx.user_id)
+        here = [key for key in keys if key["tenant_id"] == self.ctx.project_id]
+        return self.render(keys=here, elsewhere=len(keys) - len(here))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        if "delete" in request.POST:
+            key = request.POST["delete"]
+            services.ec2_credential_delete(self.ctx, user_id=self.ctx.user_id, credential_id=key)
+            return self.answer(self.url("dashboard:access-keys"), ("success", said(gettext("Deleted"), key[:8])))
+        made = services.ec2_credential_create(self.ctx, user_id=self.ctx.user_id, tenant_id=self.ctx.project_id)
+        words = said(gettext("Added"), made["access"][:8])
+        return self.answer(self.url("dashboard:access-keys"), ("success", words))
+
+
+class AccessKeySecret(Own):
+    """The secret of one key, when its owner asks for it."""
+
+    def post(self, request: HttpRequest, key: str) -> HttpResponse:
+        found = identity.ec2_credential_get(self.ctx, user_id=self.ctx.user_id, credential_id=key)
+        response = self.render("dashboard/profile/access_key_secret.html", title=_("Access key"), key=found)
         response["Cache-Control"] = "no-store"
         return response
 

@@ -38,6 +38,8 @@ urlpatterns = [
     *list_paths("profile/sessions", profile.Sessions),
     path("profile/sessions/others", profile.OtherSessions.as_view(), name="other-sessions"),
     *list_paths("profile/credentials", profile.Credentials),
+    path("profile/access-keys", profile.AccessKeys.as_view(), name="access-keys"),
+    path("profile/access-keys/<slug:key>", profile.AccessKeySecret.as_view(), name="access-key"),
     path("profile/credentials/create", profile.CredentialCreate.as_view(), name="credential-create"),
 ]
 

@@ -15,7 +15,7 @@ from tests.apps.dashboard.conftest import Town
 
 PREFIX = "p/<str:project>/"
 # For scripts and buttons.
-NOT_READ = {"image:image-file", "network:subnet", "dashboard:passkey-add", "dashboard:passkey"}
+NOT_READ = {"image:image-file", "network:subnet", "dashboard:passkey-add", "dashboard:passkey", "dashboard:access-key"}
 
 
 def pages() -> dict[str, list[str]]:

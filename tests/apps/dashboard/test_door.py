@@ -149,6 +149,12 @@ def test_the_language_can_be_chosen(sign_in: Door) -> None:
     assert "タスク".encode() in client.get("/p/demo/tasks").content
 
 
+def test_languages_are_named_in_their_own_words(people: None) -> None:
+    page = Client(headers={"accept-language": "ja"}).get("/sign-in").content.decode()
+    assert 'lang="en">English<' in page
+    assert 'lang="ja">日本語<' in page
+
+
 def test_the_live_ticket_is_for_the_project(sign_in: Door) -> None:
     from urllib.parse import parse_qs, urlsplit
 

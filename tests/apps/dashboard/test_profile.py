@@ -17,7 +17,9 @@ from apps.core.context import RequestContext
 from apps.dashboard import clients
 from apps.dashboard.models import WebSession
 from apps.identity import services as identity
-from apps.identity.models import ApplicationCredential, User
+from apps.identity.models import ApplicationCredential, Assignment, Credential, Role, User
+from apps.identity.selectors.credentials import key_row
+from apps.identity.services.epoch import change_epoch
 from tests.apps.dashboard.conftest import PASSWORD
 
 Door = Callable[..., Client]
@@ -117,6 +119,38 @@ def test_a_role_that_one_does_not_have_cannot_be_given_on(sign_in: Door) -> None
     answer = sign_in().post("/p/demo/profile/credentials/create", {"name": "ci", "roles": ["admin"], "days": ""})
     assert answer.status_code == 422
     assert not ApplicationCredential.objects.exists()
+
+
+# --- access keys ------------------------------------------------------------------------------------
+
+
+def test_an_access_key_is_made_shown_and_deleted(sign_in: Door) -> None:
+    client = sign_in()
+    client.post("/p/demo/profile/access-keys")
+    row = Credential.objects.get(type="ec2")
+    page = client.get("/p/demo/profile/access-keys").content.decode()
+    found = re.search(r'data-copy="(\w{32})"', page)
+    assert found
+    shown = client.post(f"/p/demo/profile/access-keys/{found[1]}")
+    assert shown["Cache-Control"] == "no-store"
+    secret = key_row(row)["secret"]
+    assert secret in shown.content.decode()
+    assert secret not in page
+    client.post("/p/demo/profile/access-keys", {"delete": found[1]})
+    assert not Credential.objects.exists()
+
+
+def test_another_users_access_key_is_not_there(sign_in: Door) -> None:
+    client = sign_in()
+    client.post("/p/demo/profile/access-keys")
+    access = key_row(Credential.objects.get())["access"]
+    other = sign_in("admin")
+    assert "0</span>" in other.get("/p/admin/profile/access-keys").content.decode()
+    Assignment.objects.filter(user__name="admin").update(role=Role.objects.get(name="member"))
+    change_epoch()
+    assert other.post(f"/p/admin/profile/access-keys/{access}").status_code in {403, 404}
+    assert other.post("/p/admin/profile/access-keys", {"delete": access}).status_code in {403, 404}
+    assert Credential.objects.exists()
 
 
 # --- the password -----------------------------------------------------------------------------------
