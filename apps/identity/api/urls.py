@@ -62,6 +62,7 @@ urlpatterns = [
     path("/v3/ec2tokens", secrets.Ec2Tokens.as_view()),
     path("/v3/s3tokens", secrets.S3Tokens.as_view()),
     *trusts.Trusts.urls("/v3/OS-TRUST/trusts"),
+    path("/v3/OS-TRUST/trusts/", trusts.Trusts.as_view(list_view="detail")),  # as Tempest asks for lists
     path("/v3/OS-TRUST/trusts/<str:trust_id>/roles", trusts.TrustRoles.as_view(list_view="detail")),
     path("/v3/OS-TRUST/trusts/<str:trust_id>/roles/<str:ident>", trusts.TrustRoles.as_view()),
     *oauth.Consumers.urls("/v3/OS-OAUTH1/consumers"),

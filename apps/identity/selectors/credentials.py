@@ -77,15 +77,16 @@ def ec2_credential_list(ctx: RequestContext, *, user_id: str) -> list[dict[str, 
 @selector("anyone")
 def ec2_credential_get(ctx: RequestContext, *, user_id: str, credential_id: str) -> dict[str, Any]:
     """One access key of a user, by the key itself, as a row. Raises NotFound."""
-    row = ec2_row(user_id, credential_id)
-    credential_checked(ctx, "identity:ec2_get_credential", row, credential_id)
-    assert row is not None
-    return key_row(row)
+    return key_row(ec2_row(ctx, "identity:ec2_get_credential", user_id, credential_id))
 
 
-def ec2_row(user_id: str, access: str) -> Credential | None:
-    """The row of an access key."""
-    return Credential.objects.filter(pk=hash_of(access), user_id=user_id, type="ec2").first()
+def ec2_row(ctx: RequestContext, rule: str, user_id: str, access: str) -> Credential:
+    """The row of an access key. Raises NotFound before Forbidden, as Keystone does here: who asks has the key."""
+    row = Credential.objects.filter(pk=hash_of(access), user_id=user_id, type="ec2").first()
+    if row is None:
+        raise NotFound("credential", access)
+    credential_checked(ctx, rule, row, access)
+    return row
 
 
 def key_row(row: Credential) -> dict[str, Any]:

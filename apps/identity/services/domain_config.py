@@ -17,6 +17,7 @@ from apps.identity.selectors.access import row_of
 from apps.identity.selectors.directories import options_of
 from apps.identity.selectors.domain_config import missing, part
 
+_USED_LATER = frozenset({"driver", "url"})
 Config = Mapping[str, Mapping[str, Any]]
 
 
@@ -84,10 +85,13 @@ def _check(config: Config) -> None:
 
 
 def _write(domain_id: str, config: Config) -> None:
-    """Write whole groups, secrets sealed, once they can be read together."""
-    driver = known.read("identity", config.get("identity", {}))
-    known.read("ldap", config.get("ldap", {}))
-    if driver.driver == "ldap":
+    """Write whole groups, secrets sealed, once they can be read together.
+
+    What names something outside of this cloud is looked at when it is used, as Keystone does.
+    """
+    for group, values in config.items():
+        known.read(group, {option: value for option, value in values.items() if option not in _USED_LATER})
+    if config.get("identity", {}).get("driver") == "ldap":
         _nobody_locked_out(domain_id)
     rows = [
         DomainOption(

@@ -96,10 +96,7 @@ def ec2_credential_create(ctx: RequestContext, *, user_id: str, tenant_id: str) 
 @service("anyone")
 def ec2_credential_delete(ctx: RequestContext, *, user_id: str, credential_id: str) -> None:
     """Forget an access key. Raises NotFound, Forbidden for programs."""
-    row = ec2_row(user_id, credential_id)
-    credential_checked(ctx, "identity:ec2_delete_credential", row, credential_id)
-    assert row is not None
-    row.delete()
+    ec2_row(ctx, "identity:ec2_delete_credential", user_id, credential_id).delete()
     change_epoch()
 
 

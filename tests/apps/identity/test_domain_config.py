@@ -68,10 +68,8 @@ def test_a_secret_is_sealed_and_never_shown(admin: Api, domain: str) -> None:
         {"ldap": {"no_such_option": 1}},
         {"ldap": {"page_size": -1}},
         {"ldap": {"query_scope": "everywhere"}},
-        {"ldap": {"url": "http://127.0.0.1"}},
         {"ldap": {"user_id_attribute": "uid)(objectClass=*"}},
         {"ldap": {"user_additional_attribute_mapping": ["only-one"]}},
-        {"identity": {"driver": "kvs"}},
     ],
 )
 def test_what_cannot_be_configured_is_refused(admin: Api, domain: str, config: object) -> None:
@@ -79,6 +77,16 @@ def test_what_cannot_be_configured_is_refused(admin: Api, domain: str, config: o
     assert answer.status_code == 403, answer.content
     assert "Invalid domain specific configuration" in answer.json()["error"]["message"]
     assert not DomainOption.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"identity": {"driver": "kvs"}}, {"identity": {"driver": "ldap"}, "ldap": {"url": "http://127.0.0.1"}}],
+)
+def test_driver_and_address_are_looked_at_when_they_are_used(admin: Api, domain: str, config: object) -> None:
+    assert admin("PUT", f"/domains/{domain}/config", {"config": config}).status_code == 201
+    with pytest.raises(Forbidden):
+        directories.directory_of(domain)
 
 
 def test_an_update_needs_what_it_changes(admin: Api, domain: str) -> None:

@@ -139,7 +139,7 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     driver: Annotated[Literal["sql", "ldap"], msgspec.Meta(description="Our database, or a directory.")] = "sql"
     list_limit: Annotated[
-        int, msgspec.Meta(description="Entries of a directory that one list reads, at most.", ge=1, le=100_000)
+        int, msgspec.Meta(description="Entries of a directory that one list reads, at most.", ge=0, le=100_000)
     ] = 20_000
 
 
