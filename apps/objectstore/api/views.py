@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 from django.views import View
 
 from apps.core.context import RequestContext
-from apps.objectstore.api import accounts, bulk, objects, tempurl
+from apps.objectstore.api import accounts, bulk, cors, objects, tempurl
 from apps.objectstore.api.base import Address, Call, Handler, MethodNotAllowed, address_of, caller_of, fault, finished
 
 ACCOUNT: dict[str, Handler] = {
@@ -55,13 +55,18 @@ class Store(View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         ctx: RequestContext | None = None
+        address: Address | None = None
         try:
             signed = tempurl.is_signed(request)
             address = address_of(request)
+            if request.method == "OPTIONS":
+                return finished(cors.preflight(request, address, calls_of(address)))
             ctx = tempurl.caller_of(request, address) if signed else caller_of(request)
             response = handler_of(call := Call(request, address, ctx), signed=signed)(call)
             if signed:
                 tempurl.named(request, address, response)
         except Exception as error:  # noqa: BLE001 - each becomes an answer, what nobody foresaw a logged one
             response = fault(request, error, ctx)
+        if response.status_code < 500:
+            cors.shared(request, address, response)
         return finished(response)

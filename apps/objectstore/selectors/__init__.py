@@ -9,6 +9,7 @@ from apps.objectstore.selectors.facts import (
     account_totals,
     container_get,
     container_list,
+    container_origins,
     container_row,
     container_totals,
     object_get,
@@ -20,6 +21,6 @@ from apps.objectstore.selectors.listing import LAST, Entry, Page
 
 __all__ = [
     "LAST", "AccountFacts", "ContainerFacts", "Entry", "Page", "Totals", "account_get", "account_totals", "acl_cleaned",
-    "container_get", "container_list", "container_row", "container_totals", "object_get", "object_list",
-    "object_row", "signing_keys",
+    "container_get", "container_list", "container_origins", "container_row", "container_totals", "object_get",
+    "object_list", "object_row", "signing_keys",
 ]  # fmt: skip

@@ -154,8 +154,16 @@ def signing_keys(ctx: RequestContext, *, account: str, container: str) -> tuple[
     )
 
 
+@internal("a browser asks before there is any caller, and only what its page may do", atomic=False)
+def container_origins(ctx: RequestContext, *, account: str, container: str) -> dict[str, str]:
+    """What a container's metadata says of pages of other origins."""
+    row = container_row(account, container)
+    return {name: value for name, value in row.metadata.items() if name.startswith("Access-Control-")} if row else {}
+
+
 def container_row(account: str, name: str) -> Container | None:
-    return Container.objects.filter(account_id=account, name=name).first()
+    """A container's row with its account's, whoever asks."""
+    return Container.objects.select_related("account").filter(account_id=account, name=name).first()
 
 
 def object_row(container_id: UUID, name: str) -> Object | None:

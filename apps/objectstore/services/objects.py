@@ -25,7 +25,7 @@ from apps.core.errors import Invalid, KumoError, NotFound, PreconditionFailed, T
 from apps.core.transactions import internal, streaming
 from apps.objectstore import backends
 from apps.objectstore.backends import BlobLostError, NoRoomError, Stored, WrongMachineError
-from apps.objectstore.models import Account, Blob, Container, Delta, Object
+from apps.objectstore.models import Blob, Container, Delta, Object
 from apps.objectstore.selectors import Totals, account_totals, container_row, container_totals, object_row
 from apps.objectstore.selectors.access import require_write
 from apps.objectstore.states import CHUNK, MAX_FILE_BYTES
@@ -98,10 +98,12 @@ def begin_put(ctx: RequestContext, account: str, container: str, name: str, size
         raise NotFound("container", container)
     if size > MAX_FILE_BYTES:
         raise TooLarge(f"An object has at most {MAX_FILE_BYTES} bytes.", hint="Upload it in segments.")
+    quotas = row.account.metadata
+    if not new.only_new and not _has_quota(row.metadata) and not _has_quota(quotas):
+        return row
     old = object_row(row.pk, name)
     if new.only_new and old is not None:
         raise PreconditionFailed(f"There is an object {name} already.")
-    quotas = Account.objects.values_list("metadata", flat=True).get(pk=account)
     _quota_checked(account, row.pk, row.metadata, quotas, 0 if old else 1, size - (old.held if old else 0))
     return row
 
@@ -242,12 +244,16 @@ def _quota_checked(
     account: str, container_id: UUID, metadata: Mapping[str, str], quotas: Mapping[str, str], objects: int, size: int
 ) -> None:
     """Raise TooLarge where a quota would be passed. Inside a transaction nobody else counts until it ends."""
-    if "Quota-Bytes" in metadata or "Quota-Count" in metadata:
+    if _has_quota(metadata):
         _alone(f"objectstore/{container_id}")
         _fits(metadata, container_totals(container_id), objects, size)
-    if "Quota-Bytes" in quotas or "Quota-Count" in quotas:
+    if _has_quota(quotas):
         _alone(f"objectstore/{account}")
         _fits(quotas, account_totals(account), objects, size)
+
+
+def _has_quota(metadata: Mapping[str, str]) -> bool:
+    return "Quota-Bytes" in metadata or "Quota-Count" in metadata
 
 
 def _alone(key: str) -> None:
