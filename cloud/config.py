@@ -179,6 +179,10 @@ class Identity(Section, frozen=True, kw_only=True):
             "What the API configures for a domain takes precedence."
         ),
     ] = {}
+    trusted_dashboards: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(description="Whole addresses that `websso` brings tokens to, such as Horizon's `/auth/websso/`."),
+    ] = ()
     directory_refresh_seconds: Annotated[
         int,
         msgspec.Meta(

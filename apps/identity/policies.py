@@ -88,6 +88,18 @@ _RULES: tuple[Rule, ...] = (
         write=ADMIN,
     ),
     *(
+        rule
+        for noun, plural, path in (
+            ("identity_provider", "identity_providers", "/v3/OS-FEDERATION/identity_providers"),
+            ("mapping", "mappings", "/v3/OS-FEDERATION/mappings"),
+            ("protocol", "protocols", "/v3/OS-FEDERATION/identity_providers/{provider_id}/protocols"),
+            ("service_provider", "service_providers", "/v3/OS-FEDERATION/service_providers"),
+        )
+        for rule in _crud(
+            noun, plural, get=ADMIN_OR_SYSTEM_READER, list_=ADMIN_OR_SYSTEM_READER, write=ADMIN, path=path
+        )
+    ),
+    *(
         Rule(f"identity:{verb}_domain_config{tail}", check, "Where a domain's users live.", (f"{method} {path}",))
         for verb, tail, check, method, path in (
             ("create", "", ADMIN, "PUT", "/v3/domains/{domain_id}/config"),

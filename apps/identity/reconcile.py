@@ -1,4 +1,5 @@
-"""Keeping what we know of directories true while nobody asks: who left them loses access within minutes.
+"""Keeping what others told us true while nobody asks: who left a directory, or whose provider's word is old, loses
+access within minutes.
 
 And what the doctor looks for: things whose project is gone.
 """
@@ -18,6 +19,7 @@ from apps.core.doctor import doctor_check
 from apps.core.errors import KumoError
 from apps.identity.models import Assignment, DomainOption, IdMapping, Project
 from apps.identity.selectors import directories
+from apps.identity.services import federated_memberships_expire
 from apps.operations.registry import daemon
 
 logger = logging.getLogger("kumo.identity")
@@ -53,6 +55,7 @@ def run(stop: threading.Event) -> None:
     while not stop.wait(settings.CONFIG.identity.directory_refresh_seconds):
         for domain, reason in directories_refresh().items():
             logger.warning("a directory was not read", extra={"domain": domain, "reason": reason})
+        federated_memberships_expire()
         close_old_connections()
 
 

@@ -27,9 +27,12 @@ class Method(enum.StrEnum):
     TOTP = "totp"
     OAUTH1 = "oauth1"
     EC2_CREDENTIAL = "ec2credential"
+    OPENID = "openid"
+    MAPPED = "mapped"
 
 
 # Methods by which a program acts for a user, with what that user let it have.
+FEDERATED_METHODS = frozenset({Method.OPENID, Method.MAPPED})
 DELEGATED_METHODS = frozenset({Method.APPLICATION_CREDENTIAL, Method.OAUTH1, Method.EC2_CREDENTIAL})
 
 

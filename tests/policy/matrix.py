@@ -244,6 +244,33 @@ def _domain_configs() -> Iterator[Row]:
         )
 
 
+def _federation() -> Iterator[Row]:
+    base = "/OS-FEDERATION"
+    rules = [{"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "x"}]}]
+    clouds = {"auth_url": "https://b/auth", "sp_url": "https://b/sp"}
+    nouns: tuple[tuple[str, str, Any, Any], ...] = (
+        ("identity_provider", "identity_providers", {}, {"description": "x"}),
+        ("mapping", "mappings", {"rules": rules}, {"rules": rules}),
+        ("protocol", "identity_providers/acme/protocols", {"mapping_id": "acme"}, {"mapping_id": "acme"}),
+        ("service_provider", "service_providers", clouds, {"description": "x"}),
+    )
+    for noun, place, new, change in nouns:
+        path = f"{base}/{place}"
+        yield from rows(
+            "identity",
+            (f"GET {path}", f"list_{noun}s", ""),
+            (f"PUT {path}/new", f"create_{noun}", "", {noun: new}),
+            (f"GET {path}/acme", f"get_{noun}", ""),
+            (f"PATCH {path}/acme", f"update_{noun}", "", {noun: change}),
+            (f"DELETE {path}/acme", f"delete_{noun}", ""),
+        )
+    yield from rows(
+        "identity",
+        (f"GET {base}/projects", "get_auth_projects", ""),
+        (f"GET {base}/domains", "get_auth_domains", ""),
+    )
+
+
 def _endpoint_filter() -> Iterator[Row]:
     base, group = "/OS-EP-FILTER", "/OS-EP-FILTER/endpoint_groups/{endpointgroup}"
     new = {"endpoint_group": {"name": "new", "filters": {"interface": "public"}}}
@@ -343,6 +370,7 @@ IDENTITY = (
     *_grants(),
     *_limits(),
     *_domain_configs(),
+    *_federation(),
     *_endpoint_filter(),
     *_policies(),
     *_secrets(),

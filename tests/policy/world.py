@@ -68,6 +68,7 @@ class World:
         self._credential()
         self._limits()
         self._catalogue()
+        self._federation()
         self._secrets()
         self._network()
         self._images()
@@ -193,6 +194,12 @@ class World:
         ):
             identity.PolicyAssociation.objects.create(policy=policy, **place)
         self.name(endpointgroup=group.pk, policy=policy.pk)
+
+    def _federation(self) -> None:
+        provider = identity.IdentityProvider.objects.create(pk="acme", domain_id=DOMAIN)
+        mapping = identity.FederationMapping.objects.create(pk="acme", rules=[])
+        identity.FederationProtocol.objects.create(provider=provider, name="acme", mapping=mapping)
+        identity.ServiceProvider.objects.create(pk="acme", auth_url="https://a", sp_url="https://a")
 
     def _limits(self) -> None:
         service = identity.Service.objects.get(pk=self.names["service"])

@@ -18,12 +18,13 @@ from django.views import View
 
 from apps.core.api.middleware import client_address
 from apps.core.context import RequestContext
-from apps.core.errors import KumoError
+from apps.core.errors import KumoError, Unavailable
 from apps.core.web.pages import put_error
 from apps.dashboard import attempts, passkeys, resets, sessions
 from apps.dashboard.attempts import TooManyAttempts
 from apps.dashboard.web.forms import AccountForm, CodeForm, ResetForm, SignInForm
 from apps.identity import services as identity
+from apps.identity.selectors import web_sign_ins
 from apps.identity.services import MoreFactors
 from apps.identity.states import Method
 
@@ -85,6 +86,9 @@ class SignIn(Door):
             return self.refused(form, error, **self.ways())
         except MoreFactors as error:
             return self.ask_further(request, error)
+        except Unavailable:
+            form.add_error(None, _("The directory of this domain does not answer. Try again in a moment."))
+            return self.ask(form, 503)
         except KumoError:
             form.add_error(None, _("No user with this name and password. Check both, and the domain."))
             return self.ask(form, 401)
@@ -108,7 +112,8 @@ class SignIn(Door):
         return self.show(form, status, **self.ways())
 
     def ways(self) -> dict[str, Any]:
-        return {"by_passkey": passkeys.party() is not None, "by_mail": resets.possible()}
+        ways = {"by_passkey": passkeys.party() is not None, "by_mail": resets.possible()}
+        return ways | {"providers": web_sign_ins()}
 
 
 class SignInCode(Door):

@@ -6,7 +6,7 @@ from django.views.i18n import set_language
 
 from apps.core.web import navigation, palette
 from apps.core.web.pages import list_paths
-from apps.dashboard.web import door, overview, profile, views
+from apps.dashboard.web import door, federated, overview, profile, views
 
 app_name = "dashboard"
 
@@ -17,6 +17,8 @@ site = [
     path("sign-in/passkey", door.PasskeySignIn.as_view(), name="sign-in-passkey"),
     path("sign-in/forgotten", door.Forgotten.as_view(), name="forgotten"),
     path("sign-in/reset", door.Reset.as_view(), name="reset"),
+    path("sign-in/federated/callback", federated.Callback.as_view(), name="federated-callback"),
+    path("sign-in/federated/<str:provider>/<str:protocol>", federated.Begin.as_view(), name="federated"),
     path("sign-out", door.SignOut.as_view(), name="sign-out"),
     path("language", set_language, name="language"),
 ]

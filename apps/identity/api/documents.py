@@ -9,9 +9,10 @@ import orjson
 
 from apps.identity.models import Project
 from apps.identity.selectors.catalog import catalog
+from apps.identity.selectors.federation import federation_of
 from apps.identity.selectors.sessions import Session
 from apps.identity.services import MoreFactors
-from apps.identity.states import Scope
+from apps.identity.states import FEDERATED_METHODS, Scope
 
 _START = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
@@ -40,6 +41,8 @@ def token_body(session: Session, *, with_catalog: bool) -> dict[str, Any]:
         "expires_at": _instant(claims.expires_at * 1_000_000),
         "issued_at": _instant(claims.issued_at),
     }
+    if not FEDERATED_METHODS.isdisjoint(claims.methods) and (origin := federation_of(user.pk)):
+        body["user"]["OS-FEDERATION"] = origin
     if session.trust is not None:
         body["OS-TRUST:trust"] = {
             "id": session.trust.pk,

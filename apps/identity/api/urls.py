@@ -17,6 +17,7 @@ from apps.identity.api import (
     views,
 )
 from apps.identity.api.domain_config import domain_config_urls
+from apps.identity.api.federation import federation_urls
 
 urlpatterns = [
     path("", versions.Versions.as_view()),
@@ -30,6 +31,7 @@ urlpatterns = [
     path("/v3/auth/projects", views.AuthProjects.as_view(list_view="detail")),
     path("/v3/auth/domains", views.AuthDomains.as_view(list_view="detail")),
     *domain_config_urls(),
+    *federation_urls(),
     *views.Domains.urls("/v3/domains"),
     *views.Projects.urls("/v3/projects"),
     path("/v3/projects/<str:project_id>/tags", views.ProjectTags.as_view()),

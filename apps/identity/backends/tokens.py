@@ -33,6 +33,8 @@ _METHODS = (
     Method.TOTP,
     Method.OAUTH1,
     Method.EC2_CREDENTIAL,
+    Method.OPENID,
+    Method.MAPPED,
 )
 # What a token may be limited by, at most one.
 _DELEGATIONS = ("credential_id", "trust_id", "access_token_id")

@@ -12,6 +12,15 @@ from apps.identity.models.catalog import (
     Service,
 )
 from apps.identity.models.credentials import AccessRule, ApplicationCredential, Credential
+from apps.identity.models.federation import (
+    FederatedMembership,
+    FederatedUser,
+    FederationMapping,
+    FederationProtocol,
+    IdentityProvider,
+    RemoteId,
+    ServiceProvider,
+)
 from apps.identity.models.ldap import DomainOption, IdMapping
 from apps.identity.models.limits import Limit
 from apps.identity.models.oauth import AccessToken, Consumer, RequestToken, UsedNonce
@@ -34,9 +43,14 @@ __all__ = [
     "Endpoint",
     "EndpointGroup",
     "Epoch",
+    "FederatedMembership",
+    "FederatedUser",
+    "FederationMapping",
+    "FederationProtocol",
     "FormerPassword",
     "Group",
     "IdMapping",
+    "IdentityProvider",
     "ImpliedRole",
     "Limit",
     "Membership",
@@ -48,10 +62,12 @@ __all__ = [
     "ProjectEndpointGroup",
     "ProjectOwned",
     "Region",
+    "RemoteId",
     "RequestToken",
     "RevokedToken",
     "Role",
     "Service",
+    "ServiceProvider",
     "TokenKey",
     "Trust",
     "UsedNonce",

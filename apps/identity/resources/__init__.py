@@ -9,6 +9,12 @@ from apps.identity.resources.credentials import (
     EC2_CREDENTIAL,
     EC2_CREDENTIAL_CREATE,
 )
+from apps.identity.resources.federation import (
+    FEDERATION_MAPPING,
+    FEDERATION_PROTOCOL,
+    IDENTITY_PROVIDER,
+    SERVICE_PROVIDER,
+)
 from apps.identity.resources.limits import LIMIT, LIMITS, REGISTERED_LIMIT, REGISTERED_LIMITS
 from apps.identity.resources.oauth import ACCESS_TOKEN, AUTHORIZE, CONSUMER
 from apps.identity.resources.projects import DOMAIN, PROJECT
@@ -28,7 +34,10 @@ __all__ = [
     "EC2_CREDENTIAL_CREATE",
     "ENDPOINT",
     "ENDPOINT_GROUP",
+    "FEDERATION_MAPPING",
+    "FEDERATION_PROTOCOL",
     "GROUP",
+    "IDENTITY_PROVIDER",
     "LIMIT",
     "LIMITS",
     "POLICY",
@@ -38,6 +47,7 @@ __all__ = [
     "REGISTERED_LIMITS",
     "ROLE",
     "SERVICE",
+    "SERVICE_PROVIDER",
     "TAG",
     "TRUST",
     "USER",

@@ -32,6 +32,19 @@ from apps.identity.selectors.endpoint_filter import (
     project_endpoints,
 )
 from apps.identity.selectors.epoch import pulse
+from apps.identity.selectors.federation import (
+    federation_of,
+    identity_provider_get,
+    identity_provider_list,
+    mapping_get,
+    mapping_list,
+    protocol_get,
+    protocol_list,
+    protocol_of,
+    service_provider_get,
+    service_provider_list,
+    web_sign_ins,
+)
 from apps.identity.selectors.holdings import project_holdings
 from apps.identity.selectors.keys import opened_secret
 from apps.identity.selectors.limits import (
@@ -152,6 +165,7 @@ __all__ = [
     "endpoint_policy",
     "endpoint_project_check",
     "endpoint_projects",
+    "federation_of",
     "forget",
     "grant_check",
     "grant_roles",
@@ -159,11 +173,15 @@ __all__ = [
     "group_list",
     "group_user_check",
     "group_users",
+    "identity_provider_get",
+    "identity_provider_list",
     "implied_role_get",
     "implied_role_list",
     "limit_get",
     "limit_list",
     "limit_model",
+    "mapping_get",
+    "mapping_list",
     "opened_secret",
     "policy_endpoint_check",
     "policy_endpoints",
@@ -181,6 +199,9 @@ __all__ = [
     "project_tag_check",
     "project_tags",
     "projects_of",
+    "protocol_get",
+    "protocol_list",
+    "protocol_of",
     "pulse",
     "region_get",
     "region_list",
@@ -191,6 +212,8 @@ __all__ = [
     "role_list",
     "service_get",
     "service_list",
+    "service_provider_get",
+    "service_provider_list",
     "session_of",
     "sessions_of",
     "trust_get",
@@ -202,4 +225,5 @@ __all__ = [
     "user_list",
     "user_projects",
     "web_context",
+    "web_sign_ins",
 ]

@@ -1,5 +1,6 @@
 """Writes of identity, one module per noun."""
 
+from apps.identity.backends.oidc import Attempt as FederatedAttempt
 from apps.identity.services.access_keys import ec2_token_issue, s3_token_issue
 from apps.identity.services.assignments import assignment_create, assignment_delete
 from apps.identity.services.authenticators import authenticator_add, authenticator_count, authenticator_remove
@@ -31,6 +32,27 @@ from apps.identity.services.endpoint_filter import (
     endpoint_project_remove,
 )
 from apps.identity.services.events import sign_in_event, sign_out_event
+from apps.identity.services.federated import (
+    federated_begin,
+    federated_finish,
+    federated_memberships_expire,
+    federated_token,
+    token_of_federated,
+)
+from apps.identity.services.federation import (
+    identity_provider_create,
+    identity_provider_delete,
+    identity_provider_update,
+    mapping_create,
+    mapping_delete,
+    mapping_update,
+    protocol_create,
+    protocol_delete,
+    protocol_update,
+    service_provider_create,
+    service_provider_delete,
+    service_provider_update,
+)
 from apps.identity.services.groups import group_create, group_delete, group_update, group_user_add, group_user_remove
 from apps.identity.services.importing import keystone_import
 from apps.identity.services.keys import credential_keys_rotate, key_ring_ensured, sealed_secret, token_keys_rotate
@@ -111,6 +133,7 @@ from apps.identity.services.users import (
 )
 
 __all__ = [
+    "FederatedAttempt",
     "MoreFactors",
     "REQUIRED",
     "UNLIMITED",
@@ -151,11 +174,18 @@ __all__ = [
     "endpoint_project_add",
     "endpoint_project_remove",
     "endpoint_update",
+    "federated_begin",
+    "federated_finish",
+    "federated_memberships_expire",
+    "federated_token",
     "group_create",
     "group_delete",
     "group_update",
     "group_user_add",
     "group_user_remove",
+    "identity_provider_create",
+    "identity_provider_delete",
+    "identity_provider_update",
     "implied_role_create",
     "implied_role_delete",
     "key_ring_ensured",
@@ -169,6 +199,9 @@ __all__ = [
     "limits_of_users",
     "limits_register",
     "limits_reset",
+    "mapping_create",
+    "mapping_delete",
+    "mapping_update",
     "policy_create",
     "policy_delete",
     "policy_endpoint_remove",
@@ -186,6 +219,9 @@ __all__ = [
     "project_tags_clear",
     "project_tags_set",
     "project_update",
+    "protocol_create",
+    "protocol_delete",
+    "protocol_update",
     "quota_claim",
     "region_create",
     "region_delete",
@@ -203,6 +239,9 @@ __all__ = [
     "sealed_secret",
     "service_create",
     "service_delete",
+    "service_provider_create",
+    "service_provider_delete",
+    "service_provider_update",
     "service_update",
     "sign_in",
     "sign_in_event",
@@ -210,6 +249,7 @@ __all__ = [
     "sign_out_event",
     "token_issue",
     "token_keys_rotate",
+    "token_of_federated",
     "token_revoke",
     "trust_create",
     "trust_delete",

@@ -108,7 +108,7 @@ def change_password_in_directory(*, user_id: str, original_password: str, passwo
 # --- users --------------------------------------------------------------------------------------------
 
 
-@streaming("anyone")
+@streaming("anyone", writes=True)
 def user_create(
     ctx: RequestContext,
     directory: Directory,
@@ -129,7 +129,7 @@ def user_create(
     return User.objects.get(pk=directories.learn(directory, "user", home, [entry])[0])
 
 
-@streaming("anyone")
+@streaming("anyone", writes=True)
 def user_update(
     ctx: RequestContext, directory: Directory, *, user_id: str, domain_id: str | None = None, **changes: Any
 ) -> User:
@@ -150,7 +150,7 @@ def user_update(
     return user
 
 
-@streaming("anyone")
+@streaming("anyone", writes=True)
 def user_delete(ctx: RequestContext, directory: Directory, *, user_id: str) -> None:
     """Remove an entry of a user, and what we knew of it."""
     user = row_of(User, user_id, "user")
@@ -161,7 +161,7 @@ def user_delete(ctx: RequestContext, directory: Directory, *, user_id: str) -> N
 # --- groups -------------------------------------------------------------------------------------------
 
 
-@streaming("anyone")
+@streaming("anyone", writes=True)
 def group_create(
     ctx: RequestContext, directory: Directory, *, name: str, domain_id: str | None = None, **given: Any
 ) -> Group:
@@ -172,7 +172,7 @@ def group_create(
     return Group.objects.get(pk=directories.learn(directory, "group", home, [entry])[0])
 
 
-@streaming("anyone")
+@streaming("anyone", writes=True)
 def group_update(
     ctx: RequestContext, directory: Directory, *, group_id: str, domain_id: str | None = None, **changes: Any
 ) -> Group:
@@ -188,7 +188,7 @@ def group_update(
     return group
 
 
-@streaming("anyone")
+@streaming("anyone", writes=True)
 def group_delete(ctx: RequestContext, directory: Directory, *, group_id: str) -> None:
     """Remove an entry of a group, and what we knew of it."""
     group = row_of(Group, group_id, "group")
@@ -196,13 +196,13 @@ def group_delete(ctx: RequestContext, directory: Directory, *, group_id: str) ->
     _delete(directory, "group", group)
 
 
-@streaming("anyone")
+@streaming("anyone", writes=True)
 def group_user_add(ctx: RequestContext, directory: Directory, *, group_id: str, user_id: str) -> None:
     """Put a user into a group of the same directory."""
     _member(ctx, directory, "identity:add_user_to_group", group_id, user_id)
 
 
-@streaming("anyone")
+@streaming("anyone", writes=True)
 def group_user_remove(ctx: RequestContext, directory: Directory, *, group_id: str, user_id: str) -> None:
     """Take a user out of a group."""
     _member(ctx, directory, "identity:remove_user_from_group", group_id, user_id)
