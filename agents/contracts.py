@@ -67,6 +67,15 @@ class EnsureDisks(Message, frozen=True, kw_only=True):
     config_drive: bool = False
 
 
+class RebuildDisks(EnsureDisks, frozen=True, kw_only=True):
+    """`compute.rebuild_disks`: the same disks made anew, once for each generation; the guest is off.
+
+    Disks of an older generation are thrown away, `keep_ephemeral` leaves those that are not the root disk.
+    """
+
+    keep_ephemeral: bool = False
+
+
 class DisksReady(Message, frozen=True, kw_only=True):
     """Reply of `compute.ensure_disks`."""
 

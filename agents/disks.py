@@ -17,7 +17,7 @@ import msgspec
 
 from agents import configdrive
 from agents.commands import CommandFailed, qemu_img, run
-from agents.contracts import DisksReady, EnsureDisks
+from agents.contracts import DisksReady, EnsureDisks, RebuildDisks
 from agents.errors import Refused, Transient
 from agents.images import FORMATS, ImageCache, Waiter
 from agents.layout import Base, GuestFiles, Layout
@@ -53,6 +53,55 @@ def ensure(
     return DisksReady(root_bytes=_root_bytes(wanted), image_was_cached=cached)
 
 
+def rebuild(
+    wanted: RebuildDisks, layout: Layout, cache: ImageCache, config_drive: ConfigDriveFiles, job: Waiter
+) -> DisksReady:
+    """Make a guest's disks anew, unless those that are there are of this generation already.
+
+    Until the new root disk takes the old one's place nothing has changed, and the manifest comes last: what was
+    interrupted is done again. Raises Refused, Transient.
+    """
+    files = layout.guest(wanted.server_id)
+    present = read_manifest(files)
+    if present is None:
+        raise Refused(f"the disks of server {wanted.server_id} are not on this host")
+    if present.generation > wanted.generation:
+        raise Refused(f"generation {wanted.generation} of the disks is older than {present.generation}, which is here")
+    cached = True
+    if present.generation < wanted.generation:
+        cached = _remake(wanted, files, cache, config_drive, job)
+    return DisksReady(root_bytes=_root_bytes(wanted), image_was_cached=cached)
+
+
+def _remake(
+    wanted: RebuildDisks, files: GuestFiles, cache: ImageCache, config_drive: ConfigDriveFiles, job: Waiter
+) -> bool:
+    if wanted.image is None:
+        raise Refused(f"server {wanted.server_id} has no image to be rebuilt from")
+    size = _root_bytes(wanted)
+    drive = config_drive(wanted.server_id) if wanted.config_drive else None
+    with cache.use(wanted.image, job) as (base, cached):
+        with _disk_full_is_refused(wanted.server_id), _temporary(files.root_disk) as made:
+            _overlay(made, base, FORMATS[wanted.image.disk_format], size)
+            job.checkpoint()
+        try:
+            _remake_others(wanted, files, drive)
+        except (CommandFailed, OSError) as error:  # never refused: the root disk is another one now
+            raise Transient(f"the disks of server {wanted.server_id} are made anew in part: {error}") from error
+    return cached
+
+
+def _remake_others(wanted: RebuildDisks, files: GuestFiles, drive: Mapping[str, str] | None) -> None:
+    if not wanted.keep_ephemeral:
+        for path in (*(files.ephemeral(number) for number in range(len(wanted.ephemeral_gib))), files.swap):
+            path.unlink(missing_ok=True)
+    _ensure_others(wanted, files)
+    if drive is not None:
+        with _temporary(files.config_drive) as made:
+            configdrive.write(made, drive)
+    _write_manifest(files, wanted)
+
+
 def _make(
     wanted: EnsureDisks, files: GuestFiles, cache: ImageCache, config_drive: ConfigDriveFiles, job: Waiter
 ) -> bool:
@@ -61,10 +110,7 @@ def _make(
         files.directory.chmod(0o711)
         cached = _ensure_root(wanted, files, cache, job)
         job.checkpoint()
-        for number, size_gib in enumerate(wanted.ephemeral_gib):
-            _ensure_raw(files.ephemeral(number), size_gib * GIB, ("mke2fs", "-q", "-F", "-L", f"ephemeral{number}"))
-        if wanted.swap_mib:
-            _ensure_raw(files.swap, wanted.swap_mib * MIB, ("mkswap", "--quiet"))
+        _ensure_others(wanted, files)
         if wanted.config_drive and not files.config_drive.exists():
             configdrive.write(files.config_drive, config_drive(wanted.server_id))
         _write_manifest(files, wanted)
@@ -139,13 +185,21 @@ def _ensure_root(wanted: EnsureDisks, files: GuestFiles, cache: ImageCache, job:
     if wanted.image is None or files.root_disk.exists():
         return True
     with cache.use(wanted.image, job) as (base, cached), _temporary(files.root_disk) as made:
-        qemu_img(
-            "create", "-q", "-f", "qcow2", "-F", FORMATS[wanted.image.disk_format], "-b", str(base),
-            "--", str(made), str(size),
-        )  # fmt: skip
+        _overlay(made, base, FORMATS[wanted.image.disk_format], size)
         # Under the image's lock, so that pruning sees the image in use before the lock goes.
         _write_manifest(files, wanted)
     return cached
+
+
+def _overlay(path: Path, base: Path, base_format: str, size: int) -> None:
+    qemu_img("create", "-q", "-f", "qcow2", "-F", base_format, "-b", str(base), "--", str(path), str(size))
+
+
+def _ensure_others(wanted: EnsureDisks, files: GuestFiles) -> None:
+    for number, size_gib in enumerate(wanted.ephemeral_gib):
+        _ensure_raw(files.ephemeral(number), size_gib * GIB, ("mke2fs", "-q", "-F", "-L", f"ephemeral{number}"))
+    if wanted.swap_mib:
+        _ensure_raw(files.swap, wanted.swap_mib * MIB, ("mkswap", "--quiet"))
 
 
 def _ensure_raw(path: Path, size: int, formatter: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from agents.contracts import (
     ReadConsoleLog,
     ReadDiagnostics,
     RebootDomain,
+    RebuildDisks,
     RemoveDisks,
     RemoveDomain,
 )
@@ -33,11 +34,16 @@ def ensure_disks(request: EnsureDisks, job: Job) -> DisksReady:
     return disks.ensure(request, host.layout, host.images, host.control.config_drive, job)
 
 
+@verb("compute.rebuild_disks", RebuildDisks, DisksReady, resource=_server, long=True)
+def rebuild_disks(request: RebuildDisks, job: Job) -> DisksReady:
+    host = job.host
+    _refuse_running(request.server_id, job)
+    return disks.rebuild(request, host.layout, host.images, host.control.config_drive, job)
+
+
 @verb("compute.remove_disks", RemoveDisks, Nothing, resource=_server)
 def remove_disks(request: RemoveDisks, job: Job) -> Nothing:
-    observed = job.host.hypervisor.observe(request.server_id)
-    if observed is not None and observed.power in (Power.RUNNING, Power.PAUSED):
-        raise Refused(f"server {request.server_id} runs from these disks; remove the domain first")
+    _refuse_running(request.server_id, job)
     disks.remove(request.server_id, job.host.layout)
     return Nothing()
 
@@ -113,6 +119,12 @@ def open_console(request: OpenConsole, job: Job) -> Nothing:
         raise Unsupported(f"this host offers no {request.kind} console")
     host.consoles.open(request.session_id, host.hypervisor.console(request.server_id, request.kind))
     return Nothing()
+
+
+def _refuse_running(server_id: str, job: Job) -> None:
+    observed = job.host.hypervisor.observe(server_id)
+    if observed is not None and observed.power in (Power.RUNNING, Power.PAUSED):
+        raise Refused(f"server {server_id} runs from these disks; stop it or remove the domain first")
 
 
 def _check_abilities(request: Domain, job: Job) -> None:

@@ -33,6 +33,7 @@ _TABLE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("servers:start", MEMBER, "Start a server.", ("POST /servers/{server_id}/action (os-start)",)),
     ("servers:stop", MEMBER, "Stop a server.", ("POST /servers/{server_id}/action (os-stop)",)),
     ("servers:reboot", MEMBER, "Reboot a server.", ("POST /servers/{server_id}/action (reboot)",)),
+    ("servers:rebuild", MEMBER, "Rebuild a server.", ("POST /servers/{server_id}/action (rebuild)",)),
     ("os-deferred-delete:force", MEMBER, "Delete at once.", ("POST /servers/{server_id}/action (forceDelete)",)),
     ("os-pause-server:pause", MEMBER, "Pause.", ("POST /servers/{server_id}/action (pause)",)),
     ("os-pause-server:unpause", MEMBER, "Unpause.", ("POST /servers/{server_id}/action (unpause)",)),

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -24,6 +25,7 @@ from agents.contracts import (
     ReadConsoleLog,
     ReadDiagnostics,
     RebootDomain,
+    RebuildDisks,
     RemoveDisks,
     RemoveDomain,
     ReportInventory,
@@ -34,6 +36,7 @@ from apps.compute.services.creating import CREATE
 from apps.compute.services.diagnosing import DIAGNOSE
 from apps.compute.services.inspecting import INSPECT
 from apps.compute.services.interfaces import ATTACH, DETACH
+from apps.compute.services.rebuilding import REBUILD
 from apps.compute.services.servers import DELETE, database_time, locked_row, touched
 from apps.compute.states import STATE_OF_POWER, WANTED_POWER, GroupPolicy, ServerState
 from apps.core.errors import Conflict, NotFound
@@ -378,6 +381,77 @@ SERVER_REBOOT = _reboot("reboot", "Reboot server", False, "rebooting")
 SERVER_REBOOT_HARD = _reboot("reboot_hard", "Hard reboot server", True, "rebooting_hard")
 
 
+# --- rebuilding ------------------------------------------------------------------------------------
+
+
+def stop_message(op: Op) -> Domain:
+    """The guest switched off: asked first where disks are kept that it may be writing to."""
+    message = domain_message(Power.SHUTOFF)(op)
+    return message if op.input["keep_ephemeral"] else msgspec.structs.replace(message, hard_stop_after_s=0)
+
+
+def rebuild_message(op: Op) -> RebuildDisks:
+    """The same disks as at creation, from the image that the server has now."""
+    wanted = msgspec.to_builtins(disks_message(op))
+    return msgspec.convert(wanted | {"keep_ephemeral": op.input["keep_ephemeral"]}, RebuildDisks)
+
+
+def rebuilt_message(op: Op) -> Domain:
+    """The guest from its new disk; one that was off stays off."""
+    off = op.input["from"] == ServerState.SHUTOFF
+    return domain_message(Power.SHUTOFF if off else Power.RUNNING)(op)
+
+
+def mark_rebuilt(op: Op) -> None:
+    server = _still(op)
+    if server is None:
+        return
+    off = op.input["from"] == ServerState.SHUTOFF
+    state = ServerState.SHUTOFF if off else ServerState.ACTIVE
+    touched(server, state=state, fault=None, launched_at=Now(), one_time_sealed=None)
+
+
+def keep_image(op: Op, failure: Failure) -> None:
+    """The end of a rebuild that failed before the disk was replaced: the server has the image it had."""
+    server = _still(op)
+    if server is not None:
+        touched(server, **op.input["before"], one_time_sealed=None)
+        keep_fault(op, failure)
+
+
+SERVER_REBUILD = Saga(
+    REBUILD,
+    title="Rebuild server",
+    on_done=mark_rebuilt,
+    on_failed=keep_image,
+    task_states={
+        "": "rebuilding",
+        "stop": "rebuilding",
+        "disks": "rebuild_block_device_mapping",
+        "domain": "rebuild_spawning",
+    },
+    steps=(
+        Agent(
+            "stop",
+            "compute.ensure_domain",
+            target=placed_on,
+            message=stop_message,
+            reply=take_power,
+            returns=DomainReady,
+        ),
+        Agent("disks", "compute.rebuild_disks", target=placed_on, message=rebuild_message, long=True, commits=True),
+        Agent(
+            "domain",
+            "compute.ensure_domain",
+            target=placed_on,
+            message=rebuilt_message,
+            reply=take_power,
+            returns=DomainReady,
+        ),
+    ),
+)
+
+
 # --- deleting --------------------------------------------------------------------------------------
 
 
@@ -574,6 +648,7 @@ register(
     SERVER_RESUME,
     SERVER_REBOOT,
     SERVER_REBOOT_HARD,
+    SERVER_REBUILD,
     SERVER_DELETE,
     SERVER_ATTACH,
     SERVER_DETACH,

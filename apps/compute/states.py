@@ -56,6 +56,10 @@ BY_STATUS = {word: state for state, word in STATUSES.items()}
 TASK_STATUSES = {
     (ServerState.ACTIVE, "rebooting"): "REBOOT",
     (ServerState.ACTIVE, "rebooting_hard"): "HARD_REBOOT",
+} | {
+    (state, task): "REBUILD"
+    for state in (ServerState.ACTIVE, ServerState.SHUTOFF, ServerState.ERROR)
+    for task in ("rebuilding", "rebuild_block_device_mapping", "rebuild_spawning")
 }
 
 # Every word that `?status=` may be; one that no server here can have finds nothing.
@@ -91,6 +95,7 @@ ALLOWED: dict[str, frozenset[ServerState]] = {
     "reboot_hard": frozenset(
         {ServerState.ACTIVE, ServerState.SHUTOFF, ServerState.PAUSED, ServerState.SUSPENDED, ServerState.ERROR}
     ),
+    "rebuild": frozenset({ServerState.ACTIVE, ServerState.SHUTOFF, ServerState.ERROR}),
     "pause": frozenset({ServerState.ACTIVE}),
     "unpause": frozenset({ServerState.PAUSED}),
     "suspend": frozenset({ServerState.ACTIVE}),

@@ -214,7 +214,7 @@ class SagaCases:
         """Undone and told; or, where there is no way back, stuck, and well after a retry."""
         ops.settle()
         operation.refresh_from_db()
-        if registry.saga_of(self.kind).forward_only:
+        if self._has_no_way_back(operation):
             stuck = Operation.objects.filter(status=Status.STUCK)
             assert stuck.exists(), (point, operation.status)
             for row in reversed(list(stuck)):
@@ -228,6 +228,12 @@ class SagaCases:
         assert not steps.exists(), (point, list(steps))
         self._assert_no_locks(point)
         self.assert_undone(operation)
+
+    def _has_no_way_back(self, operation: Operation) -> bool:
+        saga = registry.saga_of(self.kind)
+        commits = [step.name for step in saga.steps if getattr(step, "commits", False)]
+        done = Step.objects.filter(operation=operation, name__in=commits, status=StepStatus.DONE)
+        return saga.forward_only or done.exists()
 
     def _assert_no_locks(self, point: Any) -> None:
         held = OperationLock.objects.exclude(operation__status__in=[Status.STUCK])

@@ -11,7 +11,7 @@ from apps.compute import selectors, services
 from apps.compute.api.base import ComputeResourceView, ComputeView, Query
 from apps.compute.api.older import floating_ips
 from apps.compute.resources import SERVER
-from apps.compute.resources.servers import UPDATED
+from apps.compute.resources.servers import REBUILD, REBUILT, UPDATED
 from apps.compute.selectors._common import server_for
 from apps.compute.states import ConsoleKind
 from apps.core.api import resource as r
@@ -179,6 +179,7 @@ class Servers(ComputeResourceView):
         "os-start": Act(services.server_start),
         "os-stop": Act(services.server_stop),
         "reboot": Act(services.server_reboot, body=REBOOT),
+        "rebuild": Act(services.server_rebuild),
         "pause": Act(services.server_pause),
         "unpause": Act(services.server_unpause),
         "suspend": Act(services.server_suspend),
@@ -233,6 +234,24 @@ class Servers(ComputeResourceView):
         arguments = self._arguments(r.UPDATE, request.data)
         services.server_update(self.ctx, **self.target, **arguments)
         return Response(self._render_one(selectors.server_get_query(self.ctx, **self.target), UPDATED))
+
+    def act(self, request: Request, **kwargs: Any) -> Response:
+        body = request.data
+        if isinstance(body, dict) and set(body) == {"rebuild"}:
+            return self._rebuild(body["rebuild"])
+        return super().act(request, **kwargs)
+
+    def _rebuild(self, asked: Any) -> Response:
+        """The only action whose body has versions, and that answers with the server."""
+        selectors.server_get(self.ctx, **self.target)
+        arguments = self._arguments(REBUILD, {"server": asked})
+        made = services.server_rebuild(self.ctx, **self.target, **arguments)
+        rows = selectors.server_get_query(self.ctx, **self.target)
+        shown = self._render_one(rows, UPDATED)
+        if self.version >= (2, 54):
+            shown["server"] |= self._render_one(rows, REBUILT)["server"]
+        shown["server"]["adminPass"] = made.admin_pass
+        return Response(shown, status=202, headers={"Location": shown["server"]["links"][0]["href"]})
 
     def _action(self, body: Any) -> tuple[str, Any]:
         selectors.server_get(self.ctx, **self.target)  # a server that is not there has no actions either

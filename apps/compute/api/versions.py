@@ -56,6 +56,7 @@ HISTORY = (
     Microversion((2, 51), "Events of actions for everybody; external event volume-extended."),
     Microversion((2, 52), "Tags when creating servers."),
     Microversion((2, 53), "Services and hypervisors are named by UUID."),
+    Microversion((2, 54), "key_name when rebuilding servers."),
     Microversion((2, 55), "description of flavors."),
     Microversion((2, 57), "Personality ends here."),
     Microversion((2, 58), "Pages of actions."),

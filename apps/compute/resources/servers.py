@@ -41,6 +41,8 @@ from apps.operations.registry import task_state
 PREFIX = "/compute/v2.1"
 ATTRIBUTES = "os_compute_api:os-extended-server-attributes"
 EXTRA_SPECS = "os_compute_api:servers:show:flavor-extra-specs"
+REBUILD = "rebuild"  # the body of that action
+REBUILT = "rebuilt"  # and what its answer shows besides that of PUT
 UPDATED = "updated"  # the answer to PUT, which shows less than GET before 2.75
 FULL = (DETAIL, SHOW)
 ALL = (DETAIL, SHOW, UPDATED)
@@ -274,12 +276,12 @@ SERVER = Resource(
         F("links", on=(LIST, *ALL, CREATED), value=nova_member_links(PREFIX, "servers")),
         F("name", NAME, on=(LIST, *ALL), sort="name"),
         F("name", NAME, on=(CREATE,), required=True),
-        F("name", NAME, on=(UPDATE,)),
+        F("name", NAME, on=(UPDATE, REBUILD)),
         F("status", value=_status, on=ALL, needs=("state", "task")),
         F("tenant_id", source="project_id", on=ALL),
         F("user_id", on=ALL, sort="user_id"),
         F("metadata", on=ALL),
-        F("metadata", METADATA, on=(CREATE,)),
+        F("metadata", METADATA, on=(CREATE, REBUILD)),
         F("hostId", value=_host_id, on=ALL, needs=("project_id", "host_name")),
         F("image", value=_image, on=ALL, needs=("image_id",), until=(2, 97)),
         F("image", value=_image, on=ALL, needs=("image_id", "image"), since=(2, 98)),
@@ -290,17 +292,17 @@ SERVER = Resource(
         F("addresses", value=_addresses, on=ALL, needs=("addresses_json",)),
         F("accessIPv4", source="access_ipv4", on=ALL),
         F("accessIPv6", source="access_ipv6", on=ALL),
-        F("accessIPv4", ADDRESS_4, arg="access_ipv4", on=(CREATE, UPDATE)),
-        F("accessIPv6", ADDRESS_6, arg="access_ipv6", on=(CREATE, UPDATE)),
+        F("accessIPv4", ADDRESS_4, arg="access_ipv4", on=(CREATE, UPDATE, REBUILD)),
+        F("accessIPv6", ADDRESS_6, arg="access_ipv6", on=(CREATE, UPDATE, REBUILD)),
         F("OS-DCF:diskConfig", source="disk_config", on=(*ALL, CREATED)),
-        F("OS-DCF:diskConfig", DISK_CONFIG, arg="disk_config", on=(CREATE, UPDATE)),
+        F("OS-DCF:diskConfig", DISK_CONFIG, arg="disk_config", on=(CREATE, UPDATE, REBUILD)),
         F("progress", value=_progress, on=ALL, needs=("state", "task", "percent"), maybe=True),
         F("fault", value=_fault, on=ALL, needs=("state", "task", "fault"), maybe=True),
         F("description", on=ALL, since=(2, 19)),
         F(
             "description",
             t.text(255, null=True, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$"),
-            on=(CREATE, UPDATE),
+            on=(CREATE, UPDATE, REBUILD),
             since=(2, 19),
         ),
         F("locked", value=lambda row, env: row["locked_at"] is not None, on=ALL, needs=("locked_at",), since=(2, 9)),
@@ -319,7 +321,7 @@ SERVER = Resource(
                     "uniqueItems": True,
                 }
             ),
-            on=(CREATE,),
+            on=(CREATE, REBUILD),
             since=(2, 63),
         ),
         F(
@@ -372,23 +374,30 @@ SERVER = Resource(
         ),
         # only in the answer to a create
         F("security_groups", value=_created_groups, needs=("group_names",), on=(CREATED,)),
+        # only in the answer to a rebuild, which shows what PUT does and these
+        F("key_name", on=(REBUILT,), since=(2, 54)),
+        F("user_data", value=_user_data, needs=("user_data_sealed",), on=(REBUILT,), since=(2, 57)),
         # only taken
         F("imageRef", t.text(255), on=(CREATE,), arg="image_ref"),
+        F("imageRef", t.uuid, on=(REBUILD,), arg="image_ref", required=True),
         F("flavorRef", IDENT, on=(CREATE,), arg="flavor_ref", required=True),
-        F("adminPass", t.text(255), on=(CREATE,), arg="admin_pass"),
+        F("adminPass", t.text(255), on=(CREATE, REBUILD), arg="admin_pass"),
         F("networks", NETWORKS, on=(CREATE,), until=(2, 31)),
         F("networks", NETWORKS_TAGGED, on=(CREATE,), since=(2, 32), until=(2, 36)),
         F("networks", NETWORKS_OR_WORD, on=(CREATE,), since=(2, 37), until=(2, 41), required=True),
         F("networks", NETWORKS_TAGGED_OR_WORD, on=(CREATE,), since=(2, 42), required=True),
         F("security_groups", GROUPS, on=(CREATE,)),
         F("key_name", t.text(255, least=1), on=(CREATE,)),
+        F("key_name", t.text(255, least=1, null=True), on=(REBUILD,), since=(2, 54)),
         F("user_data", USER_DATA, on=(CREATE,)),
+        F("user_data", USER_DATA, on=(REBUILD,), since=(2, 57)),
+        F("preserve_ephemeral", FLAG_WORD, on=(REBUILD,)),
         F("config_drive", FLAG_WORD, on=(CREATE,)),
         F("availability_zone", ZONE, on=(CREATE,)),
         F("min_count", COUNT, on=(CREATE,)),
         F("max_count", COUNT, on=(CREATE,)),
         F("return_reservation_id", FLAG_WORD, on=(CREATE,)),
-        F("personality", FILES, on=(CREATE,), until=(2, 56)),
+        F("personality", FILES, on=(CREATE, REBUILD), until=(2, 56)),
         F("block_device_mapping", OLD_BLOCK_DEVICES, on=(CREATE,)),
         F("block_device_mapping_v2", BLOCK_DEVICES, on=(CREATE,), until=(2, 31)),
         F("block_device_mapping_v2", BLOCK_DEVICES_TAGGED, on=(CREATE,), since=(2, 32), until=(2, 32)),
@@ -397,8 +406,8 @@ SERVER = Resource(
         F("block_device_mapping_v2", BLOCK_DEVICES_TYPED, on=(CREATE,), since=(2, 67)),
         F("host", t.text(255, least=1), on=(CREATE,), since=(2, 74)),
         F("hypervisor_hostname", t.text(255, least=1), on=(CREATE,), since=(2, 74)),
-        F("hostname", HOSTNAME, on=(CREATE, UPDATE), since=(2, 90), until=(2, 93)),
-        F("hostname", HOSTNAME_FQDN, on=(CREATE, UPDATE), since=(2, 94)),
+        F("hostname", HOSTNAME, on=(CREATE, UPDATE, REBUILD), since=(2, 90), until=(2, 93)),
+        F("hostname", HOSTNAME_FQDN, on=(CREATE, UPDATE, REBUILD), since=(2, 94)),
     ),
     annotations=SERVER_ANNOTATIONS,
     siblings={

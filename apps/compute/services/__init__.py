@@ -55,6 +55,7 @@ from apps.compute.services.quotas import (
     server_usage_of,
     usage_of,
 )
+from apps.compute.services.rebuilding import Rebuilt, server_rebuild
 from apps.compute.services.servers import (
     server_delete,
     server_force_delete,
@@ -75,6 +76,7 @@ __all__ = [
     "Console",
     "Launch",
     "Made",
+    "Rebuilt",
     "aggregate_add_host",
     "aggregate_create",
     "aggregate_delete",
@@ -124,6 +126,7 @@ __all__ = [
     "server_password_take",
     "server_pause",
     "server_reboot",
+    "server_rebuild",
     "server_reset_state",
     "server_resume",
     "server_start",

@@ -52,7 +52,7 @@ def server_create(ctx: RequestContext, **asked: Any) -> Launch:
     )
     files = _files(ctx, wish)
     count = _claim(ctx, wish, flavor, place)
-    password = wish.admin_pass or _random(string.ascii_letters + string.digits, PASSWORD_LENGTH)
+    password = wish.admin_pass or first_password()
     reservation_id = f"r-{_random(string.ascii_lowercase + string.digits, 8)}"
     common = {
         **_whose(ctx, wish),
@@ -91,6 +91,11 @@ def _claim(ctx: RequestContext, wish: Wish, flavor: Flavor, place: Place) -> int
     )
     wishes.check_group_has_room(ctx, place.group, count)
     return count
+
+
+def first_password() -> str:
+    """A password for whoever gave none."""
+    return _random(string.ascii_letters + string.digits, PASSWORD_LENGTH)
 
 
 def _random(letters: str, length: int) -> str:

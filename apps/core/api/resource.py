@@ -69,7 +69,7 @@ class F:
     filter: str = ""  # ORM lookup behind ?name=
     sort: str = ""  # ORM column behind sort_key=name
     arg: str = ""  # keyword of the service; default: the name in snake case
-    required: bool = False  # on create
+    required: bool = False  # in a body, unless that updates
     maybe: bool = False  # left out where `value` returns ABSENT
 
     @property
@@ -206,7 +206,7 @@ class Resource:
             "properties": {f.name: f.type.schema for f in fields},
             "additionalProperties": self.unknown != REFUSE,
         }
-        if view == CREATE:
+        if view != UPDATE:
             inner["required"] = [f.name for f in fields if f.required]
         if self.bare:
             return inner

@@ -75,6 +75,7 @@ class Hypervisor:
     def verbs(self) -> ops.Verbs:
         return {
             "compute.ensure_disks": self._noted("compute.ensure_disks", self._ensure_disks),
+            "compute.rebuild_disks": self._noted("compute.rebuild_disks", self._rebuild_disks),
             "compute.remove_disks": self._noted("compute.remove_disks", self._remove_disks),
             "compute.ensure_domain": self._noted("compute.ensure_domain", self._ensure_domain),
             "compute.remove_domain": self._noted("compute.remove_domain", self._remove_domain),
@@ -94,6 +95,10 @@ class Hypervisor:
 
     def _ensure_disks(self, body: dict[str, Any]) -> DisksReady:
         self.disks.add(body["server_id"])
+        return DisksReady(root_bytes=GIB, image_was_cached=True)
+
+    def _rebuild_disks(self, body: dict[str, Any]) -> DisksReady:
+        assert self.guests[body["server_id"]]["power"] == Power.SHUTOFF, "disks of a guest that runs"
         return DisksReady(root_bytes=GIB, image_was_cached=True)
 
     def _remove_disks(self, body: dict[str, Any]) -> Nothing:
@@ -196,6 +201,14 @@ class Cloud:
     network: Network
     host: Host
     hypervisor: Hypervisor
+
+    def other_image(self, **columns: Any) -> Image:
+        """Another image to boot from."""
+        kept = {name: getattr(self.image, name) for name in ("project_id", "status", "visibility", "disk_format")}
+        kept |= {name: getattr(self.image, name) for name in ("container_format", "checksum", "hash_value")}
+        return Image.objects.create(
+            **kept | {"name": "debian", "size": 2000, "virtual_size": GIB, "sha256": "1" * 64} | columns
+        )
 
     def create(self, **given: Any) -> Server:
         """Ask for a server; nothing has happened yet."""

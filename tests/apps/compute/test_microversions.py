@@ -190,6 +190,14 @@ def remote_console(protocol: str, kind: str) -> Callable[[Ask], int]:
     return status("POST", "/servers/{server}/remote-consoles", body)
 
 
+def rebuild(**more: Any) -> Callable[[Ask], int]:
+    def ask(ask: Ask) -> int:
+        body = {"rebuild": {"imageRef": str(ask.cloud.image.pk), **more}}
+        return ask.status("POST", "/servers/{server}/action", body)
+
+    return ask
+
+
 def hosts_of_hypervisors(ask: Ask) -> tuple[bool, int]:
     """Is a parameter unknown to hypervisors refused, and are they named by UUID?"""
     listed = ask("GET", "/os-hypervisors", boss=True).json()["hypervisors"]
@@ -357,6 +365,7 @@ CHANGES: dict[Version, Change] = {
         ((False, 200), 400, 200),
         ((True, 400), 200, 404),
     ),
+    (2, 54): Change(rebuild(key_name=None), 400, 202),
     (2, 55): Change(
         all_of(
             member_has("/flavors/1", "flavor", "description"),
@@ -368,11 +377,12 @@ CHANGES: dict[Version, Change] = {
     (2, 57): Change(
         all_of(
             lambda ask: ask.create(personality=FILES),
+            rebuild(user_data=None),
             member_has(QUOTAS, "quota_set", "injected_files"),
             lambda ask: "maxPersonality" in ask("GET", LIMITS).json()["limits"]["absolute"],
         ),
-        (202, (True,), True),
-        (400, (False,), False),
+        (202, 400, (True,), True),
+        (400, 202, (False,), False),
     ),
     (2, 58): Change(
         all_of(
@@ -449,7 +459,9 @@ CHANGES: dict[Version, Change] = {
         ((False, False, True), 404, True),
     ),
     (2, 90): Change(
-        all_of(hostname("chosen"), lambda ask: ask.server_has("OS-EXT-SRV-ATTR:hostname")), (400, False), (202, True)
+        all_of(hostname("chosen"), rebuild(hostname="chosen"), lambda ask: ask.server_has("OS-EXT-SRV-ATTR:hostname")),
+        (400, 400, False),
+        (202, 202, True),
     ),
     (2, 92): Change(
         all_of(created_key("a@b.c"), status("POST", "/os-keypairs", {"keypair": {"name": "made"}})),
@@ -457,7 +469,9 @@ CHANGES: dict[Version, Change] = {
         (201, 400),
     ),
     (2, 93): Change(lambda ask: ask.event("volume-reimaged"), 400, 422),
-    (2, 94): Change(hostname("chosen.example.org"), 400, 202),
+    (2, 94): Change(
+        all_of(hostname("chosen.example.org"), rebuild(hostname="chosen.example.org")), (400, 400), (202, 202)
+    ),
     (2, 96): appears("pinned_availability_zone"),
     (2, 98): Change(image_of, False, True),
     (2, 99): Change(remote_console("spice", "spice-direct"), 400, 400),

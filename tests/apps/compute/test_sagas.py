@@ -116,6 +116,25 @@ class TestServerRebootHard(PowerCases):
         return services.server_reboot(self.cloud.ctx, server_id=server_id, type="HARD")
 
 
+class TestServerRebuild(PowerCases):
+    kind = "compute.server.rebuild"
+
+    def act(self, server_id: str) -> Operation:
+        made = self.cloud.other_image()
+        services.server_rebuild(self.cloud.ctx, server_id=server_id, image_ref=str(made.pk))
+        return operations_of(Server.objects.get(pk=server_id)).get(kind=self.kind)
+
+    def assert_done(self, operation: Operation) -> None:
+        super().assert_done(operation)
+        server = self.server(operation)
+        assert (server.image["name"], server.one_time_sealed) == ("debian", None)
+        assert self.cloud.hypervisor.guests[str(server.pk)]["power"] == "running"
+
+    def assert_undone(self, operation: Operation) -> None:
+        super().assert_undone(operation)
+        assert self.server(operation).image_id == self.cloud.image.pk
+
+
 class TestServerDelete(ServerCases):
     kind = "compute.server.delete"
     cancellable = False
