@@ -18,7 +18,7 @@ import msgspec
 from agents import configdrive
 from agents.commands import CommandFailed, qemu_img, run
 from agents.contracts import DisksReady, EnsureDisks, RebuildDisks
-from agents.errors import Refused, Transient
+from agents.errors import Refused, Transient, VerbError
 from agents.images import FORMATS, ImageCache, Waiter
 from agents.layout import Base, GuestFiles, Layout
 
@@ -86,7 +86,7 @@ def _remake(
             job.checkpoint()
         try:
             _remake_others(wanted, files, drive)
-        except (CommandFailed, OSError) as error:  # never refused: the root disk is another one now
+        except (VerbError, OSError) as error:  # never refused: the root disk is another one now
             raise Transient(f"the disks of server {wanted.server_id} are made anew in part: {error}") from error
     return cached
 
@@ -97,8 +97,7 @@ def _remake_others(wanted: RebuildDisks, files: GuestFiles, drive: Mapping[str, 
             path.unlink(missing_ok=True)
     _ensure_others(wanted, files)
     if drive is not None:
-        with _temporary(files.config_drive) as made:
-            configdrive.write(made, drive)
+        configdrive.write(files.config_drive, drive)
     _write_manifest(files, wanted)
 
 
