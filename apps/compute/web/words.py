@@ -34,6 +34,7 @@ TASKS: dict[str, Any] = {
     "suspend": _("Suspending"),
     "resume": _("Resuming"),
     "delete": _("Deleting"),
+    "rebuild": _("Rebuilding"),
     "repair": _("Repairing"),
 }
 
