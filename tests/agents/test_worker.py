@@ -65,7 +65,7 @@ class Bench:
         def crash(request: RemoveDisks, job: Job) -> Nothing:
             raise KeyError("bug")
 
-        def one(name: str, run: Callable[[Any, Job], Any], **extra: bool) -> Verb:
+        def one(name: str, run: Callable[[Any, Job], Any], **extra: Any) -> Verb:
             return Verb(name, RemoveDisks, Nothing, run, lambda r: f"server/{r.server_id}", **extra)
 
         made = [one("act", act), one("once", act, once=True), one("long", act, long=True), one("refuse", refuse),
