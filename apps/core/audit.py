@@ -45,8 +45,9 @@ MOST_ROWS = 16  # rows of one call that are remembered
 
 # Names whose values are never kept, wherever they stand: in columns, arguments, or inside JSON.
 SECRET = re.compile(
-    r"pass(wd|word|phrase|code)?(_|$)|secret|token|private|hash|blob|seal|wrapped|cipher|otp|seed|signature|nonce|salt"
-    r"|certificates?$|user_?data|personality|contents?$|source|digest|(^|_)(code|pin|proof|assertion|jwt|cookie|bind)$"
+    r"pass(wd|word|phrase|code)?(_|$)|secret|token|private|hash|blob|seal|wrapped|cipher|(^|_)t?otp(_|$)|seed|signature"
+    r"|nonce|(^|_)salt|certificates?$|user_?data|personality|contents?$|(^|_)source$|digest"
+    r"|(^|_)(code|pin|proof|assertion|jwt|cookie|bind)$"
     r"|(access|secret|encryption|api|license)_?key|[_-](key|credential)s?([_-]\d+)?$|^credentials?$|authorization|^auth$",
     re.IGNORECASE,
 )

@@ -257,6 +257,30 @@ def test_no_service_lets_a_secret_reach_the_log(key):
     assert {e.outcome for e in events(action=naming.action)} == {"success", "failure"}
 
 
+@pytest.mark.parametrize("name", ["resource_name", "hotplug", "key_name", "key", "passive", "metadata", "description"])
+def test_plain_names_are_no_secrets(name):
+    assert not audit.is_secret(name)
+
+
+NAMES = (
+    "adminPass",
+    "admin_pass",
+    "password",
+    "original_password",
+    "api_key",
+    "private_key",
+    "secret_hash",
+    "totp_seed",
+)
+
+
+@pytest.mark.parametrize(
+    "name", [*NAMES, "user_data", "blob", "trust_token", "ssh_key", "bind_password", "passcode", "otp"]
+)
+def test_names_that_look_like_secrets_are_hidden(name):
+    assert audit.kept({"x": [{name: CANARY}]}) == {"x": [{name: audit.HIDDEN}]}
+
+
 def test_an_id_that_is_a_secret_names_no_target():
     signature = audit.Signature("apps.identity.services.x", "token_end", frozenset({"ctx", "token_id"}))
     change = audit.Change(audit.naming_of(signature), RequestContext(), "", {"token_id": CANARY})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from apps.audit.models import Event
+from apps.core.context import operator, system
 from apps.core.errors import Unauthorized
 from apps.identity.backends import keystone_dump
 from apps.identity.backends.foreign_hashes import checker_of
+from apps.identity.backends.keystone_api import KeystoneApi
 from apps.identity.models import Assignment, FormerPassword, Group, ImpliedRole, Membership, Project, Role, User
-from apps.identity.services import sign_in
+from apps.identity.services import bootstrap, group_create, group_user_add, keystone_import, sign_in, user_create
 
 PASSWORD = "größe 雲 pass"
 HASHES = {
@@ -235,6 +238,40 @@ def test_what_is_no_dump_is_told_and_nothing_is_written(run, dump, words):
 def test_a_file_that_is_not_there_is_told(run):
     with pytest.raises(CommandError, match="cannot be read"):
         call_command("import-keystone", "/no/such/file")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_api_gives_the_same_rows_but_for_passwords(live_server, tmp_path, capsys):
+    """Read from this very cloud: everything is here already, then what was removed meanwhile comes again."""
+    bootstrap(system(), passwords={"admin": PASSWORD, "demo": PASSWORD})
+    user = user_create(system(), name="guest", domain_id="default", password=PASSWORD, extra={"email": "g@example.org"})
+    group = group_create(system(), name="staff", domain_id="default")
+    group_user_add(system(), group_id=group.pk, user_id=user.pk)
+    api = KeystoneApi(f"{live_server.url}/identity/v3")
+    api.sign_in(user="admin", password=PASSWORD, domain="Default")
+    tables = api.tables()
+    assert len(tables["user"]) == User.objects.count()
+    assert len(tables["assignment"]) == Assignment.objects.count()
+    assert "password" not in json.dumps(tables["user"]).replace("password_expires_at", "")
+    User.objects.filter(pk=user.pk).delete()
+    report = keystone_import(operator(), tables=tables)
+    assert report.made == {"user": 1, "membership": 1}
+    again = User.objects.get(pk=user.pk)
+    assert (again.name, again.extra, again.password_hash) == ("guest", {"email": "g@example.org"}, "")
+    (tmp_path / "secret").write_text(f"{PASSWORD}\n")
+    address = ["--from-api", f"{live_server.url}/identity/v3", "--password-file", str(tmp_path / "secret")]
+    call_command("import-keystone", *address)
+    assert re.search(r"user +0 +3", capsys.readouterr().out)
+    (tmp_path / "secret").write_text("wrong\n")
+    with pytest.raises(CommandError, match="answered 401"):
+        call_command("import-keystone", *address)
+
+
+@pytest.mark.parametrize("url", ["ftp://x/v3", "http://127.0.0.1:9/v3", "x"])
+def test_an_address_that_is_none_is_told(cloud, tmp_path, url):
+    (tmp_path / "secret").write_text("x\n")
+    with pytest.raises(CommandError, match="Nothing was written"):
+        call_command("import-keystone", "--from-api", url, "--password-file", str(tmp_path / "secret"))
 
 
 @pytest.mark.parametrize(
