@@ -50,7 +50,7 @@ class InlineRunner(Runner):
     said: list[str]
     directory: Path
 
-    def keep(self) -> Restore:
+    def remember(self) -> Restore:
         """Remember what the host has; the returned function brings it back."""
         kept = Path(tempfile.mkdtemp(dir=self.directory.parent)) / "host"
         cancels = self._cancels.copy()
@@ -166,7 +166,7 @@ def keep() -> Restore:
     waiting = transaction.get_connection().run_on_commit
     kept_waiting, kept_bell = list(waiting), copy.deepcopy(vars(bell()))
     memories = [(memory, copy.deepcopy(vars(memory))) for memory in MEMORIES]
-    hosts = [host.keep() for host in HOSTS.values() if isinstance(host, InlineRunner)]
+    hosts = [host.remember() for host in HOSTS.values() if isinstance(host, InlineRunner)]
     savepoint = transaction.savepoint()
 
     def restore() -> None:

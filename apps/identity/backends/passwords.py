@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import secrets
+from collections.abc import Mapping
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -15,7 +16,14 @@ from django.conf import settings
 from apps.identity.backends.foreign_hashes import checker_of
 
 MAX_PASSWORD_LENGTH = 4096  # as Keystone; also bounds the work a stranger can ask for
-_hasher = PasswordHasher(**settings.KUMO_PASSWORD_COST)
+
+
+def hasher_at(cost: Mapping[str, int]) -> PasswordHasher:
+    """Hashes at this cost: `time_cost`, `memory_cost` in KiB, `parallelism`."""
+    return PasswordHasher(cost["time_cost"], cost["memory_cost"], cost["parallelism"])
+
+
+_hasher = hasher_at(settings.KUMO_PASSWORD_COST)
 
 
 def hash_password(password: str) -> str:

@@ -95,7 +95,10 @@ class HypervisorConformance:
         assert (found.power, found.memory_kib) == (Power.RUNNING, 64 * 1024)
         assert [vcpu.number for vcpu in found.vcpus] == [0, 1]
         assert [disk.name for disk in found.disks] == ["vda"]
-        driver.ensure(wanted_domain(server_id, vcpus=2, ram_mib=64, generation=2, power=Power.SHUTOFF), no_check)
+        driver.ensure(
+            wanted_domain(server_id, vcpus=2, ram_mib=64, generation=2, power=Power.SHUTOFF, hard_stop_after_s=0),
+            no_check,
+        )
         with pytest.raises(Refused, match="does not run"):
             driver.diagnostics(server_id)
 

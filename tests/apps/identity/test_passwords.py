@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from argon2 import PasswordHasher
 
 from apps.identity.backends import passwords
 from cloud.settings import base
@@ -11,7 +10,7 @@ from cloud.settings import base
 
 @pytest.fixture
 def cost_of_a_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(**base.KUMO_PASSWORD_COST))
+    monkeypatch.setattr(passwords, "_hasher", passwords.hasher_at(base.KUMO_PASSWORD_COST))
 
 
 @pytest.mark.usefixtures("cost_of_a_cloud")
