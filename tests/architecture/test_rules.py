@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from apps.core import policy, transactions
+from apps.core.api import openapi
+from apps.core.api.resource import Resource
+from apps.core.api.views import ResourceView
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 WRAPPERS = {"service", "selector", "internal", "streaming"}
@@ -99,3 +102,27 @@ def test_the_system_context_is_made_in_few_places_only() -> None:
                 if name in {"system", "operator"} and owner in {"", "context"}:
                     offenders.append(f"{relative}:{node.lineno}")
     assert offenders == []
+
+
+def resources() -> Iterator[tuple[str, Resource]]:
+    for _path, view, _given in openapi.routes():
+        if issubclass(view, ResourceView):
+            yield view.__name__, view.resource
+
+
+def test_rules_of_fields_exist() -> None:
+    unknown = {
+        f"{name}.{f.name}: {rule}"
+        for name, resource in resources()
+        for f in resource.fields
+        for rule in (f.rule, f.sets)
+        if rule and rule not in policy.book.rules
+    }
+    assert unknown == set()
+
+
+def test_rules_say_which_tokens_they_take() -> None:
+    """Those that let everybody through take every token; only the rule that is asked for is looked at."""
+    base = {rule.name for rule in policy.BASE_RULES}
+    asked = [policy.book.rules[name] for name in set(transactions.PUBLIC.values()) - base]
+    assert sorted(r.name for r in asked if not r.scopes and r.check not in {"@", "rule:anyone"}) == []

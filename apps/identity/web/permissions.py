@@ -11,8 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as later
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from apps.core import policy
 from apps.core.errors import KumoError
@@ -22,20 +22,20 @@ from apps.identity import selectors
 
 # `apps.core.policy.REASONS`, for people who read pages.
 REASONS: dict[str, str | Promise] = {
-    "everybody": later("for everybody"),
-    "nobody": later("for nobody"),
-    "role": later("has the role %(0)s"),
-    "rule": later("rule %(0)s"),
-    "compare": later("%(0)s is %(1)s (here %(2)s and %(3)s)"),
-    "scope": later("the token is for a %(0)s (here: %(1)s)"),
-    "not": later("not"),
-    "all": later("all of these"),
-    "any": later("one of these"),
+    "everybody": _("for everybody"),
+    "nobody": _("for nobody"),
+    "role": _("has the role %(0)s"),
+    "rule": _("rule %(0)s"),
+    "compare": _("%(0)s is %(1)s (here %(2)s and %(3)s)"),
+    "scope": _("the token is for a %(0)s (here: %(1)s)"),
+    "not": _("not"),
+    "all": _("all of these"),
+    "any": _("one of these"),
 }
 SCOPES: dict[str, str | Promise] = {
-    "project": later("Project"),
-    "domain": later("Domain"),
-    "system": later("System"),
+    "project": _("Project"),
+    "domain": _("Domain"),
+    "system": _("System"),
 }
 # Beginnings of rules by service; network and image names have none.
 SERVICES = (
@@ -49,21 +49,19 @@ SERVICES = (
 class PermissionForm(forms.Form):
     """Everything has a default: the caller, in the project of the page."""
 
-    user = forms.CharField(
-        label=later("User"), required=False, max_length=255, help_text=later("Name or id; empty means you.")
-    )
-    scope = forms.ChoiceField(label=later("Where"), choices=list(SCOPES.items()), required=False)
+    user = forms.CharField(label=_("User"), required=False, max_length=255, help_text=_("Name or id; empty means you."))
+    scope = forms.ChoiceField(label=_("Where"), choices=list(SCOPES.items()), required=False)
     target = forms.CharField(
-        label=later("Name of the project or domain"),
+        label=_("Name of the project or domain"),
         required=False,
         max_length=255,
-        help_text=later("Name or id; empty means this project."),
+        help_text=_("Name or id; empty means this project."),
     )
     rule = forms.CharField(
-        label=later("Rule"),
+        label=_("Rule"),
         required=False,
         max_length=255,
-        help_text=later("Such as os_compute_api:servers:create; empty lists everything."),
+        help_text=_("Such as os_compute_api:servers:create; empty lists everything."),
         widget=forms.TextInput(attrs={"list": "rules", "autocomplete": "off", "spellcheck": "false"}),
     )
 
@@ -72,7 +70,7 @@ class PermissionsPage(Page):
     """Roles with the ways they came, and one rule explained or all that are allowed."""
 
     template = "identity/permissions.html"
-    title = later("Permissions")
+    title = _("Permissions")
     nav = "identity:permissions"
 
     def get(self, request: HttpRequest) -> HttpResponse:
@@ -114,7 +112,9 @@ class PermissionsPage(Page):
         """Service, how many of its rules hold, how many there are, and those that hold with their addresses."""
         groups: dict[str, list[tuple[str, bool]]] = defaultdict(list)
         for name, holds in held.rules().items():
-            groups[next((s for start, s in SERVICES if name.startswith(start)), _("others"))].append((name, holds))
+            groups[next((s for start, s in SERVICES if name.startswith(start)), gettext("others"))].append(
+                (name, holds)
+            )
         return [
             (service, sum(holds for _name, holds in found), len(found), [(n, self.here(n)) for n, may in found if may])
             for service, found in sorted(groups.items())
@@ -128,16 +128,16 @@ class PermissionsPage(Page):
     @staticmethod
     def way(way: selectors.Way) -> SafeString:
         """One way as a chain of words: role, to whom, where, and what it implies."""
-        to = _("to the group %s") % way.group_name if way.group_id else _("to the user")
+        to = gettext("to the group %s") % way.group_name if way.group_id else gettext("to the user")
         on = f"{SCOPES[way.scope]} {way.target_name}".strip()
-        parts = [to, _("inherited from %s") % on if way.inherited else _("on %s") % on]
+        parts = [to, gettext("inherited from %s") % on if way.inherited else gettext("on %s") % on]
         chain = format_html_join(" → ", '<span class="tag">{}</span>', ((name,) for name in way.path))
         return format_html("{} {}", chain, " · ".join(parts))
 
 
 def verdict(holds: bool) -> SafeString:
     """Allowed, or refused."""
-    return cells.badge("ok", _("Allowed")) if holds else cells.badge("bad", _("Refused"))
+    return cells.badge("ok", gettext("Allowed")) if holds else cells.badge("bad", gettext("Refused"))
 
 
 def words(reason: policy.Reason) -> str:
@@ -150,7 +150,7 @@ def reasons(found: tuple[policy.Reason, ...]) -> SafeString:
     lines = (
         (
             "ok" if one.holds else "idle",
-            _("yes") if one.holds else _("no"),
+            gettext("yes") if one.holds else gettext("no"),
             words(one),
             reasons(one.parts) if one.parts else "",
         )
