@@ -578,6 +578,7 @@ COMPUTE = (
         (_ACT, "servers:start", "one", {"os-start": None}),
         (_ACT, "servers:stop", "one", {"os-stop": None}),
         (_ACT, "servers:reboot", "one", {"reboot": {"type": "HARD"}}),
+        (_ACT, "servers:rebuild", "one", {"rebuild": {"imageRef": "{image}"}}, (400,)),
         (_ACT, "os-pause-server:pause", "one", {"pause": None}),
         (_ACT, "os-pause-server:unpause", "one", {"unpause": None}),
         (_ACT, "os-suspend-server:suspend", "one", {"suspend": None}),

@@ -118,7 +118,7 @@ def routes() -> set[tuple[str, str, str]]:
             continue
         for method in openapi.methods(view, path, given):
             actions = getattr(view, "actions", {}) if given.get("list_view") == "action" else {}
-            found |= {(method.upper(), path, action) for action in actions or ("",)}
+            found |= {(method.upper(), path.rstrip("/"), action) for action in actions or ("",)}
     return found
 
 
