@@ -22,7 +22,7 @@ def inventory_of(ctx: RequestContext, *, host_name: str) -> tuple[Host, Inventor
     if host is None:
         raise NotFound("host", host_name)
     if not host.is_up:
-        raise Unavailable(f"Host {host_name} is {host.state}.")
+        raise Unavailable(f"Host {host_name} is {'declared down' if host.forced_down else host.state}.")
     answer = host_answer(
         ctx,
         kind=INSPECT,
