@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 
 from apps.audit import reconcile, services
 from apps.audit.management.commands.audit import moment
 from apps.audit.models import Event
 from apps.core.context import operator, system
 from apps.identity import services as identity
+from apps.operations.registry import DAEMONS
 
 
 def sql(text: str, *given: Any) -> list[Any]:
@@ -73,6 +75,24 @@ def test_the_doctor_makes_a_missing_month(db):
     sql(f"DROP TABLE {name}")
     assert list(reconcile.check_partitions(True)) == ["next month has no partition: mended"]
     assert name in partitions()
+
+
+def test_the_duty_begins_at_once_survives_a_database_that_is_away_and_ends_when_told(monkeypatch):
+    stop, calls = threading.Event(), []
+
+    def maintain(ctx: Any) -> tuple[list[str], list[str]]:
+        calls.append(ctx.is_system)
+        if len(calls) == 1:
+            raise OperationalError("away")
+        stop.set()
+        return ["audit_event_2031_01"], []
+
+    monkeypatch.setattr(reconcile.services, "partitions_maintain", maintain)
+    monkeypatch.setattr(reconcile, "DUTY_S", 0.0)
+    monkeypatch.setattr(reconcile.connection, "close", lambda: None)
+    reconcile.look_after(stop)
+    assert calls == [True, True]
+    assert DAEMONS["audit.partitions"] is reconcile.look_after
 
 
 # --- the command ------------------------------------------------------------------------------------
