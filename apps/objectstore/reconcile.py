@@ -22,7 +22,7 @@ logger = logging.getLogger("kumo.objectstore")
 
 FOLD_S = 2
 COLLECT_S = 15
-SWEEP_S = 3600
+SWEEP_S = 6 * 3600  # reads every directory of every disk
 AUDIT_IDLE_S = 3600  # between two walks
 AUDIT_BLOBS = 100
 
@@ -48,24 +48,34 @@ def collect(stop: threading.Event) -> None:
         services.unused_remove(system())
         if time.monotonic() - swept > SWEEP_S:
             swept = time.monotonic()
-            for policy in backends.policies():
-                for line in services.strays_remove(system(), policy=policy):
-                    logger.info("unused copy removed", extra={"copy": line})
+            for line in sweep():
+                logger.info(line)
 
     _regularly(stop, COLLECT_S, once)
 
 
-def mend(stop: threading.Event) -> list[str]:
-    """One round over all blobs that lack copies; returns ids of those of which no good copy can be reached."""
+def sweep(*, only_tell: bool = False) -> Iterator[str]:
+    """What looks at everything: copies on disks that went while they were written, and copies that no row names."""
     for number in services.unknown_places(system()):
-        services.places_forget(system(), number=number)
+        if not only_tell:
+            services.places_forget(system(), number=number)
+        yield f"copies are said to be on disk {number}, which does not exist"
+    for policy in backends.policies():
+        yield from services.strays_remove(system(), policy=policy, only_tell=only_tell)
+
+
+def mend(stop: threading.Event) -> list[str]:
+    """One round over blobs that lack copies; returns ids of those of which no good copy can be reached.
+
+    It ends early where no disk takes copies: trying all of them would help none.
+    """
     services.draining_mark(system())
     lost: list[str] = []
     after: UUID | None = None
     while not stop.is_set():
         done, after = services.copies_repair(system(), after=after)
         lost += done.lost
-        if after is None:
+        if after is None or (done.waiting and not done.made):
             break
     return lost
 
@@ -117,13 +127,11 @@ def check_objects(repair: bool) -> Iterator[str]:
     for facts in services.disk_list(system()):
         if not facts.is_there:
             yield f"{facts.disk} is not there; if it is lost for ever: manage.py object disks lost {facts.disk.pk}"
-    for number in services.unknown_places(system()):
-        yield f"copies are said to be on disk {number}, which does not exist"
+    for line in sweep(only_tell=not repair):
+        yield f"{line}{': mended' if repair else ''}"
     lost = mend(threading.Event()) if repair else []
     for policy in backends.policies():
         if missing := services.health(system(), policy=policy).missing:
             yield f"{missing} copies lack in storage policy {policy}; the control worker makes them when disks allow"
-        for line in services.strays_remove(system(), policy=policy, only_tell=not repair):
-            yield f"{line}{': removed' if repair else ''}"
     for blob in lost:
         yield f"no good copy of blob {blob} can be reached"

@@ -59,6 +59,10 @@ class RangeNotSatisfiable(KumoError):
     status = 416
     title = "Requested Range Not Satisfiable"
 
+    def __init__(self, size: int) -> None:
+        super().__init__(f"The object has {size} bytes.")
+        self.size = size
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -176,6 +180,8 @@ def fault(request: HttpRequest, error: Exception, ctx: RequestContext | None) ->
     if isinstance(known, Unauthorized):
         base = f"{request.scheme}://{request.get_host()}"
         response["WWW-Authenticate"] = f'Keystone uri="{base}/identity"'
+    if isinstance(known, RangeNotSatisfiable):
+        response["Content-Range"] = f"bytes */{known.size}"
     if isinstance(known, MethodNotAllowed):
         response["Allow"] = known.hint
     return response

@@ -87,7 +87,7 @@ def _parts(content: Content, headers: dict[str, str], parts: list[tuple[int, int
     if parts is None:
         return _streamed(content, headers, 0, content.size)
     if not parts:
-        raise RangeNotSatisfiable(f"The object has {content.size} bytes.", hint=str(content.size))
+        raise RangeNotSatisfiable(content.size)
     if len(parts) > 1:
         return _several(content, headers, parts)
     start, end = parts[0]

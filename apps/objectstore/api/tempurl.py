@@ -79,7 +79,7 @@ def named(request: HttpRequest, address: Address, response: HttpResponseBase) ->
     if kind == "inline" and "filename" not in request.GET:
         response["Content-Disposition"] = kind
     elif "filename" in request.GET or "Content-Disposition" not in response.headers:
-        plain = name.replace('"', "%22").encode("ascii", "replace").decode()
+        plain = "".join(c if " " <= c <= "~" else "?" for c in name.replace('"', "%22"))
         response["Content-Disposition"] = f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
     response["Expires"] = datetime.fromtimestamp(_end(request.GET["temp_url_expires"]), UTC).strftime(
         "%a, %d %b %Y %H:%M:%S GMT"

@@ -9,6 +9,7 @@ from django.http.response import HttpResponseBase
 from django.views import View
 
 from apps.core.context import RequestContext
+from apps.core.errors import Invalid
 from apps.objectstore.api import accounts, bulk, cors, objects, tempurl
 from apps.objectstore.api.base import Address, Call, Handler, MethodNotAllowed, address_of, caller_of, fault, finished
 
@@ -34,6 +35,18 @@ OBJECT: dict[str, Handler] = {
 }
 
 
+# Headers that promise what this store does not do: taken silently, a user would rely on them.
+NOT_SERVED = (
+    "X-Account-Access-Control",
+    "X-Container-Sync-Key",
+    "X-Container-Sync-To",
+    "X-History-Location",
+    "X-Symlink-Target",
+    "X-Versions-Enabled",
+    "X-Versions-Location",
+)
+
+
 def calls_of(address: Address) -> dict[str, Handler]:
     """The calls that an address has, by method."""
     return OBJECT if address.name else CONTAINER if address.container else ACCOUNT
@@ -41,6 +54,8 @@ def calls_of(address: Address) -> dict[str, Handler]:
 
 def handler_of(call: Call, *, signed: bool) -> Handler:
     """What answers a call. Raises MethodNotAllowed. A signature is for one object, never for many."""
+    if promised := [name for name in NOT_SERVED if name in call.headers]:
+        raise Invalid(f"{promised[0]} is not supported here.", hint="See /info.")
     if not signed and bulk.is_asked(call):
         return bulk.answered
     handler = calls_of(call.address).get(call.request.method or "")

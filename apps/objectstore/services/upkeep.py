@@ -169,20 +169,19 @@ def copies_audit(ctx: RequestContext, *, policy: str, pace: Pace, blobs: int = B
         Audit.objects.filter(pk=policy).update(began_at=Now(), bytes_read=0, found=0)
     rows = Blob.objects.filter(policy=policy, unused_since=None).order_by("pk")
     batch = list((rows.filter(pk__gt=walk.reached) if walk.reached else rows)[:blobs])
-    found = 0
+    found, reached, before = 0, walk.reached, pace.read
     for blob in batch:
         if pace.stop.is_set():
-            return found, False
-        bad = _audited(blob, pace)
-        found += bad
-        Audit.objects.filter(pk=policy).update(
-            reached=blob.pk, bytes_read=F("bytes_read") + pace.read, found=F("found") + bad
-        )
-        pace.read = 0
-    if len(batch) == blobs:
-        return found, False
-    Audit.objects.filter(pk=policy).update(reached=None, ended_at=Now())
-    return found, True
+            break
+        found += _audited(blob, pace)
+        reached = blob.pk
+    ended = len(batch) < blobs and not pace.stop.is_set()
+    progress = {"bytes_read": F("bytes_read") + pace.read - before, "found": F("found") + found}
+    if ended:
+        Audit.objects.filter(pk=policy).update(reached=None, ended_at=Now(), **progress)
+    else:
+        Audit.objects.filter(pk=policy).update(reached=reached, **progress)
+    return found, ended
 
 
 def _audited(blob: Blob, pace: Callable[[int], None]) -> int:

@@ -222,5 +222,6 @@ def test_prefixes_addresses_times_and_forms(keyed, stranger, alice):
     words = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end))
     form = base64.urlsafe_b64encode(raw).decode().rstrip("=")
     assert stranger("GET", f"/box/a?temp_url_sig=sha256:{form}&temp_url_expires={words}").status_code == 200
+    assert stranger("GET", "/box/a" + signed(filename="a%0D%0ASet-Cookie:x")).status_code == 200
     shown = stranger("GET", "/box/a" + signed(filename="%22q%22", inline=""))
     assert shown["Content-Disposition"] == "inline; filename=\"%22q%22\"; filename*=UTF-8''%22q%22"

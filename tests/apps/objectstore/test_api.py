@@ -203,6 +203,21 @@ def test_ranges(alice, box, header, status, part):
         assert answer["Content-Range"] == f"bytes {first}-{last}/1000"
 
 
+def test_a_range_that_cannot_be_had_says_what_there_is(alice, box):
+    alice.put("/box/a", b"123")
+    assert alice("GET", "/box/a", Range="bytes=7-")["Content-Range"] == "bytes */3"
+
+
+@pytest.mark.parametrize(
+    "header", ["X_Symlink_Target", "X_Versions_Location", "X_Versions_Enabled", "X_Container_Sync_To"]
+)
+def test_what_is_not_served_is_refused_rather_than_taken_silently(alice, box, header):
+    for method, path in (("PUT", "/box/a"), ("PUT", "/new"), ("POST", "/box"), ("POST", "")):
+        assert alice(method, path, **{header: "box/b"}).status_code == 400
+    assert alice.names("") == ["box"]
+    assert alice.names("/box") == []
+
+
 def test_ranges_across_chunks(alice, box):
     body = os.urandom(3 * MIB)
     alice.put("/box/a", body)
