@@ -71,14 +71,17 @@ ENDPOINT = Resource(
     default_sort=("service_id", "interface"),
 )
 
+_FILTERS = t.dictionary(t.Type({"type": ["string", "boolean"]}), most=8)
 ENDPOINT_GROUP = Resource(
     "endpoint_group",
     "endpoint_groups",
     (
         *common("OS-EP-FILTER/endpoint_groups"),
-        F("name", NAME, on=ALL, filter="name", sort="name", required=True),
+        F("name", NAME, on=(*READ, CREATE), filter="name", sort="name", required=True),
+        F("name", NAME.nullable(), on=(UPDATE,)),  # clients name what they do not change, with null
         F("description", DESCRIPTION, on=ALL),
-        F("filters", t.dictionary(t.Type({"type": ["string", "boolean"]}), most=8), on=ALL, required=True),
+        F("filters", _FILTERS, on=(*READ, CREATE), required=True),
+        F("filters", _FILTERS.nullable(), on=(UPDATE,)),
     ),
     unknown=EXTRA,
     default_sort=("name",),

@@ -37,9 +37,10 @@ def endpoint_group_update(
 ) -> EndpointGroup:
     """Change a group of endpoints. Raises NotFound, Invalid."""
     group = row_of(EndpointGroup, endpoint_group_id, "endpoint group")
-    if "filters" in changes:
-        changes["filters"] = _known(changes["filters"])
-    apply(group, changes, extra=extra)
+    given = {name: value for name, value in changes.items() if value is not None or name == "description"}
+    if "filters" in given:
+        given["filters"] = _known(given["filters"])
+    apply(group, given, extra=extra)
     change_epoch()
     return group
 
