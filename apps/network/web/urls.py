@@ -9,11 +9,12 @@ from apps.core.context import RequestContext
 from apps.core.web import navigation, palette
 from apps.core.web.pages import list_paths
 from apps.network.states import SERVER_PREFIX
-from apps.network.web import floating, networks, security
+from apps.network.web import floating, networks, security, topology
 
 app_name = "network"
 
 urlpatterns = [
+    path("topology", topology.Topology.as_view(), name="topology"),
     *list_paths("networks", networks.Networks),
     path("networks/create", networks.NetworkCreate.as_view(), name="network-create"),
     path("networks/<uuid:ident>", networks.NetworkPage.as_view(), name="network"),
@@ -31,6 +32,7 @@ urlpatterns = [
 ]
 
 _links = (
+    ("network:topology", _("Topology"), "waypoints", 5, "get_network", "g y"),
     ("network:networks", _("Networks"), "network", 10, "get_network", "g n"),
     ("network:routers", _("Routers"), "route", 20, "get_router", "g r"),
     ("network:floating-ips", _("Floating IPs"), "globe", 30, "get_floatingip", "g f"),

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
@@ -21,6 +22,7 @@ from apps.identity.models import Assignment, Role
 from apps.identity.services.epoch import change_epoch
 from apps.image.models import Image
 from apps.network.models import FloatingIp, Network, Router, SecurityGroup, Subnet
+from apps.network.web.topology import draw
 from tests.apps.compute.conftest import settle
 from tests.apps.dashboard.conftest import Town
 from tests.kit import operations as ops
@@ -321,6 +323,37 @@ def test_a_network_is_made_with_subnet_and_way_out(sign_in: Door, town: Town) ->
     subnet = Subnet.objects.get(cidr="10.7.0.0/24")
     assert subnet.dns_nameservers == ["9.9.9.9", "1.1.1.1"]
     assert Router.objects.get().gateway_network == town.outside
+
+
+def test_the_picture_shows_what_is_joined_to_what(sign_in: Door, town: Town) -> None:
+    with ops.committed():
+        client = sign_in()
+        client.post("/p/demo/routers/create", {"name": "way-out", "outside": str(town.outside.pk)})
+        router, subnet = Router.objects.get(), Subnet.objects.get(network=town.network)
+        client.post(f"/p/demo/routers/{router.pk}/join", {"subnet": subnet.pk})
+    server = town.server("needle")
+    page = client.get("/p/demo/topology").content.decode()
+    for address in (f"networks/{town.network.pk}", f"networks/{town.outside.pk}", f"routers/{router.pk}"):
+        assert page.count(f"/p/demo/{address}") == 1
+    assert f"/p/demo/servers/{server.pk}" in page
+    assert page.count('class="cable"') == 2
+    other = sign_in("admin").get("/p/admin/topology").content.decode()
+    assert "needle" not in other
+    assert "way-out" not in other
+
+
+def test_the_picture_overlaps_nowhere_and_counts_what_it_does_not_name(town: Town) -> None:
+    many(town, 6)
+    networks = list(Network.objects.prefetch_related("subnets"))
+    routers = [Router.objects.create(project_id=town.ctx.project_id, name=f"r{n}") for n in range(5)]
+    servers = {town.network.pk: {f"s{n}": f"server-{n}" for n in range(11)}}
+    drawing = draw(networks, routers, servers)
+    for column in (drawing.outside, drawing.routers, drawing.networks):
+        below = sorted(column, key=lambda box: box.y)
+        assert all(a.y + a.height < b.y for a, b in pairwise(below))
+        assert all(box.y + box.height <= drawing.height for box in column)
+    crowded = next(box for box in drawing.networks if box.id == town.network.pk)
+    assert (len(crowded.lines), crowded.more) == (8, 3)
 
 
 def test_a_wrong_range_is_said_at_its_field_and_makes_nothing(sign_in: Door, town: Town) -> None:
