@@ -8,7 +8,7 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef
 
 from apps.core.api import types as t
-from apps.core.api.resource import CREATE, READ, UPDATE, Env, F, Resource, Row
+from apps.core.api.resource import CREATE, IGNORE, READ, UPDATE, Env, F, Resource, Row
 from apps.identity.backends.federation_rules import RULES, VERSIONS
 from apps.identity.models import RemoteId
 
@@ -50,6 +50,7 @@ IDENTITY_PROVIDER = Resource(
             on=_ALL,
         ),
     ),
+    unknown=IGNORE,  # clients send the id again
     default_sort=("id",),
     key="provider_id",
     annotations={
@@ -66,8 +67,10 @@ FEDERATION_MAPPING = Resource(
         F("id", t.text(64), sort="id"),
         F("links", value=_own("mappings")),
         F("rules", RULES, on=_ALL, required=True),
-        F("schema_version", t.enum(VERSIONS), on=_ALL),
+        F("schema_version", t.enum(VERSIONS), on=READ),
+        F("schema_version", t.enum(VERSIONS).nullable(), on=(CREATE, UPDATE)),
     ),
+    unknown=IGNORE,  # clients send the id again
     default_sort=("id",),
 )
 
@@ -93,6 +96,7 @@ FEDERATION_PROTOCOL = Resource(
         F("remote_id_attribute", t.text(64, null=True), on=_ALL),
         F("oidc", _OIDC, on=_ALL),
     ),
+    unknown=IGNORE,
     default_sort=("name",),
     key="protocol_id",
 )
@@ -109,6 +113,7 @@ SERVICE_PROVIDER = Resource(
         F("enabled", t.flag, on=_ALL, filter="enabled"),
         F("relay_state_prefix", t.text(256), on=_ALL),
     ),
+    unknown=IGNORE,  # clients send the id again
     default_sort=("id",),
     key="provider_id",
 )

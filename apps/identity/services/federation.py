@@ -105,11 +105,11 @@ def _end(provider: IdentityProvider) -> None:
 
 @service("identity:create_mapping")
 def mapping_create(
-    ctx: RequestContext, *, mapping_id: str, rules: Rules, schema_version: str = "1.0"
+    ctx: RequestContext, *, mapping_id: str, rules: Rules, schema_version: str | None = None
 ) -> FederationMapping:
     """New rules. Raises Invalid where they contradict themselves, Conflict for the id."""
     federation_rules.check(rules)
-    made = FederationMapping(pk=mapping_id, rules=rules, schema_version=schema_version)
+    made = FederationMapping(pk=mapping_id, rules=rules, schema_version=schema_version or "1.0")
     made.save(force_insert=True)
     return made
 
@@ -120,7 +120,7 @@ def mapping_update(ctx: RequestContext, *, mapping_id: str, **changes: Any) -> F
     mapping = row_of(FederationMapping, mapping_id, "mapping")
     if "rules" in changes:
         federation_rules.check(changes["rules"])
-    return _set(mapping, changes)
+    return _set(mapping, {name: value for name, value in changes.items() if value is not None})
 
 
 @service("identity:delete_mapping")
