@@ -38,6 +38,7 @@ SERVICES: dict[str, str | Promise] = {
     "compute": _("Compute"),
     "network": _("Network"),
     "image": _("Images"),
+    "objectstore": _("Objects"),
     "hosts": _("Hosts"),
     "operations": _("Tasks"),
 }

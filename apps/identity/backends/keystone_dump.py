@@ -38,7 +38,7 @@ class BadDump(Exception):
 
 @dataclass
 class Dump:
-    """Rows by table, as texts, numbers, booleans and None; which of the wanted tables were there at all."""
+    """Rows by table: texts, numbers, booleans and None by column."""
 
     rows: dict[str, list[Row]] = field(default_factory=dict)
 

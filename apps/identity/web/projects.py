@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
@@ -33,6 +34,11 @@ TABLE = Table(
     search=("name__icontains", "pk__startswith", "description__icontains"),
     empty=Empty(icon="folder-kanban", title=_("No projects"), text=_("Projects are where servers and networks live.")),
 )
+
+
+def names(idents: Iterable[str]) -> Mapping[str, str]:
+    """What those projects are called that still exist."""
+    return dict(Project.objects.filter(pk__in=list(idents)).values_list("pk", "name"))
 
 
 def state(row: Project) -> Any:

@@ -3,7 +3,7 @@
 from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
-from apps.core.web import navigation, palette
+from apps.core.web import navigation, palette, subjects
 from apps.identity.web import permissions, projects
 
 app_name = "identity"
@@ -21,4 +21,5 @@ navigation.register(
     )
 )
 navigation.register(navigation.Link("identity:permissions", _("Permissions"), "shield", order=96, keys="g p"))
+subjects.register("project", subjects.Subject(_("project"), "identity:project", projects.names))
 palette.register(palette.Command(_("Explain a permission"), "identity:permissions", "shield"))
