@@ -43,7 +43,9 @@ class Directory:
             self._seen = None
             if identity_of(self.path) != self.identity:
                 raise DiskGoneError(errno.ENODEV, "another disk is there", self.path)
-        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        except DiskGoneError:
+            raise
+        except (OSError, ValueError) as error:
             raise DiskGoneError(errno.ENODEV, "the disk is not there", self.path) from error
         self._seen = (found.st_dev, found.st_ino)
 

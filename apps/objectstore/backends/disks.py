@@ -8,6 +8,7 @@ copy that fails the check is passed over for another. Disks are rows, so every p
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import random
@@ -37,6 +38,7 @@ SPARE_BYTES = 64 * MIB  # left free on each disk: file systems are bad at being 
 AVOID_S = 10.0  # how long a disk that failed gets nothing new, if there are others
 LOOK_S = 2.0  # how old the known list of disks may be
 THREADS = 24
+DAMAGE = {errno.EIO, errno.EUCLEAN, errno.EBADMSG}  # errors that say that a copy, and not this process, is unwell
 
 Damaged = Callable[[int], None]
 
@@ -147,8 +149,10 @@ class DiskStore:
         found = {}
         for number in stored.places:
             if number in disks:
-                with contextlib.suppress(DiskGoneError):
+                try:
                     found[number] = self._is_good(disks[number], stored, pause)
+                except OSError as error:  # too many open files, or no disk: it says nothing of the copy
+                    self.failed(disks[number], error)
         return found
 
     def _is_good(self, disk: Directory, stored: Stored, pause: Callable[[int], None]) -> bool:
@@ -166,7 +170,8 @@ class DiskStore:
                 if zlib.crc32(chunk) != stored.checksum(index):
                     return False
         except OSError as error:
-            self.failed(disk, error)
+            if error.errno not in DAMAGE:
+                raise
             return False
         finally:
             os.close(file)
@@ -255,7 +260,8 @@ class _Reader:
             return None
         except OSError as error:
             self._store.failed(disk, error)
-            self._bad(disk, repr(error))
+            if error.errno in DAMAGE:
+                self._bad(disk, repr(error))
             return None
         if len(chunk) != size or (self._verify and zlib.crc32(chunk) != self._stored.checksum(index)):
             self._bad(disk, f"wrong bytes in chunk {index}")

@@ -12,7 +12,7 @@ from django.db.models import Count, F, Func, Sum, Value
 
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid, NotFound
-from apps.core.transactions import internal
+from apps.core.transactions import internal, on_violation
 from apps.objectstore import backends
 from apps.objectstore.backends.directory import Directory, claim, identity_of
 from apps.objectstore.backends.disks import COPIES, DiskStore, machine
@@ -20,6 +20,14 @@ from apps.objectstore.models import Blob, Disk
 from apps.objectstore.states import DiskState
 
 BATCH = 10_000
+
+on_violation(
+    "objectstore_disk_path",
+    lambda detail: Conflict(
+        "There is a disk of this path, and it is another than the one that is there now.",
+        hint="Mount it again; if it is lost for ever, give it up first: object disks lost.",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,23 @@ def test_when_all_copies_are_bad_nothing_wrong_leaves(store, disks):
         read(store, stored)
 
 
+@pytest.mark.parametrize(("number", "is_told"), [(errno.EMFILE, False), (errno.EACCES, False), (errno.EIO, True)])
+def test_only_what_a_disk_says_of_the_bytes_counts_against_a_copy(store, disks, monkeypatch, number, is_told):
+    stored = keep(store, b"abc")
+    real = os.open
+
+    def open_(path: Any, *more: Any, **named: Any) -> int:
+        if str(path).endswith(stored.id.hex) and str(path).startswith(str(disks[0])):
+            raise OSError(number, os.strerror(number))
+        return real(path, *more, **named)
+
+    monkeypatch.setattr(directory.os, "open", open_)
+    told: list[int] = []
+    for _ in range(20):
+        assert b"".join(store.read(stored, 0, 3, told.append)) == b"abc"
+    assert bool(told) is is_told
+
+
 def test_a_short_copy_is_bad(store, disks):
     stored = keep(store, b"abcdef")
     os.truncate(copies(disks, stored)[0], 3)

@@ -234,6 +234,14 @@ def test_what_cannot_be_a_disk_is_refused(disks, tmp_path):
     assert Disk.objects.count() == 2
 
 
+def test_an_empty_directory_in_place_of_a_known_disk_is_not_taken(disks):
+    disks[0].rename(disks[0].with_name("away"))
+    disks[0].mkdir()
+    with pytest.raises(Conflict, match="another than"):
+        services.disk_add(SYSTEM, path=str(disks[0]))
+    assert list(disks[0].iterdir()) == []
+
+
 def test_the_doctor_tells_what_is_wrong_and_mends_it(alice, box, disks):
     alice.put("/box/a", b"abc")
     assert list(reconcile.check_objects(False)) == []
