@@ -18,14 +18,14 @@ from django.views import View
 
 from apps.core.api.middleware import client_address
 from apps.core.context import RequestContext
-from apps.core.errors import KumoError, Unavailable
+from apps.core.errors import KumoError, Unauthorized, Unavailable
 from apps.core.web.pages import put_error
 from apps.dashboard import attempts, passkeys, resets, sessions
 from apps.dashboard.attempts import TooManyAttempts
-from apps.dashboard.web.forms import AccountForm, CodeForm, ResetForm, SignInForm
+from apps.dashboard.web.forms import AccountForm, CodeForm, PasswordForm, ResetForm, SignInForm
 from apps.identity import services as identity
 from apps.identity.selectors import web_sign_ins
-from apps.identity.services import MoreFactors
+from apps.identity.services import MoreFactors, PasswordExpired
 from apps.identity.states import Method
 
 
@@ -86,6 +86,10 @@ class SignIn(Door):
             return self.refused(form, error, **self.ways())
         except MoreFactors as error:
             return self.ask_further(request, error)
+        except PasswordExpired as error:
+            request.session.flush()
+            request.session["expired"] = error.user_id
+            return redirect("expired")
         except Unavailable:
             form.add_error(None, _("The directory of this domain does not answer. Try again in a moment."))
             return self.ask(form, 503)
@@ -114,6 +118,41 @@ class SignIn(Door):
     def ways(self) -> dict[str, Any]:
         ways = {"by_passkey": passkeys.party() is not None, "by_mail": resets.possible()}
         return ways | {"providers": web_sign_ins()}
+
+
+class Expired(Door):
+    """A new password for somebody whose present one was right, but may not be used any more."""
+
+    title = lazy("Your password has expired")
+    submit = lazy("Set the password")
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return self.show(PasswordForm()) if request.session.get("expired") else redirect("sign-in")
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        user_id, form = request.session.get("expired"), PasswordForm(request.POST)
+        if user_id is None:
+            return redirect("sign-in")
+        if not form.is_valid():
+            return self.show(form, 422)
+        given, guess = form.cleaned_data, self.guess("password", user_id)
+        try:
+            attempts.attempt(**guess)
+            identity.user_change_password(
+                user_id=user_id, original_password=given["present"], password=given["password"]
+            )
+        except TooManyAttempts as error:
+            return self.refused(form, error)
+        except Unauthorized:
+            form.add_error("present", _("This is not the present password."))
+            return self.show(form, 422)
+        except KumoError as error:
+            put_error(form, error)
+            return self.show(form, 422)
+        attempts.succeeded(**guess)
+        request.session.flush()
+        messages.success(request, _("The password is set. Sign in with it."))
+        return redirect("sign-in")
 
 
 class SignInCode(Door):

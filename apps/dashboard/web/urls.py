@@ -14,6 +14,7 @@ site = [
     path("", views.Home.as_view(), name="home"),
     path("sign-in", door.SignIn.as_view(), name="sign-in"),
     path("sign-in/code", door.SignInCode.as_view(), name="sign-in-code"),
+    path("sign-in/expired", door.Expired.as_view(), name="expired"),
     path("sign-in/passkey", door.PasskeySignIn.as_view(), name="sign-in-passkey"),
     path("sign-in/forgotten", door.Forgotten.as_view(), name="forgotten"),
     path("sign-in/reset", door.Reset.as_view(), name="reset"),

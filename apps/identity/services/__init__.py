@@ -82,7 +82,7 @@ from apps.identity.services.oauth import (
     request_token_authorize,
     request_token_issue,
 )
-from apps.identity.services.passwords import REQUIRED
+from apps.identity.services.passwords import REQUIRED, PasswordExpired
 from apps.identity.services.policy_documents import (
     policy_create,
     policy_delete,
@@ -135,6 +135,7 @@ from apps.identity.services.users import (
 __all__ = [
     "FederatedAttempt",
     "MoreFactors",
+    "PasswordExpired",
     "REQUIRED",
     "UNLIMITED",
     "access_rule_delete",

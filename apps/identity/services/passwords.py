@@ -26,6 +26,14 @@ from apps.identity.services.events import locked_event
 REQUIRED = "The request you have made requires authentication."
 
 
+class PasswordExpired(Unauthorized):
+    """The password was right, and must be changed before it is used; of the user with the id `user_id`."""
+
+    def __init__(self, user_id: str) -> None:
+        super().__init__(f"The password is expired and needs to be changed for user: {user_id}.")
+        self.user_id = user_id
+
+
 def proven_user(
     *, password: str, user_id: str = "", name: str = "", domain_id: str = "", domain_name: str = ""
 ) -> User:
@@ -47,10 +55,10 @@ def proven_user(
 
 
 def refuse_expired(user: User) -> None:
-    """Raise Unauthorized for a password that must be changed before it is used."""
+    """Raise PasswordExpired for a password that must be changed before it is used."""
     expired = user.password_expires_at is not None and user.password_expires_at <= timezone.now()
     if expired and not user.options.get("ignore_password_expiry"):
-        raise Unauthorized(f"The password is expired and needs to be changed for user: {user.pk}.")
+        raise PasswordExpired(user.pk)
 
 
 def admit(user: User | None, *, right: bool) -> User:

@@ -107,6 +107,24 @@ def test_pages_for_operators_are_closed_to_others(sign_in: Door) -> None:
     assert sign_in("admin").get("/p/admin/admin/hosts").status_code == 200
 
 
+def test_somebody_whose_password_has_expired_chooses_another(people: None) -> None:
+    User.objects.filter(name="demo").update(password_expires_at="2026-01-01T00:00Z")
+    client = Client()
+    given = {"name": "demo", "password": PASSWORD, "domain": "Default"}
+    assert client.post("/sign-in", given)["Location"] == "/sign-in/expired"
+    assert client.get("/p/demo/tasks").status_code == 302
+    new = {"present": "wrong", "password": "a new one", "again": "a new one"}
+    assert client.post("/sign-in/expired", new).status_code == 422
+    assert client.post("/sign-in/expired", new | {"present": PASSWORD})["Location"] == "/sign-in"
+    assert client.post("/sign-in", given | {"password": "a new one"})["Location"] == "/"
+
+
+def test_without_the_password_nobody_learns_that_it_has_expired(people: None) -> None:
+    User.objects.filter(name="demo").update(password_expires_at="2026-01-01T00:00Z")
+    assert give(Client(), password="wrong") == 401
+    assert Client().get("/sign-in/expired")["Location"] == "/sign-in"
+
+
 def test_a_form_without_its_token_is_refused(sign_in: Door) -> None:
     client = sign_in(enforce_csrf_checks=False)
     client.handler.enforce_csrf_checks = True
