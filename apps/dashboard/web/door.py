@@ -12,8 +12,8 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views import View
 
 from apps.core.api.middleware import client_address
@@ -91,10 +91,10 @@ class SignIn(Door):
             request.session["expired"] = error.user_id
             return redirect("expired")
         except Unavailable:
-            form.add_error(None, _("The directory of this domain does not answer. Try again in a moment."))
+            form.add_error(None, gettext("The directory of this domain does not answer. Try again in a moment."))
             return self.ask(form, 503)
         except KumoError:
-            form.add_error(None, _("No user with this name and password. Check both, and the domain."))
+            form.add_error(None, gettext("No user with this name and password. Check both, and the domain."))
             return self.ask(form, 401)
         attempts.succeeded(**guess)
         sessions.open_session(request, user)
@@ -104,7 +104,7 @@ class SignIn(Door):
         """The password was right; what the user still has to show is asked for on the next page."""
         if not any(Method.TOTP in rule for rule in error.required):
             form = SignInForm(initial={"domain": "Default"})
-            form.add_error(None, _("Your account asks for a way of signing in that these pages do not have."))
+            form.add_error(None, gettext("Your account asks for a way of signing in that these pages do not have."))
             return self.ask(form, 403)
         request.session.flush()
         request.session["half"] = {"receipt": error.text, "user_id": error.user.pk}
@@ -123,8 +123,8 @@ class SignIn(Door):
 class Expired(Door):
     """A new password for somebody whose present one was right, but may not be used any more."""
 
-    title = lazy("Your password has expired")
-    submit = lazy("Set the password")
+    title = _("Your password has expired")
+    submit = _("Set the password")
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return self.show(PasswordForm()) if request.session.get("expired") else redirect("sign-in")
@@ -144,22 +144,22 @@ class Expired(Door):
         except TooManyAttempts as error:
             return self.refused(form, error)
         except Unauthorized:
-            form.add_error("present", _("This is not the present password."))
+            form.add_error("present", gettext("This is not the present password."))
             return self.show(form, 422)
         except KumoError as error:
             put_error(form, error)
             return self.show(form, 422)
         attempts.succeeded(**guess)
         request.session.flush()
-        messages.success(request, _("The password is set. Sign in with it."))
+        messages.success(request, gettext("The password is set. Sign in with it."))
         return redirect("sign-in")
 
 
 class SignInCode(Door):
     """The second step: a code of the user's authenticator. What was shown before is a receipt in the session."""
 
-    title = lazy("One more step")
-    submit = lazy("Sign in")
+    title = _("One more step")
+    submit = _("Sign in")
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return self.show(CodeForm()) if request.session.get("half") else redirect("sign-in")
@@ -179,7 +179,7 @@ class SignInCode(Door):
         except TooManyAttempts as error:
             return self.refused(form, error)
         except KumoError:
-            form.add_error("code", _("This code is not right, was used before, or came too late."))
+            form.add_error("code", gettext("This code is not right, was used before, or came too late."))
             return self.show(form, 401)
         attempts.succeeded(**guess)
         sessions.open_session(request, user)
@@ -224,8 +224,8 @@ class PasskeySignIn(Door):
 class Forgotten(Door):
     """Asks for a mail with the way to a new password. The answer is the same whoever is named."""
 
-    title = lazy("Forgotten your password?")
-    submit = lazy("Send me a mail")
+    title = _("Forgotten your password?")
+    submit = _("Send me a mail")
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if not resets.possible():
@@ -246,7 +246,7 @@ class Forgotten(Door):
             return self.refused(form, error)
         ctx = RequestContext(request_id=getattr(request, "request_id", ""))
         resets.reset_request(ctx, name=given["name"], domain_name=given["domain"])
-        words = _("If there is such a user with a mail address, a mail is on its way. It holds for %d minutes.")
+        words = gettext("If there is such a user with a mail address, a mail is on its way. It holds for %d minutes.")
         messages.info(request, words % settings.CONFIG.mail.reset_minutes)
         return redirect("sign-in")
 
@@ -254,8 +254,8 @@ class Forgotten(Door):
 class Reset(Door):
     """A new password for whoever has the code from the mail."""
 
-    title = lazy("Choose a new password")
-    submit = lazy("Set the password")
+    title = _("Choose a new password")
+    submit = _("Set the password")
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return self.show(ResetForm())
@@ -276,5 +276,5 @@ class Reset(Door):
             return self.show(form, 422)
         attempts.succeeded(**guess)
         request.session.flush()
-        messages.success(request, _("The password is set. Sign in with it."))
+        messages.success(request, gettext("The password is set. Sign in with it."))
         return redirect("sign-in")

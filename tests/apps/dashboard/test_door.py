@@ -173,6 +173,12 @@ def test_languages_are_named_in_their_own_words(people: None) -> None:
     assert 'lang="ja">日本語<' in page
 
 
+def test_the_doors_own_words_are_translated(people: None) -> None:
+    page = Client(headers={"accept-language": "ja"}).get("/sign-in/reset").content.decode()
+    assert "新しいパスワードの設定" in page
+    assert "パスワードを設定" in page
+
+
 def test_the_live_ticket_is_for_the_project(sign_in: Door) -> None:
     from urllib.parse import parse_qs, urlsplit
 
