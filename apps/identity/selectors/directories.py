@@ -19,7 +19,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from apps.core import sealing
-from apps.core.errors import NotFound
+from apps.core.errors import Forbidden, NotFound, Unavailable
 from apps.identity.backends.ldap import options as known
 from apps.identity.backends.ldap.driver import Directory, Entry, Kind
 from apps.identity.models import DomainOption, Group, IdMapping, Membership, Project, User
@@ -46,14 +46,17 @@ def options_of(domain_id: str, *, with_secrets: bool = False) -> dict[str, dict[
 
 
 def directory_of(domain_id: str) -> Directory | None:
-    """The directory of a domain, None where its users are ours. Raises Forbidden for a configuration that is wrong."""
+    """The directory of a domain, None where its users are ours. Raises Unavailable where it is configured wrongly."""
     given = options_of(domain_id, with_secrets=True)
     if not given:
         return _from_file(domain_id)
-    driver: known.Driver = known.read("identity", given.get("identity", {}))
+    try:
+        driver: known.Driver = known.read("identity", given.get("identity", {}))
+        options: known.Ldap = known.read("ldap", given.get("ldap", {}))
+    except Forbidden as error:  # a word to whoever configures, not to whoever signs in
+        raise Unavailable(error.message, hint="Change the domain's configuration.") from error
     if driver.driver != "ldap":
         return None
-    options: known.Ldap = known.read("ldap", given.get("ldap", {}))
     return _opened(domain_id, options, driver.list_limit)
 
 
@@ -105,9 +108,9 @@ def see_all(kind: str, domain_id: str, *, name: str = "", continued: bool = Fals
     directory = directory_of(domain_id) if domain_id and not continued else None
     if directory is None:
         return
-    entries = directory.entries(_kind(directory, kind), name=name)
+    entries, whole = directory.entries(_kind(directory, kind), name=name)
     ids = learn(directory, kind, domain_id, entries)
-    if not name and len(entries) < directory.most:
+    if ids and whole and not name:  # an empty answer is a wrong filter or a lost right, not a directory without people
         _gone(IdMapping.objects.filter(domain_id=domain_id, kind=kind, gone_at=None).exclude(pk__in=ids))
 
 

@@ -15,10 +15,12 @@ from apps.core.transactions import on_violation, service
 from apps.identity.backends import federation_rules, oidc
 from apps.identity.models import (
     Domain,
+    FederatedMembership,
     FederatedUser,
     FederationMapping,
     FederationProtocol,
     IdentityProvider,
+    Membership,
     RemoteId,
     ServiceProvider,
 )
@@ -95,6 +97,10 @@ def _remotes(provider: IdentityProvider, remote_ids: Iterable[str]) -> None:
 
 
 def _end(provider: IdentityProvider) -> None:
+    """What its word gave is taken back."""
+    for given in FederatedMembership.objects.filter(provider=provider):
+        Membership.objects.filter(user_id=given.user_id, group_id=given.group_id).delete()
+    FederatedMembership.objects.filter(provider=provider).delete()
     for user_id in FederatedUser.objects.filter(provider=provider).values_list("user_id", flat=True):
         end_tokens_of_user(user_id)
     change_epoch()
@@ -242,6 +248,7 @@ for _noun, _constraint in (
     ("federation_protocol", "identity_protocol_once"),
     ("service_provider", "identity_serviceprovider_pkey"),
     ("remote_id", "identity_remoteid_pkey"),
+    ("federated_user", "identity_federated_user_once"),  # two first sign-ins at once
 ):
     on_violation(
         _constraint,

@@ -113,7 +113,9 @@ def test_a_list_reads_no_more_than_its_limit(admin: Api, configure: Configure) -
 
 def test_a_server_that_answers_no_more_than_it_wants_cuts_the_list(admin: Api, configure: Configure) -> None:
     corp = configure(page_size=0, user=user_dn(3), password="pw-u00003")
-    assert len(admin("GET", f"/users?domain_id={corp}").json()["users"]) == 500
+    assert named(admin, corp, "user", "u09000")
+    assert len(admin("GET", f"/users?domain_id={corp}").json()["users"]) == 501
+    assert not IdMapping.objects.exclude(gone_at=None).exists()  # who is beyond the cut is not gone
 
 
 def test_a_user_has_the_id_that_keystone_would_give(admin: Api, corp: str) -> None:

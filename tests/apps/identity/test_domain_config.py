@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from apps.core.errors import Forbidden, KumoError
+from apps.core.errors import KumoError, Unavailable
 from apps.identity.backends.ldap.options import Ldap
 from apps.identity.models import DomainOption
 from apps.identity.selectors import directories
@@ -85,7 +85,7 @@ def test_what_cannot_be_configured_is_refused(admin: Api, domain: str, config: o
 )
 def test_driver_and_address_are_looked_at_when_they_are_used(admin: Api, domain: str, config: object) -> None:
     assert admin("PUT", f"/domains/{domain}/config", {"config": config}).status_code == 201
-    with pytest.raises(Forbidden):
+    with pytest.raises(Unavailable):
         directories.directory_of(domain)
 
 
@@ -140,5 +140,5 @@ def test_the_file_configures_a_domain_by_its_name(domain: str, settings: Any) ->
 
 def test_a_configuration_that_became_wrong_says_so(admin: Api, domain: str) -> None:
     DomainOption.objects.create(domain_id=domain, group="identity", option="driver", value="gone")
-    with pytest.raises(Forbidden, match="driver"):
+    with pytest.raises(Unavailable, match="driver"):
         directories.directory_of(domain)

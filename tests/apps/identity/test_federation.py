@@ -215,6 +215,16 @@ def test_a_membership_that_nobody_confirmed_ends(idp: str) -> None:
     assert not user.groups.exists()
 
 
+def test_with_a_provider_goes_what_its_word_gave(admin: Api, idp: str) -> None:
+    group = Group.objects.create(name="devs", domain_id="default")
+    user = arrive(with_groups())
+    generation = user.token_generation
+    assert admin("DELETE", f"{ROOT}/identity_providers/{idp}").status_code == 204
+    assert not Membership.objects.filter(group=group).exists()
+    user.refresh_from_db()
+    assert user.token_generation > generation
+
+
 def test_projects_are_made_with_roles(idp: str) -> None:
     local = {"projects": [{"name": "Home of {0}", "roles": [{"name": "member"}, {"name": "no such role"}]}]}
     rules = [*RULES, {"local": [local], "remote": [{"type": "OIDC-sub"}]}]

@@ -71,7 +71,8 @@ def test_every_federation_command(admin: Api, live_server: Any, settings: Any, t
     assert [
         line for line in ended.stderr.splitlines() if "HTTP" in line or "xception" in line or "o such" in line
     ] == []
-    at, missing = 0, []
+    at = 0
+    missing: list[str] = []
     for command, shows in COMMANDS:
         found = ended.stdout.find(shows, at)
         at, missing = (found + len(shows), missing) if found >= 0 else (at, [*missing, command])

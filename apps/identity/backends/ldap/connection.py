@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import ldap
@@ -147,59 +147,41 @@ def search(
     *,
     most: int,
     scope: int | None = None,
-) -> list[Found]:
-    """At most `most` entries, page by page. A server's own size limit cuts the answer as ours does."""
+) -> tuple[list[Found], bool]:
+    """At most `most` entries, page by page, and whether these are all: our limit or the server's may have cut them."""
+    depth = _SCOPES[options.query_scope] if scope is None else scope
+    paged = bool(options.page_size) and depth != ldap.SCOPE_BASE
+    control = SimplePagedResultsControl(True, size=min(options.page_size, most + 1), cookie="") if paged else None
     found: list[Found] = []
-    for page in _pages(
-        held, options, base, query, attributes, most, _SCOPES[options.query_scope] if scope is None else scope
-    ):
-        found += [(dn, values) for dn, values in page if dn is not None]  # without a DN: a referral
-        if len(found) >= most:
-            break
-    return found[:most]
-
-
-def _pages(
-    held: LDAPObject, options: Ldap, base: str, query: str, attributes: list[str], most: int, scope: int
-) -> Iterator[list[Any]]:
-    if not options.page_size or scope == ldap.SCOPE_BASE:
-        yield _page(held, base, scope, query, attributes, None, sizelimit=most, timeout=options.search_timeout)[0]
-        return
-    control = SimplePagedResultsControl(True, size=min(options.page_size, most), cookie="")
     while True:
-        rows, controls = _page(
-            held, base, scope, query, attributes, control, sizelimit=0, timeout=options.search_timeout
+        asked = held.search_ext(
+            base,
+            depth,
+            query,
+            attributes,
+            serverctrls=[control] if control else None,
+            timeout=options.search_timeout,
+            sizelimit=0 if control else most + 1,
         )
-        yield rows
-        cookies = [c.cookie for c in controls if c.controlType == SimplePagedResultsControl.controlType]
-        if not cookies or not cookies[0]:
-            return
-        control.cookie = cookies[0]
+        rows, cookie, cut = _page(held, asked, options.search_timeout)
+        found += [(dn, values) for dn, values in rows if dn is not None]  # without a DN: a referral
+        if cut or not cookie or control is None or len(found) > most:
+            return found[:most], not cut and len(found) <= most
+        control.cookie = cookie
 
 
-def _page(
-    held: LDAPObject,
-    base: str,
-    scope: int,
-    query: str,
-    attributes: list[str],
-    control: SimplePagedResultsControl | None,
-    *,
-    sizelimit: int,
-    timeout: int,
-) -> tuple[list[Any], list[Any]]:
+def _page(held: LDAPObject, asked: int, timeout: int) -> tuple[list[Any], Any, bool]:
+    """The rows of one answer, the cookie of the next, and whether the server's own limit cut it."""
     rows: list[Any] = []
-    asked = held.search_ext(
-        base, scope, query, attributes, serverctrls=[control] if control else None, timeout=timeout, sizelimit=sizelimit
-    )
     try:
         while True:
             kind, part, _, controls = held.result3(asked, all=0, timeout=timeout)
             rows += part
             if kind == ldap.RES_SEARCH_RESULT:
-                return rows, controls
+                cookies = [c.cookie for c in controls if c.controlType == SimplePagedResultsControl.controlType]
+                return rows, cookies[0] if cookies else "", False
     except ldap.SIZELIMIT_EXCEEDED:
-        return rows, []
+        return rows, "", True
 
 
 def meaning(error: ldap.LDAPError, place: str) -> KumoError:

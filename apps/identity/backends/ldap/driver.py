@@ -90,9 +90,12 @@ class Directory:
 
     # --- reading -----------------------------------------------------------------------------------
 
-    def entries(self, kind: Kind, *, name: str = "") -> list[Entry]:
-        """Users or groups, at most as many as one list may read; only those of a name where one is given."""
-        return self._found(kind, _equals(kind.name, name) if name else "")
+    def entries(self, kind: Kind, *, name: str = "") -> tuple[list[Entry], bool]:
+        """Users or groups, at most as many as one list may read, and whether these are all; only those of a name
+        where one is given."""
+        query = _equals(kind.name, name) if name else ""
+        rows, whole = self._run(lambda held: self._search(held, kind, query, self.most))
+        return self._read(kind, rows), whole
 
     def entry(self, kind: Kind, ident: str) -> Entry | None:
         """The one with this value of the id attribute."""
@@ -144,7 +147,7 @@ class Directory:
         if _plain(dn) in seen or not _plain(dn).endswith(_plain(kind.base)):
             return None
         try:
-            found = self._run(lambda held: self._search(held, kind, "", 1, base=dn, scope=ldap.SCOPE_BASE))
+            found, _ = self._run(lambda held: self._search(held, kind, "", 1, base=dn, scope=ldap.SCOPE_BASE))
         except ldap.INVALID_DN_SYNTAX:
             return None
         entries = self._read(kind, found)
@@ -161,11 +164,11 @@ class Directory:
         return list(found.values())
 
     def _found(self, kind: Kind, query: str = "", *, most: int = 0) -> list[Entry]:
-        return self._read(kind, self._run(lambda held: self._search(held, kind, query, most or self.most)))
+        return self._read(kind, self._run(lambda held: self._search(held, kind, query, most or self.most))[0])
 
     def _search(
         self, held: LDAPObject, kind: Kind, query: str, most: int, *, base: str = "", scope: int | None = None
-    ) -> list[Found]:
+    ) -> tuple[list[Found], bool]:
         wanted = {kind.id, kind.name, *kind.attributes.values()}
         if kind is self.group_kind:
             wanted.add(self.options.group_member_attribute)
@@ -181,7 +184,7 @@ class Directory:
             )
         except ldap.NO_SUCH_OBJECT:
             if base:
-                return []
+                return [], True
             raise
 
     def filter_of(self, kind: Kind, query: str = "") -> str:

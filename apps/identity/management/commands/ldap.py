@@ -65,8 +65,8 @@ class Command(BaseCommand):
         self._step("bind", directory.user_kind, lambda: connect(options))
         self.stdout.write(f"bound as {options.user or 'nobody (anonymous)'}")
         for kind in (directory.user_kind, directory.group_kind):
-            found = self._step(f"{kind.noun}s", kind, lambda kind=kind: directory.entries(kind))  # type: ignore[misc]
-            more = " (and perhaps more: list_limit)" if len(found) == directory.most else ""
+            found, whole = self._step(f"{kind.noun}s", kind, lambda kind=kind: directory.entries(kind))  # type: ignore[misc]
+            more = "" if whole else " and more (a limit cut the list)"
             self.stdout.write(f"{kind.noun}s: {len(found)}{more} below {kind.base} by {directory.filter_of(kind)}")
             if not found:
                 self._fail(
