@@ -17,7 +17,7 @@ format:
 lint:
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 types:
-	$(VENV)/bin/mypy cloud apps agents scripts tests
+	$(VENV)/bin/python -m mypy cloud apps agents scripts tests
 arch:
 	$(VENV)/bin/lint-imports
 migrations:

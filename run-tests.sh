@@ -105,7 +105,7 @@ stage_static() {
   local code=0
   "$venv/bin/ruff" check . || code=1
   "$venv/bin/ruff" format --check . || code=1
-  "$venv/bin/mypy" cloud apps agents scripts tests || code=1
+  "$venv/bin/python" -m mypy cloud apps agents scripts tests || code=1
   "$venv/bin/lint-imports" --no-cache || code=1
   DJANGO_SETTINGS_MODULE=cloud.settings.test "$venv/bin/python" manage.py makemigrations --check --dry-run || code=1
   if [ "$fast" = 0 ]; then "$venv/bin/sphinx-build" -q -W --keep-going docs "$work/docs" || code=1; fi

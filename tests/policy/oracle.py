@@ -33,7 +33,7 @@ class Persona:
     name: str
     role: str
     user_id: str
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def context(self) -> RequestContext:

@@ -221,7 +221,7 @@ class World:
         rule = networks.security_group_rule_create(
             self.owner, security_group_id=str(group.pk), direction="ingress", protocol="tcp"
         )
-        flat = {"network_type": "flat", "physical_network": "physnet1"}
+        flat: dict[str, Any] = {"network_type": "flat", "physical_network": "physnet1"}
         public = networks.network_create(self.admin, name="public", external=True, **flat)
         networks.subnet_create(self.admin, network_id=str(public.pk), cidr="172.31.0.0/24", enable_dhcp=False)
         gateway = {"network_id": str(public.pk)}

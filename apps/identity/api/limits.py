@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework.request import Request
@@ -16,7 +17,7 @@ from apps.identity.api.base import IDENTITY, IdentityView
 class _ManyAtOnce(IdentityView):
     """A collection whose create takes a list and makes all or none."""
 
-    body_schema: dict[str, Any]
+    body_schema: Mapping[str, Any]
 
     def create(self, request: Request, **_: Any) -> Response:
         assert self.calls.create is not None

@@ -6,7 +6,7 @@ import base64
 import binascii
 import datetime
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote_plus, urlencode
 
 from django.conf import settings
@@ -102,7 +102,7 @@ class BearerToken(ApiView):
     parser_classes = [FormParser]
 
     def post(self, request: Request) -> Response:
-        form: Mapping[str, str] = request.data
+        form = _form(request)
         try:
             kind = form.get("grant_type")
             if kind is None:
@@ -124,11 +124,16 @@ class BearerToken(ApiView):
         return Response(answer, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
 
+def _form(request: Request) -> Mapping[str, str]:
+    return cast(Mapping[str, str], request.data)  # the only parser is that of forms
+
+
 def _client(request: Request) -> tuple[str, str]:
     """Id and secret: HTTP Basic, or in the form."""
     scheme, _, coded = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "basic":
-        return request.data.get("client_id", "")[:64], request.data.get("client_secret", "")
+        form = _form(request)
+        return form.get("client_id", "")[:64], form.get("client_secret", "")
     try:
         ident, _, secret = base64.b64decode(coded, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError) as error:

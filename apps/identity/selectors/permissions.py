@@ -197,7 +197,7 @@ def _held(user: User, place: Place) -> tuple[HeldRole, ...]:
 def _context(user: User, place: Place, roles: set[str]) -> RequestContext:
     """The context of a token of this user for that place with these roles."""
     target = place.target
-    facts = {
+    facts: dict[str, Any] = {
         Scope.PROJECT: {
             "project_id": place.id,
             "project_name": target.name if target else "",

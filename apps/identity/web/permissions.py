@@ -91,11 +91,12 @@ class PermissionsPage(Page):
 
     def _found(self, given: dict[str, str]) -> dict[str, Any]:
         scope, name = given["scope"] or "project", given["target"].strip()
-        place: dict[str, Any] = {
+        places: dict[str, dict[str, Any]] = {
             "project": {"project": name or self.ctx.project_id},
             "domain": {"domain": name or self.ctx.project_domain_id},
             "system": {"system": True},
-        }[scope]
+        }
+        place = places[scope]
         held = selectors.permissions(self.ctx, asked=selectors.Asked(user=given["user"].strip(), **place))
         shown: dict[str, Any] = {
             "held": held,

@@ -150,7 +150,7 @@ def projects(auth: Any) -> set[str]:
 def test_password_and_token_plugins_sign_in(auth_url: str) -> None:
     by_name = v3.Password(auth_url, password=PASSWORDS["demo"], **WHO, **WHERE)
     assert projects(by_name) == {"demo"}
-    token = session.Session(auth=by_name).get_token()
+    token = session.Session(auth=by_name).get_token() or ""
     assert projects(v3.Token(auth_url, token=token, **WHERE)) == {"demo"}
     with pytest.raises(exceptions.Unauthorized):
         projects(v3.Password(auth_url, password="wrong", **WHO, **WHERE))
