@@ -610,7 +610,7 @@ COMPUTE = (
         (f"GET {_SERVER}/os-security-groups", "os-security-groups:list", "one"),
         (f"GET {_SERVER}/os-instance-actions", "os-instance-actions:list", "one"),
         ("GET /servers/{busy}/os-instance-actions/{request}", "os-instance-actions:show", "one"),
-        (f"GET {_SERVER}/diagnostics", "os-server-diagnostics", "one", None, (503,)),
+        ("GET /servers/{off}/diagnostics", "os-server-diagnostics", "one"),
         (f"GET {_SERVER}/os-server-password", "os-server-password:show", "one"),
         (f"DELETE {_SERVER}/os-server-password", "os-server-password:clear", "one"),
         ("GET /os-migrations", "os-migrations:index", "own"),

@@ -266,13 +266,17 @@ class World:
         FlavorAccess.objects.create(flavor=closed, project_id=ONE)
         KeyPair.objects.create(user_id="owner", name="key", public_key="ssh-rsa AAAA", fingerprint="00")
         facts = {"name": "small", "vcpus": 1, "ram": 64, "disk": 1, "ephemeral": 0, "swap": 0, "extra_specs": {}}
-        server, busy = (
+        server, busy, off = (
             Server.objects.create(
-                user_id="owner", project_id=ONE, name=name, hostname=name, state=ServerState.ACTIVE, power="running",
-                host_name="hv-1", flavor_id="1", flavor=facts, vcpus=1, ram_mib=64, disk_gib=1, metadata={"a": "b"},
+                user_id="owner", project_id=ONE, name=name, hostname=name, state=state, power="running",
+                host_name=host_name, flavor_id="1", flavor=facts, vcpus=1, ram_mib=64, disk_gib=1, metadata={"a": "b"},
                 tags=["blue"],
             )
-            for name in ("web", "busy")
+            for name, state, host_name in (
+                ("web", ServerState.ACTIVE, "hv-1"),
+                ("busy", ServerState.ACTIVE, "hv-1"),
+                ("off", ServerState.SHUTOFF, ""),
+            )
         )  # fmt: skip
         Port.objects.filter(pk=self.names["plugged"]).update(
             server_id=server.pk, device_id=str(server.pk), device_owner="compute:nova"
@@ -281,7 +285,7 @@ class World:
         aggregate = Aggregate.objects.create(name="rack", hosts=["hv-1"])
         self.name(
             server=server.pk, flavor=flavor.pk, closed_flavor=closed.pk, host=host.pk, host_name=host.name,
-            servergroup=group.pk, aggregate=aggregate.pk, hypervisor=host.number,
+            servergroup=group.pk, aggregate=aggregate.pk, hypervisor=host.number, off=off.pk,
         )  # fmt: skip
         answer = self.client.post(
             f"/compute/v2.1/servers/{busy.pk}/action", {"os-stop": None}, content_type="application/json",
