@@ -28,6 +28,8 @@ from apps.identity.selectors import web_sign_ins
 from apps.identity.services import MoreFactors, PasswordExpired
 from apps.identity.states import Method
 
+EXPIRED_S = 300  # to choose another password in
+
 
 class Door(View):
     """What the pages outside have in common. `submit` is the word on the button."""
@@ -85,10 +87,13 @@ class SignIn(Door):
         except TooManyAttempts as error:
             return self.refused(form, error, **self.ways())
         except MoreFactors as error:
-            return self.ask_further(request, error)
+            attempts.succeeded(**guess)  # the password was right; codes have a count of their own
+            return self.ask_further(request, form, error)
         except PasswordExpired as error:
+            attempts.succeeded(**guess)
             request.session.flush()
             request.session["expired"] = error.user_id
+            request.session.set_expiry(EXPIRED_S)
             return redirect("expired")
         except Unavailable:
             form.add_error(None, gettext("The directory of this domain does not answer. Try again in a moment."))
@@ -100,10 +105,9 @@ class SignIn(Door):
         sessions.open_session(request, user)
         return redirect(_inside(request.GET.get("next", "")))
 
-    def ask_further(self, request: HttpRequest, error: MoreFactors) -> HttpResponse:
+    def ask_further(self, request: HttpRequest, form: forms.Form, error: MoreFactors) -> HttpResponse:
         """The password was right; what the user still has to show is asked for on the next page."""
         if not any(Method.TOTP in rule for rule in error.required):
-            form = SignInForm(initial={"domain": "Default"})
             form.add_error(None, gettext("Your account asks for a way of signing in that these pages do not have."))
             return self.ask(form, 403)
         request.session.flush()

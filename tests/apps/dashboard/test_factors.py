@@ -120,6 +120,22 @@ def test_codes_cannot_be_guessed_at_leisure(sign_in: Door, clock: Clock) -> None
     assert refused["Retry-After"]
 
 
+def test_signing_in_with_both_steps_costs_nothing(sign_in: Door, clock: Clock) -> None:
+    secret = enrol(sign_in(), clock)
+    for _ in range(12):
+        client, answer = knock()
+        assert answer["Location"] == "/sign-in/code"
+        assert client.post("/sign-in/code", {"code": clock.code(secret)}).status_code == 302
+
+
+def test_rules_that_these_pages_cannot_fulfil_are_said(people: None) -> None:
+    User.objects.filter(name="demo").update(options={"multi_factor_auth_rules": [["password", "oauth1"]]})
+    client, answer = knock()
+    assert answer.status_code == 403
+    assert "do not have" in answer.content.decode()
+    assert client.get("/p/demo/tasks").status_code == 302
+
+
 def test_without_the_password_there_is_no_second_step(people: None) -> None:
     assert Client().get("/sign-in/code")["Location"] == "/sign-in"
     assert Client().post("/sign-in/code", {"code": "123456"})["Location"] == "/sign-in"
