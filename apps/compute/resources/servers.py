@@ -153,6 +153,14 @@ def _addresses(row: Row, env: Env) -> dict[str, Any]:
     return render_addresses(row["addresses_json"])
 
 
+def _plain_addresses(row: Row, env: Env) -> dict[str, Any]:
+    """As answers to PUT and to a rebuild have them before 2.75."""
+    return {
+        name: [{"version": one["version"], "addr": one["addr"]} for one in found]
+        for name, found in _addresses(row, env).items()
+    }
+
+
 def _groups(row: Row, env: Env) -> Any:
     found = row["group_names"]
     return [{"name": name} for name in found] if found else ABSENT
@@ -289,7 +297,9 @@ SERVER = Resource(
         F("flavor", value=_flavor_facts, on=ALL, needs=("flavor",), since=(2, 47)),
         F("created", value=lambda row, env: _iso(row["created_at"]), on=ALL, needs=("created_at",)),
         F("updated", value=_updated, on=ALL, needs=("created_at", "updated_at")),
-        F("addresses", value=_addresses, on=ALL, needs=("addresses_json",)),
+        F("addresses", value=_addresses, on=FULL, needs=("addresses_json",)),
+        F("addresses", value=_plain_addresses, on=(UPDATED,), needs=("addresses_json",), until=(2, 74)),
+        F("addresses", value=_addresses, on=(UPDATED,), needs=("addresses_json",), since=(2, 75)),
         F("accessIPv4", source="access_ipv4", on=ALL),
         F("accessIPv6", source="access_ipv6", on=ALL),
         F("accessIPv4", ADDRESS_4, arg="access_ipv4", on=(CREATE, UPDATE, REBUILD)),

@@ -61,6 +61,18 @@ def test_server_that_is_off_stays_off(cloud: Cloud, call: Any) -> None:
     assert disks["keep_ephemeral"] is True
 
 
+def test_addresses_are_plain_before_2_75(cloud: Cloud, call: Any) -> None:
+    server = cloud.active()
+    for minor, names in (
+        (74, {"version", "addr"}),
+        (75, {"version", "addr", "OS-EXT-IPS:type", "OS-EXT-IPS-MAC:mac_addr"}),
+    ):
+        put = call(cloud.ctx)("PUT", f"/servers/{server.pk}", {"server": {"name": "new"}}, **version(minor))
+        assert set(put.json()["server"]["addresses"]["net"][0]) == names
+        assert set(rebuild(call, cloud, server, minor).json()["server"]["addresses"]["net"][0]) == names
+        settle()
+
+
 SINCE = [
     (19, {"description": "x"}),
     (54, {"key_name": None}),
