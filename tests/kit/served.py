@@ -1,7 +1,4 @@
-"""The object store as real processes: a server on a port of its own, over the test's database and disks.
-
-`python -m` starts nothing here: `Server` runs granian as the bytes pool does, with this module's settings.
-"""
+"""The object store as real processes: a server on a port of its own, over the test's database and disks."""
 
 from __future__ import annotations
 

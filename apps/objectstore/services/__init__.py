@@ -2,14 +2,12 @@
 
 from apps.objectstore.services.containers import (
     account_post,
-    changed,
     container_delete,
     container_post,
     container_put,
     limits_checked,
 )
 from apps.objectstore.services.disks import (
-    DiskFacts,
     disk_activate,
     disk_add,
     disk_drain,
@@ -30,7 +28,6 @@ from apps.objectstore.services.large import (
     Wanted,
     content_of,
     content_pieces,
-    is_large,
     object_manifest_delete,
     object_manifest_put,
 )
@@ -46,9 +43,7 @@ from apps.objectstore.services.objects import (
     stored_of,
 )
 from apps.objectstore.services.upkeep import (
-    Health,
     Pace,
-    Repaired,
     account_verify,
     copies_audit,
     copies_repair,
@@ -60,11 +55,11 @@ from apps.objectstore.services.upkeep import (
 )
 
 __all__ = [
-    "Content", "DYNAMIC", "DiskFacts", "Health", "Incoming", "New", "Pace", "Part", "Reader", "Repaired", "Wanted",
-    "account_post", "account_verify", "changed", "container_delete", "container_post", "container_put",
-    "content_of", "content_pieces", "copies_audit", "copies_repair", "copy_damaged", "deltas_fold", "disk_activate",
-    "disk_add", "disk_drain", "disk_list", "disk_lost", "disk_policy", "disk_preview", "draining_mark",
-    "foreign_disks", "health", "is_large", "limits_checked", "md5_of", "object_delete", "object_manifest_delete",
-    "object_manifest_put", "object_pieces", "object_post", "object_put", "objects_expire", "places_forget",
-    "stored_of", "strays_remove", "unknown_places", "unused_remove",
+    "Content", "DYNAMIC", "Incoming", "New", "Pace", "Part", "Reader", "Wanted", "account_post", "account_verify",
+    "container_delete", "container_post", "container_put", "content_of", "content_pieces", "copies_audit",
+    "copies_repair", "copy_damaged", "deltas_fold", "disk_activate", "disk_add", "disk_drain", "disk_list",
+    "disk_lost", "disk_policy", "disk_preview", "draining_mark", "foreign_disks", "health", "limits_checked",
+    "md5_of", "object_delete", "object_manifest_delete", "object_manifest_put", "object_pieces", "object_post",
+    "object_put", "objects_expire", "places_forget", "stored_of", "strays_remove", "unknown_places",
+    "unused_remove",
 ]  # fmt: skip
