@@ -44,17 +44,6 @@ def host_get(ctx: RequestContext, *, host_id: UUID | str) -> Host:
 
 
 @selector("hosts:zones")
-def zone_list(ctx: RequestContext) -> list[dict[str, Any]]:
-    """Zones as `{"name", "available", "hosts": […]}`; available means that a host in it could take servers."""
-    zones: dict[str, dict[str, Any]] = {}
-    for host in Host.objects.order_by("zone", "name"):
-        zone = zones.setdefault(host.zone, {"name": host.zone, "available": False, "hosts": []})
-        zone["hosts"].append(host)
-        zone["available"] |= host.enabled and host.is_up
-    return list(zones.values())
-
-
-@selector("hosts:zones")
 def host_fit(ctx: RequestContext, *, vcpus: int, ram_mib: int, disk_gib: int, zone: str = "") -> tuple[int, int]:
     """On how many of how many hosts that take servers one of this size would find room now."""
     taking = Host.objects.taking()

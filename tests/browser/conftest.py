@@ -83,7 +83,7 @@ def _note(visitor: Visitor, said: Any) -> None:
         visitor.complaints.append(said.text)
 
 
-def virtual_authenticator(page: Any) -> Any:
+def virtual_authenticator(page: Any) -> None:
     """A device with passkeys that says yes by itself; Chromium's own, through its protocol for developers."""
     protocol = page.context.new_cdp_session(page)
     protocol.send("WebAuthn.enable")
@@ -95,5 +95,4 @@ def virtual_authenticator(page: Any) -> Any:
         "isUserVerified": True,
         "automaticPresenceSimulation": True,
     }
-    made = protocol.send("WebAuthn.addVirtualAuthenticator", {"options": options})
-    return protocol, made["authenticatorId"]
+    protocol.send("WebAuthn.addVirtualAuthenticator", {"options": options})
