@@ -45,7 +45,7 @@ def application_credential_create(
     for another user or a restricted caller, Invalid for roles the caller does not have, Conflict for the name.
     """
     enforce(ctx, "identity:create_application_credential", {"user_id": user_id})
-    _not_restricted(restricted)
+    _not_restricted(ctx, restricted)
     if not ctx.project_id:
         raise Forbidden("An application credential needs a token for a project.")
     if expires_at is not None and expires_at <= timezone.now():
@@ -74,7 +74,7 @@ def application_credential_delete(
 ) -> None:
     """Remove a credential; tokens made with it end. Raises NotFound, Forbidden."""
     enforce(ctx, "identity:delete_application_credential", {"user_id": user_id})
-    _not_restricted(restricted)
+    _not_restricted(ctx, restricted)
     deleted, _ = ApplicationCredential.objects.filter(pk=application_credential_id, user_id=user_id).delete()
     if not deleted:
         raise NotFound("application credential", application_credential_id)
@@ -93,9 +93,13 @@ def access_rule_delete(ctx: RequestContext, *, user_id: str, access_rule_id: str
     rule.delete()
 
 
-def _not_restricted(restricted: bool) -> None:
+def _not_restricted(ctx: RequestContext, restricted: bool) -> None:
+    """What acts by a delegation makes no credential that would outlive it, unless just that was allowed."""
     if restricted:
         raise Forbidden("This application credential may not manage application credentials; it is not unrestricted.")
+    by_credential = ctx.credential.startswith("application_credential:")
+    if ctx.trust_id or (ctx.is_delegated and not by_credential):
+        raise Forbidden("Delegated tokens cannot manage application credentials.")
 
 
 def _roles(ctx: RequestContext, wanted: Sequence[Mapping[str, str]] | None) -> list[Role]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps.identity.models import Assignment, Project, Role, Trust, User
+from apps.identity.models import ApplicationCredential, Assignment, Credential, Project, Role, Trust, User
 
 from .conftest import PASSWORDS, Api, password_auth
 
@@ -185,6 +185,17 @@ def test_trust_scoped_token_cannot_be_exchanged(lend: Make) -> None:
     token = take(lend().json()["trust"])["X-Subject-Token"]
     auth = {"auth": {"identity": {"methods": ["token"], "token": {"id": token}}}}
     assert Api()("POST", "/auth/tokens", auth).status_code == 403
+
+
+def test_trustee_makes_nothing_that_outlives_the_trust(lend: Make) -> None:
+    acting = Api(take(lend(impersonation=True).json()["trust"])["X-Subject-Token"])
+    mine = f"/users/{ident('demo')}"
+    body = {"application_credential": {"name": "robot"}}
+    assert acting("POST", f"{mine}/application_credentials", body).status_code == 403
+    assert acting("POST", f"{mine}/credentials/OS-EC2", {"tenant_id": project()}).status_code == 403
+    assert acting("GET", "/credentials").status_code == 403
+    assert not ApplicationCredential.objects.exists()
+    assert not Credential.objects.exists()
 
 
 # --- lending on ------------------------------------------------------------------------------------
