@@ -29,7 +29,9 @@ class Client:
     def __call__(self, *words: str) -> Any:
         """A command that answers with something."""
         self.said.append(" ".join(words))
-        return openstack(self.clouds, "kumo-admin", *words)
+        found = openstack(self.clouds, "kumo-admin", *words)
+        # Commands do not agree on how to write the names of what they show.
+        return {name.lower(): value for name, value in found.items()} if isinstance(found, dict) else found
 
     def quiet(self, *words: str) -> None:
         """A command that answers with nothing."""
@@ -144,12 +146,13 @@ def secrets(client: Client, user: str, project: str) -> None:
     assert key in {row["Access"] for row in client("ec2", "credentials", "list", "--user", user)}
     client.quiet("ec2", "credentials", "delete", "--user", user, key)
     robot = new()
-    rules = json.dumps([{"service": "compute", "method": "GET", "path": "/v2.1/servers"}])
+    place = f"/v2.1/servers/{new()}"
+    rules = json.dumps([{"service": "compute", "method": "GET", "path": place}])
     made = client("application", "credential", "create", "--access-rules", rules, robot)
     assert client("application", "credential", "show", robot)["id"] == made["id"]
     assert made["id"] in {row["ID"] for row in client("application", "credential", "list")}
     client.quiet("application", "credential", "delete", robot)
-    rule = client("access", "rule", "list")[0]["ID"]
+    rule = next(row["ID"] for row in client("access", "rule", "list") if row["Path"] == place)
     assert client("access", "rule", "show", rule)["service"] == "compute"
     client.quiet("access", "rule", "delete", rule)
 
