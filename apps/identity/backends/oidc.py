@@ -23,6 +23,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
+from urllib3.exceptions import HTTPError
 
 from apps.core.errors import Invalid, KumoError, Unauthorized, Unavailable
 
@@ -102,7 +103,11 @@ def metadata(issuer: str) -> dict[str, Any]:
 
 def _keys(issuer: str, *, again: bool = False) -> KeySet:
     address = _endpoint(issuer, "jwks_uri")
-    return KeySet.import_key_set(_fetched(address, _LEAST_S if again else _FRESH_S))  # type: ignore[arg-type]
+    found = _fetched(address, _LEAST_S if again else _FRESH_S)
+    try:
+        return KeySet.import_key_set(found)  # type: ignore[arg-type]
+    except (JoseError, ValueError, KeyError, TypeError) as error:
+        raise Unavailable(f"The identity provider {issuer} has keys that cannot be read.") from error
 
 
 def _endpoint(issuer: str, name: str) -> str:
@@ -130,7 +135,8 @@ def _fetched(url: str, fresh: float = _FRESH_S) -> dict[str, Any]:
 
 
 def _json(answer: requests.Response, url: str) -> dict[str, Any]:
-    body = answer.raw.read(_MOST_BYTES + 1, decode_content=True)
+    with answer:
+        body = answer.raw.read(_MOST_BYTES + 1, decode_content=True)
     if answer.status_code != 200 or len(body) > _MOST_BYTES:
         raise Unavailable(f"The identity provider answered {answer.status_code} at {url}.")
     try:
@@ -151,7 +157,7 @@ class _Provider:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, requests.RequestException):
+        if isinstance(error, requests.RequestException | HTTPError):  # the second while a body is read
             raise Unavailable("The identity provider does not answer.", hint="Try again in a moment.") from error
 
 

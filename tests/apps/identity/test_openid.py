@@ -6,8 +6,10 @@ import base64
 import hmac
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -201,6 +203,41 @@ def test_a_provider_that_is_away_is_a_503(admin: Api, project: str) -> None:
     answer = arrive("a.b.c")
     assert answer.status_code == 503
     assert "identity provider does not answer" in answer.json()["error"]["message"]
+
+
+class _Broken(BaseHTTPRequestHandler):
+    """A provider whose other documents are not what they should be."""
+
+    def do_GET(self) -> None:
+        issuer = f"http://127.0.0.1:{self.server.server_address[1]}"
+        kind = self.path.split("/")[1]
+        document = {"issuer": f"{issuer}/{kind}", "jwks_uri": f"{issuer}/{kind}/keys"}
+        bodies = {"unreadable": b'{"keys": [{"kty": "RSA"}]}', "text": b"hello", "list": b"[1]", "cut": b'{"keys": ['}
+        known = self.path.endswith("openid-configuration")
+        body = json.dumps(document).encode() if known else bodies[kind]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body) + (0 if known or kind != "cut" else 100)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.mark.parametrize("kind", ["unreadable", "text", "list", "cut"])
+def test_a_provider_that_talks_nonsense_is_a_503(admin: Api, project: str, kind: str) -> None:
+    server = HTTPServer(("127.0.0.1", 0), _Broken)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        issuer = f"http://127.0.0.1:{server.server_address[1]}/{kind}"
+        admin("PATCH", f"{ROOT}/protocols/openid", {"protocol": {"oidc": {"issuer": issuer, "client_id": CLIENT_ID}}})
+        answer = arrive("a.b.c")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert answer.status_code == 503, answer.content
+    assert not FederatedUser.objects.exists()
 
 
 def test_a_protocol_without_a_provider_says_what_is_missing(admin: Api, project: str) -> None:
