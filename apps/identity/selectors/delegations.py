@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.utils import timezone
@@ -37,7 +36,7 @@ def delegation_of(claims: Claims, user: User) -> Delegation | None:
     """What the token of this user acts by; None if that is gone or does not fit the rest of the token."""
     if claims.credential_id:
         credential = ApplicationCredential.objects.filter(pk=claims.credential_id, user=user).first()
-        kept = _ids(credential.roles.values_list("pk", flat=True)) if credential else None
+        kept = frozenset(credential.roles.values_list("pk", flat=True)) if credential else None
         return Delegation(user, user, kept, credential=credential) if credential else None
     if claims.trust_id:
         return _by_trust(claims, user)
@@ -86,7 +85,3 @@ def generation_of(user: User, trust: Trust | None = None) -> int:
 def is_active(user: User) -> bool:
     """Are this user and their domain enabled?"""
     return user.enabled and user.domain.enabled
-
-
-def _ids(found: Iterable[str]) -> frozenset[str]:
-    return frozenset(found)

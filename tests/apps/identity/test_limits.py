@@ -208,3 +208,16 @@ def test_two_levels_count_a_domains_projects_together(project: str, configured: 
         try_one()
     services.limit_set(CTX, project_id="default", service="compute", resource="instances", value=5)
     try_one()
+
+
+@pytest.mark.parametrize(
+    ("keys", "status"),
+    [({}, 201), ({"limits_model": "strict_two_level"}, 403), ({"max_project_depth": 1}, 403)],
+)
+def test_depth_of_projects_is_bounded_by_configuration(
+    admin: Api, project: str, configured: Any, keys: Any, status: int
+) -> None:
+    configured(**keys)
+    answer = admin("POST", "/projects", {"project": {"name": "below", "parent_id": project}})
+    assert answer.status_code == status, answer.content
+    assert Project.objects.filter(name="below").exists() is (status == 201)
