@@ -15,19 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import webauthn
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
-from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
-from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import (
-    AuthenticatorSelectionCriteria,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid, NotFound, Unauthorized
@@ -68,6 +59,13 @@ def _party() -> Party:
     return found
 
 
+def _library() -> Any:
+    """The module `webauthn`, loaded by the first who needs it: it brings five megabytes of others."""
+    import webauthn
+
+    return webauthn
+
+
 # --- adding a key -------------------------------------------------------------------------------------
 
 
@@ -76,23 +74,26 @@ def offer(session: SessionBase, user: User) -> str:
     known = list(Passkey.objects.filter(user=user).values_list("credential_id", flat=True))
     if len(known) >= MOST:
         raise Conflict(_("At most %d passkeys.") % MOST)
+    webauthn = _library()
+    structs = webauthn.helpers.structs
     options = webauthn.generate_registration_options(
         rp_id=_party().id,
         rp_name="Kumo",
         user_id=user.pk.encode(),
         user_name=user.name,
-        authenticator_selection=AuthenticatorSelectionCriteria(
-            resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
+        authenticator_selection=structs.AuthenticatorSelectionCriteria(
+            resident_key=structs.ResidentKeyRequirement.REQUIRED,
+            user_verification=structs.UserVerificationRequirement.REQUIRED,
         ),
-        exclude_credentials=[PublicKeyCredentialDescriptor(id=bytes(ident)) for ident in known],
+        exclude_credentials=[structs.PublicKeyCredentialDescriptor(id=bytes(ident)) for ident in known],
     )
     _keep(session, "add", options.challenge)
-    return webauthn.options_to_json(options)
+    return str(webauthn.options_to_json(options))
 
 
 def add(ctx: RequestContext, session: SessionBase, answer: dict[str, Any], name: str) -> Passkey:
     """Keep the key that the browser made. Raises Invalid for one that was not made for this page."""
-    site, challenge = _party(), _take(session, "add")
+    site, challenge, webauthn = _party(), _take(session, "add"), _library()
     try:
         made = webauthn.verify_registration_response(
             credential=answer,
@@ -101,7 +102,7 @@ def add(ctx: RequestContext, session: SessionBase, answer: dict[str, Any], name:
             expected_origin=site.origin,
             require_user_verification=True,
         )
-    except (WebAuthnException, ValueError, KeyError, TypeError) as error:
+    except (webauthn.helpers.exceptions.WebAuthnException, ValueError, KeyError, TypeError) as error:
         raise Invalid(_("The browser's answer does not hold: %s") % error) from error
     return passkey_create(
         ctx,
@@ -135,18 +136,21 @@ def passkey_delete(ctx: RequestContext, *, passkey_id: UUID) -> None:
 
 def ask(session: SessionBase) -> str:
     """What a browser needs to sign in with any key it has for this site, as JSON."""
+    webauthn = _library()
     options = webauthn.generate_authentication_options(
-        rp_id=_party().id, user_verification=UserVerificationRequirement.REQUIRED
+        rp_id=_party().id, user_verification=webauthn.helpers.structs.UserVerificationRequirement.REQUIRED
     )
     _keep(session, "ask", options.challenge)
-    return webauthn.options_to_json(options)
+    return str(webauthn.options_to_json(options))
 
 
 def signed_in(session: SessionBase, answer: dict[str, Any]) -> User:
     """Whose key answered. Raises Unauthorized, the same for every reason."""
-    site, challenge = _party(), _take(session, "ask")
+    site, challenge, webauthn = _party(), _take(session, "ask"), _library()
+    read_bytes = webauthn.helpers.base64url_to_bytes
+    refusals = (webauthn.helpers.exceptions.WebAuthnException, Passkey.DoesNotExist)
     try:
-        ident = base64url_to_bytes(str(answer["id"]))
+        ident = read_bytes(str(answer["id"]))
         row = Passkey.objects.select_related("user__domain").get(credential_id=ident)
         found = webauthn.verify_authentication_response(
             credential=answer,
@@ -157,8 +161,8 @@ def signed_in(session: SessionBase, answer: dict[str, Any]) -> User:
             credential_current_sign_count=row.sign_count,
             require_user_verification=True,
         )
-        owner = base64url_to_bytes(str(answer["response"].get("userHandle") or "")) or row.user_id.encode()
-    except (WebAuthnException, Passkey.DoesNotExist, ValueError, KeyError, TypeError, AttributeError) as error:
+        owner = read_bytes(str(answer["response"].get("userHandle") or "")) or row.user_id.encode()
+    except (*refusals, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unauthorized(_("This passkey does not open this door.")) from error
     if not hmac.compare_digest(owner, row.user_id.encode()) or not (row.user.enabled and row.user.domain.enabled):
         raise Unauthorized(_("This passkey does not open this door."))
@@ -170,14 +174,14 @@ def signed_in(session: SessionBase, answer: dict[str, Any]) -> User:
 
 
 def _keep(session: SessionBase, purpose: str, challenge: bytes) -> None:
-    session[f"passkey_{purpose}"] = [bytes_to_base64url(challenge), time.time() + CHALLENGE_S]
+    session[f"passkey_{purpose}"] = [challenge.hex(), time.time() + CHALLENGE_S]
 
 
 def _take(session: SessionBase, purpose: str) -> bytes:
     text, ends = session.pop(f"passkey_{purpose}", ("", 0.0))
     if not text or ends < time.time():
         raise Invalid(_("That took too long. Begin again."))
-    return base64url_to_bytes(text)
+    return bytes.fromhex(text)
 
 
 def read(body: bytes) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.conf import settings
@@ -21,12 +21,15 @@ from django.db.models.functions import Now
 from apps.core import sealing
 from apps.core.errors import Forbidden, NotFound, Unavailable
 from apps.identity.backends.ldap import options as known
-from apps.identity.backends.ldap.driver import Directory, Entry, Kind
 from apps.identity.models import DomainOption, Group, IdMapping, Membership, Project, User
 from apps.identity.selectors.epoch import change_epoch
 
+if TYPE_CHECKING:
+    from apps.identity.backends.ldap.driver import Directory, Entry, Kind
+
 _FACTS = ("name", "description", "enabled", "default_project_id", "extra")
 _BATCH = 1_000
+
 _open: dict[str, tuple[bytes, Directory]] = {}  # by domain: of which configuration, and the directory
 _opening = threading.Lock()
 
@@ -79,6 +82,8 @@ def _opened(domain_id: str, options: known.Ldap, most: int) -> Directory:
             if held is not None:
                 held[1].pool.close()
             name = Project.objects.filter(pk=domain_id).values_list("name", flat=True).first()
+            from apps.identity.backends.ldap.driver import Directory  # here: few clouds need libldap
+
             held = _open[domain_id] = (mark, Directory(options, place=f"domain {name or domain_id}", most=most))
         return held[1]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.db import transaction
 
@@ -16,14 +16,15 @@ from apps.core.context import RequestContext
 from apps.core.errors import Forbidden, Invalid, NotFound, Unauthorized
 from apps.core.policy import enforce
 from apps.core.transactions import recorded_as, streaming
-from apps.identity.backends.ldap.driver import Directory, Kind
-from apps.identity.backends.ldap.signin import password_fits
 from apps.identity.backends.passwords import MAX_PASSWORD_LENGTH
 from apps.identity.models import Group, IdMapping, Membership, Project, User
 from apps.identity.selectors import directories
 from apps.identity.selectors.access import row_of, target_of
 from apps.identity.services.common import domain_or_own, unchangeable
 from apps.identity.services.epoch import change_epoch
+
+if TYPE_CHECKING:
+    from apps.identity.backends.ldap.driver import Directory, Entry, Kind
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +61,12 @@ def _home(ctx: RequestContext, named: Mapping[str, Any]) -> Directory | None:
 # --- signing in ---------------------------------------------------------------------------------------
 
 
+def _password_fits(directory: Directory, entry: Entry | None, password: str) -> bool:
+    from apps.identity.backends.ldap.signin import password_fits  # here: few clouds need libldap
+
+    return password_fits(directory, entry, password)
+
+
 def proven_in_directory(*, password: str, user_id: str, name: str, domain_id: str, domain_name: str) -> User | None:
     """The user of a directory with this password, their row and memberships brought up to date.
 
@@ -80,7 +87,7 @@ def proven_in_directory(*, password: str, user_id: str, name: str, domain_id: st
             return None
         directory = found
         entry = directory.named(directory.user_kind, name) if name else None
-    if not password_fits(directory, entry, password[: MAX_PASSWORD_LENGTH + 1]) or entry is None:
+    if not _password_fits(directory, entry, password[: MAX_PASSWORD_LENGTH + 1]) or entry is None:
         raise Unauthorized(_REQUIRED)
     (ident,) = directories.learn(directory, "user", domain_id, [entry])
     if entry.enabled:
@@ -98,7 +105,7 @@ def change_password_in_directory(*, user_id: str, original_password: str, passwo
         return False
     directory, mapping = home
     entry = directory.entry(directory.user_kind, mapping.local_id)
-    if not password_fits(directory, entry, original_password) or entry is None:
+    if not _password_fits(directory, entry, original_password) or entry is None:
         raise Unauthorized(_REQUIRED)
     directory.set_password(entry, _password(password))
     _end_tokens(user_id)

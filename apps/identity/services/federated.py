@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 from urllib.parse import quote
 
@@ -44,7 +45,7 @@ def federated_token(*, provider_id: str, protocol_id: str, access_token: str) ->
     """An unscoped token for the owner of an access token. Raises NotFound, Unauthorized, Unavailable."""
     protocol = protocol_in_use(provider_id, protocol_id)
     with sign_in_event(methods=(_method(protocol),)) as event:
-        claims = oidc.bearer(_oidc(protocol), access_token)
+        claims = _relying_party().bearer(_oidc(protocol), access_token)
         token, event.session = token_of_federated(federated_user(protocol=protocol, claims=claims), protocol)
     return token, event.session
 
@@ -52,7 +53,7 @@ def federated_token(*, provider_id: str, protocol_id: str, access_token: str) ->
 def federated_begin(*, provider_id: str, protocol_id: str, redirect_uri: str, origin: str = "") -> tuple[str, Attempt]:
     """Where a browser shall go, and what to keep with it until it comes back."""
     protocol = protocol_in_use(provider_id, protocol_id)
-    return oidc.begin(
+    return _relying_party().begin(
         _oidc(protocol), provider=provider_id, protocol=protocol_id, redirect_uri=redirect_uri, origin=origin
     )
 
@@ -61,7 +62,7 @@ def federated_finish(*, attempt: Attempt, state: str, code: str) -> tuple[User, 
     """The user who came back from their provider. Raises Unauthorized, Unavailable, NotFound."""
     protocol = protocol_in_use(attempt.provider, attempt.protocol)
     with sign_in_event(methods=(_method(protocol),)) as event:
-        claims = oidc.finish(_oidc(protocol), attempt, state=state, code=code)
+        claims = _relying_party().finish(_oidc(protocol), attempt, state=state, code=code)
         event.user = federated_user(protocol=protocol, claims=claims)
     return event.user, protocol
 
@@ -72,6 +73,13 @@ def token_of_federated(user: User, protocol: FederationProtocol) -> tuple[str, S
     if made is None:
         raise Unauthorized(REQUIRED)
     return made
+
+
+def _relying_party() -> ModuleType:
+    """What talks to providers, loaded by the first who needs it: its libraries are large, and few clouds do."""
+    from apps.identity.backends import relying_party
+
+    return relying_party
 
 
 def _method(protocol: FederationProtocol) -> Method:

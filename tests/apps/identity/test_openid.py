@@ -23,7 +23,8 @@ from keystoneauth1 import exceptions
 from keystoneauth1 import session as ks
 from keystoneauth1.identity import v3
 
-from apps.identity.backends import oidc
+from apps.identity.backends import relying_party
+from apps.identity.backends.oidc import Oidc
 from apps.identity.models import FederatedUser, User
 from tests.apps.identity.conftest import Api
 from tests.apps.identity.test_federation import RULES
@@ -54,10 +55,10 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture(autouse=True)
 def fresh(provider: Provider) -> Iterator[None]:
-    oidc.forget()
+    relying_party.forget()
     yield
     provider.forget()
-    oidc.forget()
+    relying_party.forget()
 
 
 def federate(admin: Api, provider: Provider, **more: Any) -> str:
@@ -169,7 +170,7 @@ def _forged(provider: Provider, case: str) -> str:
 
 def test_what_the_forgeries_are_made_of_is_good(project: str, provider: Provider) -> None:
     """The claims besides: userinfo does not know this token, so the name stays the token's."""
-    claims = oidc.bearer(oidc.Oidc(issuer=provider.issuer, client_id=CLIENT_ID), _forged(provider, "good"))
+    claims = relying_party.bearer(Oidc(issuer=provider.issuer, client_id=CLIENT_ID), _forged(provider, "good"))
     assert (claims["sub"], claims["name"]) == ("alice", "A")
 
 
