@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
 import re
@@ -27,6 +28,7 @@ def client_address(request: HttpRequest) -> str:
     return str(near) if near else ""
 
 
+@functools.lru_cache(maxsize=1024)
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(text)
@@ -42,11 +44,12 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request_id = new_request_id()
-        inbound = request.headers.get("X-Openstack-Request-Id", "")
+        sent = request.META  # `request.headers` would be made of all of them, at a cost that token checks feel
+        inbound = sent.get("HTTP_X_OPENSTACK_REQUEST_ID", "")
         request.request_id = request_id  # type: ignore[attr-defined]
         request.global_request_id = inbound if _INBOUND.match(inbound) else ""  # type: ignore[attr-defined]
         token = logs.request_id.set(request_id)
-        came_from = origin.set(Origin(client_address(request), request.headers.get("User-Agent", "")[:256]))
+        came_from = origin.set(Origin(client_address(request), sent.get("HTTP_USER_AGENT", "")[:256]))
         started = time.monotonic()
         try:
             response = self.get_response(request)

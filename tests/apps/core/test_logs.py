@@ -1,0 +1,50 @@
+"""Log lines: one JSON object each."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import uuid
+
+import pytest
+
+from apps.core import logs
+
+
+def line(**extra: object) -> dict[str, object]:
+    record = logging.makeLogRecord({"name": "kumo.x", "msg": "did %s", "args": ("it",), "levelname": "INFO", **extra})
+    record.created = 1_700_000_000.25
+    return dict(json.loads(logs.JsonFormatter().format(record)))
+
+
+def test_a_line_has_its_time_in_utc_and_what_extra_adds() -> None:
+    ident = uuid.uuid4()
+    assert line(server=ident, ms=1.5) == {
+        "at": "2023-11-14T22:13:20.250000Z",
+        "level": "info",
+        "logger": "kumo.x",
+        "message": "did it",
+        "server": str(ident),
+        "ms": 1.5,
+    }
+
+
+def test_a_line_names_the_request_it_belongs_to() -> None:
+    token = logs.request_id.set("req-1")
+    try:
+        assert line()["request_id"] == "req-1"
+    finally:
+        logs.request_id.reset(token)
+
+
+@pytest.mark.parametrize("value", ["half \udce9 character", 2**70, {1, 2}])
+def test_no_value_loses_the_line(value: object) -> None:
+    assert line(value=value)["message"] == "did it"
+
+
+def test_a_traceback_is_part_of_the_line() -> None:
+    try:
+        raise ValueError("no")
+    except ValueError:
+        assert "ValueError: no" in str(line(exc_info=sys.exc_info())["traceback"])
