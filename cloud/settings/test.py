@@ -3,11 +3,21 @@
 `KUMO_TEST_PG` names that server as `host:port`; `KUMO_TEST_DB` lets several runs share it.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
-_state = Path(os.environ.get("KUMO_TEST_STATE") or tempfile.mkdtemp(prefix="kumo-test-"))
+
+def _new_state() -> str:
+    """A directory that goes with the process that made it; processes which that one starts use it too."""
+    path, owner = tempfile.mkdtemp(prefix="kumo-test-"), os.getpid()
+    atexit.register(lambda: os.getpid() == owner and shutil.rmtree(path, ignore_errors=True))
+    return path
+
+
+_state = Path(os.environ.get("KUMO_TEST_STATE") or _new_state())
 _config = _state / "kumo.toml"
 if not _config.exists():
     _host, _, _port = os.environ.get("KUMO_TEST_PG", "127.0.0.1:5432").rpartition(":")
