@@ -13,7 +13,12 @@ from pathlib import Path
 def _new_state() -> str:
     """A directory that goes with the process that made it; processes which that one starts use it too."""
     path, owner = tempfile.mkdtemp(prefix="kumo-test-"), os.getpid()
-    atexit.register(lambda: os.getpid() == owner and shutil.rmtree(path, ignore_errors=True))
+
+    def remove() -> None:
+        if os.getpid() == owner:  # and no fork of it
+            shutil.rmtree(path, ignore_errors=True)
+
+    atexit.register(remove)
     return path
 
 
