@@ -66,8 +66,8 @@ def test_guest_that_ends_frees_the_session(consoles: Consoles, monkeypatch: pyte
     with pytest.raises(Refused, match="as many as it allows"):
         consoles.open("known", second)
     assert other.recv(1) == b""
-    guest.close()
     (task,) = consoles._running
+    guest.close()
     consoles._loop.run(_wait_ended(task))
     third, _ = pair()
     consoles.open("known", third)
