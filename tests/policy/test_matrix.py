@@ -20,6 +20,8 @@ from tests.policy.matrix import OWN, ROWS, Row
 from tests.policy.oracle import Persona
 from tests.policy.world import PERSONAS, World
 
+pytestmark = pytest.mark.slow
+
 REFUSALS = (401, 403, 404)
 # What only the project one may know of.
 PRIVATE = ("server", "busy", "port", "empty", "network", "subnet", "router", "floating", "sg", "pool", "image",

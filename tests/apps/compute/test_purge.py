@@ -174,6 +174,7 @@ def test_every_table_with_a_project_is_said_to_be_owned_or_says_why_not():
     assert found - besides == set()
 
 
+@pytest.mark.slow
 class TestProjectPurge(SagaCases):
     """The generic cases, with a server that a host has."""
 

@@ -20,6 +20,7 @@ def operations_of(server: Server) -> QuerySet[Operation]:
     return Operation.objects.filter(subject_type="server", subject_id=str(server.pk))
 
 
+@pytest.mark.slow
 class ServerCases(SagaCases):
     """Cases of a change of a running server. The network follows at once."""
 

@@ -80,6 +80,7 @@ class TestGuestReboot(DemoCases):
             super().assert_nothing_left(operation)
 
 
+@pytest.mark.slow
 class TestGuestDelete(DemoCases):
     kind = "demo.guest.delete"
     cancellable = False
