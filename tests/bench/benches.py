@@ -8,27 +8,13 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
+from tests.bench import identity
 from tests.bench.cloud import Api, Cloud, cpu_seconds, pss_mib, wait_for
 from tests.bench.guests import Bare
+from tests.bench.rows import Row, pids_of
 
 COUNTED = ("nginx", "web", "bytes", "live", "control", "agent", "postgres", "redis")
-
-
-@dataclass
-class Row:
-    """One line of the table."""
-
-    what: str
-    measured: str
-    baseline: str = "–"
-    ratio: str = "–"
-    goal: str = "–"
-
-
-def pids_of(cloud: Cloud, *parts: str) -> list[int]:
-    return [pid for pid, part, _ in cloud.processes() if any(name in part for name in parts)]
 
 
 def memory(cloud: Cloud) -> Iterator[Row]:
@@ -244,6 +230,9 @@ def burst(cloud: Cloud, count: int = 50) -> Iterator[Row]:
 ALL: dict[str, Callable[[Cloud], Iterator[Row]]] = {
     "memory": memory,
     "token": token,
+    "revoking": identity.revoking,
+    "signin": identity.signin,
+    "assignments": identity.assignments,
     "detail": detail,
     "port": port,
     "create": create,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -139,7 +139,7 @@ def assignment_list(ctx: RequestContext, *, wanted: AssignmentFilter) -> list[Gi
         rows = rows.filter(Q(target_id=ctx.domain_id) | Q(target__domain_id=ctx.domain_id))
     targets = _targets(wanted)
     if wanted.effective:
-        given = _effective(_given(rows), targets if wanted.project_id else None)
+        given = _effective(rows.filter(_reaching(wanted, targets)), wanted.user_id, targets)
         return sorted({g for g in given if _matches(g, wanted, targets)}, key=_order)
     return [g for g in _given(rows.filter(_stored(wanted, targets))) if _matches(g, wanted, targets)]
 
@@ -185,6 +185,21 @@ def _stored(wanted: AssignmentFilter, targets: frozenset[str]) -> Q:
     return query
 
 
+def _reaching(wanted: AssignmentFilter, targets: frozenset[str]) -> Q:
+    """Rows from which an effective assignment can follow that is wanted: through a group, or from above."""
+    query = Q()
+    if wanted.user_id:
+        groups = Membership.objects.filter(user_id=wanted.user_id).values("group_id")
+        query &= Q(user_id=wanted.user_id) | Q(group_id__in=groups)
+    if targets:
+        query &= Q(scope=Scope.PROJECT, target_id__in=targets) | Q(inherited=True)
+    if wanted.domain_id:
+        query &= Q(scope=Scope.DOMAIN, target_id=wanted.domain_id)
+    if wanted.system:
+        query &= Q(scope=Scope.SYSTEM)
+    return query
+
+
 def _given(rows: QuerySet[Assignment]) -> Iterator[Given]:
     columns = ("role_id", "scope", "target_id", "user_id", "group_id", "inherited")
     for role, scope, target, user, group, inherited in rows.order_by("pk").values_list(*columns):
@@ -203,15 +218,19 @@ def _matches(given: Given, wanted: AssignmentFilter, targets: frozenset[str]) ->
     )
 
 
-def _effective(rows: Iterable[Given], projects: frozenset[str] | None) -> Iterator[Given]:
-    """Replace groups by their users, inherited assignments by the projects below, and add implied roles."""
+def _effective(rows: QuerySet[Assignment], user_id: str, projects: frozenset[str]) -> Iterator[Given]:
+    """Replace groups by their users, inherited assignments by the projects below, and add implied roles.
+
+    Where `user_id` or `projects` are not empty, what is of others may be left out.
+    """
+    belong = Membership.objects.filter(group_id__in=rows.exclude(group=None).values("group_id"))
     members: dict[str, list[str]] = defaultdict(list)
-    for group, user in Membership.objects.values_list("group_id", "user_id"):
+    for group, user in (belong.filter(user_id=user_id) if user_id else belong).values_list("group_id", "user_id"):
         members[group].append(user)
     implied = _implied()
     below = _below()
     of_domains = set(Role.objects.exclude(domain=None).values_list("pk", flat=True))  # they never show in a token
-    for given in rows:
+    for given in _given(rows):
         for placed in _placed(given, below, projects):
             for person in _people(placed, members):
                 if person.role_id not in of_domains:
@@ -220,7 +239,7 @@ def _effective(rows: Iterable[Given], projects: frozenset[str] | None) -> Iterat
                     yield replace(person, role_id=role, prior_role=person.role_id)
 
 
-def _placed(given: Given, below: dict[str, list[str]], projects: frozenset[str] | None) -> Iterator[Given]:
+def _placed(given: Given, below: dict[str, list[str]], projects: frozenset[str]) -> Iterator[Given]:
     if not given.inherited:
         yield given
         return
@@ -228,7 +247,7 @@ def _placed(given: Given, below: dict[str, list[str]], projects: frozenset[str] 
     while stack:
         project = stack.pop()
         stack.extend(below[project])
-        if projects is None or project in projects:
+        if not projects or project in projects:
             origin = (given.scope, given.target_id)
             yield replace(given, scope=Scope.PROJECT, target_id=project, inherited=False, inherited_from=origin)
 

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from apps.identity.models import Assignment, Domain, Endpoint, Group, Project, Role, Service, User
+from apps.identity.models import Assignment, Domain, Endpoint, Group, Membership, Project, Role, Service, User
+from apps.identity.states import Scope
 
 from .conftest import PASSWORDS, Api, password_auth, project_scope
 
@@ -521,3 +525,41 @@ def test_regions_have_chosen_ids_and_parents(admin: Api) -> None:
 def test_endpoints_of_the_built_in_services_show_the_public_address(admin: Api) -> None:
     urls = {e["url"] for e in admin("GET", "/endpoints?interface=public").json()["endpoints"]}
     assert "http://testserver/identity" in urls
+
+
+def test_effective_assignments_of_one_are_those_of_all_that_concern_it(admin: Api) -> None:
+    demo, project = User.objects.get(name="demo"), Project.objects.get(name="demo", is_domain=False)
+    group = Group.objects.create(name="crowd", domain_id="default")
+    crowd = User.objects.bulk_create(User(name=f"u{n}", domain_id="default") for n in range(20))
+    Membership.objects.bulk_create(Membership(group=group, user=user) for user in [*crowd, demo])
+    below = Project.objects.create(name="below", domain_id="default", parent=project)
+    for user, role, inherited in ((None, "manager", True), (None, "reader", False), (crowd[0], "member", True)):
+        Assignment.objects.create(
+            user=user,
+            group=None if user else group,
+            role_id=role_id(role),
+            scope=Scope.PROJECT,
+            target=project,
+            inherited=inherited,
+        )
+
+    def listed(query: str) -> tuple[set[str], int]:
+        with CaptureQueriesContext(connection) as queries:
+            found = admin("GET", f"/role_assignments?effective{query}").json()["role_assignments"]
+        return {json.dumps(one, sort_keys=True) for one in found}, len(queries)
+
+    everything, _ = listed("")
+    for query, concerns in (
+        (f"&user.id={demo.pk}", lambda one: one["user"]["id"] == demo.pk),
+        (f"&user.id={crowd[0].pk}", lambda one: one["user"]["id"] == crowd[0].pk),
+        (f"&scope.project.id={below.pk}", lambda one: one["scope"].get("project", {}).get("id") == below.pk),
+        (f"&scope.project.id={project.pk}", lambda one: one["scope"].get("project", {}).get("id") == project.pk),
+        ("&scope.system=all", lambda one: "system" in one["scope"]),
+    ):
+        found, few = listed(query)
+        assert found == {text for text in everything if concerns(json.loads(text))}, query
+        assert found, query
+        more = User.objects.bulk_create(User(name=f"{query}{n}", domain_id="default") for n in range(20))
+        Membership.objects.bulk_create(Membership(group=group, user=user) for user in more)
+        assert listed(query)[1] == few
+        Membership.objects.filter(user__in=more).delete()
