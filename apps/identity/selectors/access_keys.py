@@ -16,6 +16,7 @@ from apps.identity.selectors.sessions import context_from, is_usable
 from apps.identity.states import Scope
 
 _MOST = 2_000
+_LENT = ("trust_id", "app_cred_id", "access_token_id")  # Keystone's names in the blobs of keys that delegations made
 _held: dict[str, tuple[int, AccessKey | None]] = {}
 
 
@@ -62,6 +63,8 @@ def _read(access: str) -> AccessKey | None:
         return None
     blob = json.loads(opened_secret(row.sealed_blob))
     if blob.get("access") != access or not isinstance(blob.get("secret"), str):
+        return None
+    if any(blob.get(lent) for lent in _LENT):  # it stands for less than its user, and for how much less is not kept
         return None
     user = User.objects.select_related("domain").filter(pk=row.user_id).first()
     project = Project.objects.select_related("domain").filter(pk=row.project_id, is_domain=False).first()

@@ -166,6 +166,14 @@ def test_known_access_key_costs_one_query(key: dict[str, Any], django_assert_num
         selectors.access_key(key["access"])
 
 
+@pytest.mark.parametrize("lent", ["trust_id", "app_cred_id", "access_token_id"])
+def test_key_that_a_delegation_made_elsewhere_opens_nothing(demo: Api, lent: str) -> None:
+    blob = json.dumps({"access": "brought", "secret": "along", lent: "0123"})
+    body = {"type": "ec2", "blob": blob, "user_id": me(), "project_id": own_project()}
+    assert demo("POST", "/credentials", {"credential": body}).status_code == 201
+    assert selectors.access_key("brought") is None
+
+
 # --- signatures ------------------------------------------------------------------------------------
 
 
