@@ -156,9 +156,10 @@ def project_update(
     parent_id: str | None = None,
     is_domain: bool | None = None,
     extra: Mapping[str, Any] | None = None,
+    cascade: bool = False,
     **changes: Any,
 ) -> Project:
-    """Change a project; disabling it ends every token for it.
+    """Change a project; disabling it ends every token for it. With `cascade` those below it are disabled first.
 
     Raises NotFound, Invalid or Forbidden for what cannot change, Conflict for the name.
     """
@@ -169,6 +170,10 @@ def project_update(
     if parent_id is not None and parent_id != project.parent_id:
         raise Forbidden("Update of `parent_id` is not allowed.")
     unchangeable(project, domain_id=domain_id, is_domain=is_domain)
+    if cascade and changes.get("enabled") is False:
+        for below in project_subtree(project.pk).filter(enabled=True):
+            enforce(ctx, "identity:update_project", target_of(project=below))
+            _update(below, "project", {"enabled": False}, None)
     if not project.is_domain:
         _enabled_fits(project, changes.get("enabled"))
     _update(project, "project", changes, extra)
@@ -195,10 +200,11 @@ def _update(row: Project, noun: str, changes: dict[str, Any], extra: Mapping[str
 
 
 @service("anyone")
-def project_delete(ctx: RequestContext, *, project_id: str) -> None:
-    """Remove an empty project with the assignments on it.
+def project_delete(ctx: RequestContext, *, project_id: str, cascade: bool = False) -> None:
+    """Remove an empty project with the assignments on it; with `cascade` also the projects below, if all are disabled.
 
-    Raises NotFound, Forbidden while it has projects below it, Conflict, saying what is left, while it has resources.
+    Raises NotFound, Forbidden while it has (enabled) projects below it, Conflict, saying what is left, while one has
+    resources.
     """
     project = Project.objects.filter(pk=project_id).first()
     enforce(ctx, "identity:delete_project", target_of(project=project))
@@ -208,9 +214,16 @@ def project_delete(ctx: RequestContext, *, project_id: str) -> None:
         _delete_domain(ctx, project)
         return
     mutable(project, "project", deleting=True)
-    if project.children.exists():
+    below = project_subtree(project.pk)
+    if cascade:
+        for one in below:
+            enforce(ctx, "identity:delete_project", target_of(project=one))
+            mutable(one, "project", deleting=True)
+        if project.enabled or below.filter(enabled=True).exists():
+            raise Forbidden(f"Cannot delete project {project_id} since its subtree contains enabled projects.")
+    elif below.exists():
         raise Forbidden(f"Cannot delete the project {project_id} since it is not a leaf in the hierarchy.")
-    _remove(ctx, Project.objects.filter(pk=project_id))
+    _remove(ctx, Project.objects.filter(pk__in=[project_id, *below.values_list("pk", flat=True)]))
 
 
 _PURGE_HINT = "Delete them first, or have an administrator purge the project."

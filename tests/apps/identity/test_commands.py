@@ -126,6 +126,26 @@ def test_projects_are_made_shown_and_deleted(run):
     assert not Project.objects.filter(pk=project.pk).exists()
 
 
+def test_a_branch_of_projects_is_disabled_and_deleted_with_one_word(run):
+    run("project", "create", "alpha")
+    run("project", "create", "beta", "--parent", "alpha")
+    run("project", "create", "gamma", "--parent", "beta")
+    branch = Project.objects.filter(name__in=["alpha", "beta", "gamma"])
+    with pytest.raises(CommandError, match="enabled projects"):
+        run("project", "disable", "alpha")
+    assert branch.filter(enabled=True).count() == 3
+    with pytest.raises(CommandError, match="enabled projects"):
+        run("project", "delete", "alpha", "--cascade")
+    run("project", "disable", "alpha", "--cascade")
+    assert not branch.filter(enabled=True).exists()
+    assert list(branch.values_list("token_generation", flat=True)) == [1, 1, 1]
+    with pytest.raises(CommandError, match="not a leaf"):
+        run("project", "delete", "alpha")
+    assert branch.count() == 3
+    run("project", "delete", "alpha", "--cascade")
+    assert not branch.exists()
+
+
 def test_a_purge_is_only_told_when_asked_for_that(run):
     run("project", "create", "alpha")
     assert "It has nothing." in run("project", "purge", "alpha", "--dry-run")

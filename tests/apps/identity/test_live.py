@@ -21,7 +21,7 @@ from keystoneauth1.identity import v3
 from apps.core.context import system
 from apps.identity import services
 from apps.identity.backends import totp
-from apps.identity.models import Credential, Project, User
+from apps.identity.models import Assignment, Credential, Project, User
 
 from .conftest import PASSWORDS, password_auth, project_scope
 
@@ -121,7 +121,18 @@ def by_project(url: str, token: str, admin: str) -> requests.Response:
     return requests.patch(path, json=body, headers={"X-Auth-Token": admin}, timeout=30)
 
 
-@pytest.mark.parametrize("end", [by_revoking, by_password, by_project])
+def by_user(url: str, token: str, admin: str) -> requests.Response:
+    path = f"{url}/identity/v3/users/{User.objects.get(name='demo').pk}"
+    return requests.patch(path, json={"user": {"enabled": False}}, headers={"X-Auth-Token": admin}, timeout=30)
+
+
+def by_role(url: str, token: str, admin: str) -> requests.Response:
+    given = Assignment.objects.get(user__name="demo", target__name="demo")
+    path = f"{url}/identity/v3/projects/{given.target_id}/users/{given.user_id}/roles/{given.role_id}"
+    return requests.delete(path, headers={"X-Auth-Token": admin}, timeout=30)
+
+
+@pytest.mark.parametrize("end", [by_revoking, by_password, by_project, by_user, by_role])
 def test_token_that_one_process_ends_is_refused_by_the_other_at_once(
     servers: list[str], cloud: None, end: Callable[..., requests.Response]
 ) -> None:
@@ -132,6 +143,21 @@ def test_token_that_one_process_ends_is_refused_by_the_other_at_once(
         assert requests.get(path, headers=mine, timeout=30).status_code == 200
     assert end(first, token, admin).ok
     assert requests.get(path, headers=mine, timeout=30).status_code == 401
+
+
+def test_token_of_a_credential_ends_with_it_in_the_other_process_at_once(servers: list[str], cloud: None) -> None:
+    first, second = servers
+    mine = {"X-Auth-Token": token_from(first)}
+    path = f"{first}/identity/v3/users/{User.objects.get(name='demo').pk}/application_credentials"
+    body = {"application_credential": {"name": "robot", "unrestricted": False}}
+    made = requests.post(path, json=body, headers=mine, timeout=30).json()["application_credential"]
+    proof = {"methods": ["application_credential"], "application_credential": {k: made[k] for k in ("id", "secret")}}
+    answer = requests.post(f"{second}/identity/v3/auth/tokens", json={"auth": {"identity": proof}}, timeout=30)
+    robot = {"X-Auth-Token": answer.headers["X-Subject-Token"]}
+    for _ in range(2):
+        assert requests.get(f"{second}/identity/v3/auth/catalog", headers=robot, timeout=30).status_code == 200
+    assert requests.delete(f"{path}/{made['id']}", headers=mine, timeout=30).ok
+    assert requests.get(f"{second}/identity/v3/auth/catalog", headers=robot, timeout=30).status_code == 401
 
 
 # --- keystoneauth ----------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from apps.operations.states import FINISHED, Status
 
 LINE = "{:<32}  {:<24} {:<16} {:<8} {}"
 LOOK_S = 0.5
+CASCADING = ("disable", "delete")
 
 
 class Command(VerbCommand):
@@ -42,7 +43,9 @@ class Command(VerbCommand):
             ("disable", "Its tokens end at once; what it has stays as it is."),
             ("delete", "Remove an empty project."),
         ):
-            verbs.add_parser(verb, help=text)
+            one = verbs.add_parser(verb, help=text)
+            if verb in CASCADING:
+                one.add_argument("--cascade", action="store_true", help="and every project below it")
         for name, one in verbs.choices.items():
             if name != "list":
                 one.add_argument("project", metavar="NAME_OR_ID" if name != "create" else "NAME")
@@ -84,12 +87,12 @@ class Command(VerbCommand):
 
     def do_disable(self, ctx: RequestContext, options: dict[str, Any]) -> None:
         project = project_named(options["project"], options["domain"])
-        services.project_update(ctx, project_id=project.pk, enabled=False)
+        services.project_update(ctx, project_id=project.pk, enabled=False, cascade=options["cascade"])
         self.stdout.write(f"Project {project.name} is disabled; its tokens have ended.")
 
     def do_delete(self, ctx: RequestContext, options: dict[str, Any]) -> None:
         project = project_named(options["project"], options["domain"])
-        services.project_delete(ctx, project_id=project.pk)
+        services.project_delete(ctx, project_id=project.pk, cascade=options["cascade"])
         self.stdout.write(f"Project {project.name} is gone.")
 
     def do_purge(self, ctx: RequestContext, options: dict[str, Any]) -> None:
