@@ -61,7 +61,7 @@ def token_made(user: User) -> str:
     ends = timezone.now() + timedelta(minutes=settings.CONFIG.mail.reset_minutes)
     PasswordReset.objects.update_or_create(
         user=user,
-        defaults={"token_hash": _digest(token), "generation": user.token_generation, "expires_at": ends},
+        defaults={"token_hash": digest(token), "generation": user.token_generation, "expires_at": ends},
     )
     return token
 
@@ -72,7 +72,7 @@ def password_reset(ctx: RequestContext, *, token: str, password: str) -> User:
 
     Raises Invalid for a token that is unknown, used, replaced or too old, and for a password that may not be.
     """
-    found = PasswordReset.objects.select_for_update().filter(token_hash=_digest(token.strip())).first()
+    found = PasswordReset.objects.select_for_update().filter(token_hash=digest(token.strip())).first()
     if found is None or found.expires_at <= timezone.now() or reachable(found.user_id) is None:
         raise Invalid(_("This code is unknown, used up or too old. Ask for another."), field="token")
     user = User.objects.get(pk=found.user_id)
@@ -84,5 +84,6 @@ def password_reset(ctx: RequestContext, *, token: str, password: str) -> User:
     return user
 
 
-def _digest(token: str) -> str:
+def digest(token: str) -> str:
+    """How a token is stored."""
     return hashlib.sha256(token.encode()).hexdigest()

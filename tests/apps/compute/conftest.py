@@ -10,7 +10,21 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from agents.contracts import ConsoleLog, Diagnostics, DisksReady, DiskUse, DomainReady, NicUse, Nothing, Power, VcpuUse
+from agents.contracts import (
+    Capacity,
+    ConsoleLog,
+    Diagnostics,
+    DisksReady,
+    DiskUse,
+    DomainReady,
+    HostFacts,
+    Inventory,
+    NicUse,
+    Nothing,
+    ObservedDomain,
+    Power,
+    VcpuUse,
+)
 from agents.errors import VerbError
 from apps.compute.models import Flavor, Server
 from apps.core.context import RequestContext
@@ -81,8 +95,27 @@ class Hypervisor:
             "compute.remove_domain": self._noted("compute.remove_domain", self._remove_domain),
             "compute.reboot_domain": self._noted("compute.reboot_domain", self._reboot),
             "compute.read_console_log": self._noted("compute.read_console_log", lambda body: ConsoleLog(text="login:")),
+            "inventory.report": self._noted("inventory.report", lambda body: self.inventory(body["asked_at"])),
             "compute.read_diagnostics": self._noted("compute.read_diagnostics", lambda body: DIAGNOSTICS),
         }
+
+    def inventory(self, asked_at: str) -> Inventory:
+        """What it has, as a host tells it."""
+        facts = HostFacts(
+            hostname="hv-1", architecture="x86_64", cpu_model="", virtualization="qemu", hypervisor_version="7.2.0",
+            agent_version="0", chassis="hv-1", kernel="6",
+        )  # fmt: skip
+        return Inventory(
+            asked_at=asked_at,
+            host_clock=0.0,
+            facts=facts,
+            capacity=Capacity(vcpus=16, ram_mib=16_384, disk_gib=100, disk_free_gib=100),
+            domains=tuple(
+                ObservedDomain(server_id=i, generation=g["generation"], operation_id="", power=Power(g["power"]))
+                for i, g in self.guests.items()
+            ),
+            disks=tuple(self.disks),
+        )
 
     def _noted(self, verb: str, do: Any) -> Any:
         def run(body: dict[str, Any]) -> Any:

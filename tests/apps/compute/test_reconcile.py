@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from agents.contracts import Capacity, DomainEvent, HostFacts, Inventory, ObservedDomain, Power
+from agents.contracts import DomainEvent, Inventory, ObservedDomain, Power
 from apps.compute import reconcile
 from apps.compute.models import ReconciledBoot, Server, ServerDeleted
 from apps.compute.reconcile import Act, Wanted
@@ -70,22 +70,7 @@ def test_guest_that_we_once_made_is_removed() -> None:
 def inventory(cloud: Cloud, *, minutes: int = 5) -> Inventory:
     """What the played host has, asked for in some minutes from now, so that nothing counts as fresh."""
     asked = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=minutes)
-    facts = HostFacts(
-        hostname="hv-1", architecture="x86_64", cpu_model="", virtualization="qemu", hypervisor_version="7.2.0",
-        agent_version="0", chassis="hv-1", kernel="6",
-    )  # fmt: skip
-    domains = tuple(
-        ObservedDomain(server_id=ident, generation=guest["generation"], operation_id="", power=Power(guest["power"]))
-        for ident, guest in cloud.hypervisor.guests.items()
-    )
-    return Inventory(
-        asked_at=asked.isoformat(),
-        host_clock=0.0,
-        facts=facts,
-        capacity=Capacity(vcpus=16, ram_mib=16_384, disk_gib=100, disk_free_gib=100),
-        domains=domains,
-        disks=tuple(cloud.hypervisor.disks),
-    )
+    return cloud.hypervisor.inventory(asked.isoformat())
 
 
 def look(cloud: Cloud) -> None:

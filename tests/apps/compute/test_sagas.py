@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Any
+import uuid
+from typing import Any, ClassVar
 
 import pytest
 from django.db.models import QuerySet
@@ -11,6 +12,7 @@ from apps.compute.models import Server, ServerDeleted
 from apps.hosts.models import Claim
 from apps.network.models import Port
 from apps.operations.models import Operation
+from apps.operations.services import operation_start
 from tests.apps.compute.conftest import Cloud, settle
 from tests.kit import operations as ops
 from tests.kit.sagas import SagaCases
@@ -110,6 +112,66 @@ class TestServerStop(PowerCases):
         return services.server_stop(self.cloud.ctx, server_id=server_id)
 
 
+class TestServerStart(PowerCases):
+    kind = "compute.server.start"
+    before = "shutoff"
+
+    def act(self, server_id: str) -> Operation:
+        return services.server_start(self.cloud.ctx, server_id=server_id)
+
+
+class TestServerPause(PowerCases):
+    kind = "compute.server.pause"
+    after = "paused"
+
+    def act(self, server_id: str) -> Operation:
+        return services.server_pause(self.cloud.ctx, server_id=server_id)
+
+
+class TestServerUnpause(PowerCases):
+    kind = "compute.server.unpause"
+    before = "paused"
+
+    def act(self, server_id: str) -> Operation:
+        return services.server_unpause(self.cloud.ctx, server_id=server_id)
+
+
+class TestServerSuspend(PowerCases):
+    kind = "compute.server.suspend"
+    after = "suspended"
+
+    def act(self, server_id: str) -> Operation:
+        return services.server_suspend(self.cloud.ctx, server_id=server_id)
+
+
+class TestServerResume(PowerCases):
+    kind = "compute.server.resume"
+    before = "suspended"
+
+    def act(self, server_id: str) -> Operation:
+        return services.server_resume(self.cloud.ctx, server_id=server_id)
+
+
+class TestServerReboot(PowerCases):
+    kind = "compute.server.reboot"
+
+    def act(self, server_id: str) -> Operation:
+        return services.server_reboot(self.cloud.ctx, server_id=server_id, type="SOFT")
+
+
+class TestServerRepair(PowerCases):
+    kind = "compute.server.repair"
+
+    def act(self, server_id: str) -> Operation:
+        self.cloud.hypervisor.guests.pop(server_id)
+        return operation_start(
+            self.cloud.ctx, kind=self.kind, subject_type="server", subject_id=server_id, project_id="one", input={}
+        )
+
+    def assert_done(self, operation: Operation) -> None:
+        assert self.cloud.hypervisor.guests[operation.subject_id]["power"] == "running"
+
+
 class TestServerRebootHard(PowerCases):
     kind = "compute.server.reboot_hard"
 
@@ -170,6 +232,92 @@ class TestServerAttachInterface(ServerCases):
     def assert_undone(self, operation: Operation) -> None:
         assert len(self.cloud.hypervisor.guests[operation.subject_id]["nics"]) == 1
         assert Port.objects.filter(device_id=operation.subject_id).count() == 1
+
+
+class TestServerDetachInterface(ServerCases):
+    kind = "compute.server.detach_interface"
+
+    def begin(self) -> Operation:
+        self.remove_all()
+        server = self.cloud.create()
+        ops.settle()
+        port = Port.objects.get(device_id=str(server.pk))
+        services.server_interface_detach(self.cloud.ctx, server_id=str(server.pk), port_id=str(port.pk))
+        return operations_of(server).get(kind=self.kind)
+
+    def assert_done(self, operation: Operation) -> None:
+        assert not self.cloud.hypervisor.guests[operation.subject_id]["nics"]
+        assert not Port.objects.filter(device_id=operation.subject_id).exists()
+
+
+class TestGuestRemove(ServerCases):
+    kind = "compute.guest.remove"
+    cancellable = False
+
+    def begin(self) -> Operation:
+        ident = str(uuid.uuid4())
+        self.cloud.hypervisor.guests[ident] = {"generation": 1, "power": "running"}
+        self.cloud.hypervisor.disks.add(ident)
+        given = {"host": "hv-1"}
+        return operation_start(
+            ops.SYSTEM, kind=self.kind, subject_type="guest", subject_id=ident, project_id="", input=given
+        )
+
+    def assert_done(self, operation: Operation) -> None:
+        assert operation.subject_id not in self.cloud.hypervisor.guests
+        assert operation.subject_id not in self.cloud.hypervisor.disks
+
+    def delete(self, operation: Operation) -> Operation | None:
+        return None
+
+
+class ReadCases(ServerCases):
+    """Cases of a question to a host that somebody waits for: it changes nothing, whatever happens."""
+
+    subject = "server"
+    given: ClassVar[dict[str, Any]] = {"host": "hv-1"}
+
+    def begin(self) -> Operation:
+        self.remove_all()
+        server = self.cloud.create()
+        ops.settle()
+        ident = "hv-1" if self.subject == "host" else str(server.pk)
+        return operation_start(
+            self.cloud.ctx,
+            kind=self.kind,
+            subject_type=self.subject,
+            subject_id=ident,
+            project_id="one",
+            input=self.given,
+        )
+
+    def assert_done(self, operation: Operation) -> None:
+        assert operation.steps.get().output
+        self.assert_undone(operation)
+
+    def assert_undone(self, operation: Operation) -> None:
+        server = Server.objects.latest("created_at")
+        assert (server.state, server.fault) == ("active", None)
+
+    def delete(self, operation: Operation) -> Operation | None:
+        return None
+
+
+class TestConsoleLogRead(ReadCases):
+    kind = "compute.server.read_console_log"
+    subject = "console_log"
+    given: ClassVar[dict[str, Any]] = {"host": "hv-1", "lines": None}
+
+
+class TestServerDiagnose(ReadCases):
+    kind = "compute.server.read_diagnostics"
+    subject = "diagnostics"
+
+
+class TestHostInspect(ReadCases):
+    kind = "compute.host.inspect"
+    subject = "host"
+    given: ClassVar[dict[str, Any]] = {"asked_at": "2026-01-01T00:00:00+00:00"}
 
 
 # --- what the cases do not know --------------------------------------------------------------------

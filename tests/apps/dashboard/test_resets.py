@@ -13,12 +13,14 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as MessageHandler
 from django.test import Client
 
+from apps.dashboard import resets
 from apps.dashboard.models import PasswordReset, WebSession
 from apps.identity import services as identity
 from apps.identity.models import User
 from apps.operations.models import Operation
 from tests.kit import operations as ops
 from tests.kit.brokers import free_port
+from tests.kit.sagas import SagaCases
 
 Door = Callable[..., Client]
 pytestmark = pytest.mark.django_db
@@ -161,3 +163,24 @@ def test_without_a_mail_server_nobody_is_offered_a_mail(people: None) -> None:
     assert "/sign-in/forgotten" not in Client().get("/sign-in").content.decode()
     assert Client().get("/sign-in/forgotten").status_code == 404
     assert Client().post("/sign-in/forgotten", {"name": "demo", "domain": "Default"}).status_code == 404
+
+
+@pytest.mark.slow
+class TestMail(SagaCases):
+    """A mail may come twice; the last one holds."""
+
+    kind = "dashboard.password_reset.mail"
+    cancellable = False
+
+    @pytest.fixture(autouse=True)
+    def _letterbox(self, letterbox: Letterbox) -> None:
+        self.letterbox = letterbox
+
+    def begin(self) -> Operation:
+        self.letterbox.mails.clear()
+        resets.reset_request(ops.SYSTEM, name="demo", domain_name="Default")
+        return Operation.objects.filter(kind=self.kind).latest("created_at")
+
+    def assert_done(self, operation: Operation) -> None:
+        token = code(self.letterbox.mails[-1])
+        assert PasswordReset.objects.get().token_hash == resets.digest(token)

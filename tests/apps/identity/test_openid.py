@@ -210,7 +210,8 @@ class _Broken(BaseHTTPRequestHandler):
     """A provider whose other documents are not what they should be."""
 
     def do_GET(self) -> None:
-        issuer = f"http://127.0.0.1:{self.server.server_address[1]}"
+        _, port = self.connection.getsockname()
+        issuer = f"http://127.0.0.1:{port}"
         kind = self.path.split("/")[1]
         document = {"issuer": f"{issuer}/{kind}", "jwks_uri": f"{issuer}/{kind}/keys"}
         bodies = {"unreadable": b'{"keys": [{"kty": "RSA"}]}', "text": b"hello", "list": b"[1]", "cut": b'{"keys": ['}
