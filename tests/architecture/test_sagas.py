@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @cache
-def tested() -> frozenset[str]:
+def kinds_with_cases() -> frozenset[str]:
     """Kinds of the classes that inherit the cases, found by importing whatever names them."""
     for path in (CHECKOUT / "tests/apps").rglob("test_*.py"):
         if "SagaCases" in path.read_text():
@@ -32,16 +32,16 @@ def tested() -> frozenset[str]:
 
 
 @cache
-def documented() -> frozenset[str]:
+def kinds_told_of() -> frozenset[str]:
     pages = (path.read_text() for path in (CHECKOUT / "docs").rglob("*.md"))
     return frozenset(kind for page in pages for kind in re.findall(r"`([a-z]+\.[a-z_]+\.[a-z_]+)`", page))
 
 
 @pytest.mark.parametrize("kind", sorted(kind for kind in SAGAS if kind not in PARTS))
 def test_kind_passes_the_generic_cases(kind: str) -> None:
-    assert kind in tested()
+    assert kind in kinds_with_cases()
 
 
 @pytest.mark.parametrize("kind", sorted(kind for kind in SAGAS if not kind.startswith("demo.")))
 def test_kind_has_a_line_in_the_documentation(kind: str) -> None:
-    assert kind in documented()
+    assert kind in kinds_told_of()
