@@ -27,6 +27,8 @@ from tests.apps.compute.conftest import settle
 from tests.apps.dashboard.conftest import Town
 from tests.kit import operations as ops
 
+pytestmark = pytest.mark.slow
+
 Door = Callable[..., Client]
 ACT = {"HTTP_X_KUMO_ACT": "1"}
 

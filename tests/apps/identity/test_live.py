@@ -25,6 +25,8 @@ from apps.identity.models import Assignment, Credential, Project, User
 
 from .conftest import PASSWORDS, password_auth, project_scope
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 START_S = 60

@@ -63,6 +63,7 @@ class TestGuestCreate(DemoCases):
         assert Part.objects.filter(guest_id=guest.pk, state="available").count() == 2
 
 
+@pytest.mark.slow
 class TestGuestReboot(DemoCases):
     kind = "demo.guest.reboot"
 
