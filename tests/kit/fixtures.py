@@ -1,13 +1,28 @@
-"""Fixtures that stand on real hosts; `tests.conftest` hands them to all tests."""
+"""Fixtures of all tests, and those that stand on real hosts; `tests.conftest` hands them out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from django.db import connection
 
 from scripts.local.host import Host
 from tests.kit import cloud, hosts
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The audit log loses nothing, and is no table that Django empties: after tests that commit, this does."""
+    yield
+    mark = request.node.get_closest_marker("django_db")
+    if "transactional_db" in request.fixturenames or (mark is not None and mark.kwargs.get("transaction")):
+        blocker: Any = request.getfixturevalue("django_db_blocker")
+        with blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute("SET session_replication_role = replica")  # past the triggers
+            cursor.execute("TRUNCATE audit_event")
+            cursor.execute("RESET session_replication_role")
 
 
 @pytest.fixture(scope="session")
