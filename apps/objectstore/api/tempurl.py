@@ -19,6 +19,7 @@ from urllib.parse import quote
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from apps.core.api.middleware import client_address
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid, Unauthorized
 from apps.objectstore import selectors
@@ -121,8 +122,7 @@ def _signature(text: str) -> tuple[str, bytes]:
 
 
 def _comes_from(request: HttpRequest, allowed: str) -> bool:
-    forwarded = request.headers.get("X-Forwarded-For", "") or request.META.get("REMOTE_ADDR", "")
     try:
-        return ipaddress.ip_address(forwarded.rpartition(",")[2].strip()) in ipaddress.ip_network(allowed)
+        return ipaddress.ip_address(client_address(request)) in ipaddress.ip_network(allowed)
     except ValueError:
         return False
