@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from apps.compute.web.urls import site as consoles
 from apps.core.api.openapi import OpenApi
 from apps.dashboard.web.urls import site
-from apps.objectstore.api.info import Info
+from apps.objectstore.api.swift.info import Info
 
 handler404 = "apps.core.api.faults.not_found"
 handler500 = "apps.core.api.faults.server_error"
@@ -16,7 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("openapi.json", OpenApi.as_view()),
     path("identity", include("apps.identity.api.urls")),
     path("image", include("apps.image.api.urls")),
-    path("object-store", include("apps.objectstore.api.urls")),
+    path("object-store", include("apps.objectstore.api.swift.urls")),
     path("info", Info.as_view()),  # where some clients of the object store look for it
     path("networking", include("apps.network.api.urls")),
     path("compute", include("apps.compute.api.urls")),

@@ -16,9 +16,10 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from apps.core.models import UuidModel
-from apps.objectstore.states import DiskState
+from apps.objectstore.states import NO_VERSION, DiskState, Versioning
 
 Metadata: TypeAlias = "models.JSONField[dict[str, str], dict[str, str]]"
+Document: TypeAlias = "models.JSONField[dict[str, Any] | None, dict[str, Any] | None]"
 
 
 class Account(models.Model):
@@ -43,6 +44,9 @@ class Container(UuidModel):
     metadata: Metadata = models.JSONField(default=dict)
     read_acl = models.TextField(default="", blank=True)
     write_acl = models.TextField(default="", blank=True)
+    versioning = models.CharField(
+        max_length=16, choices=[(s, s) for s in Versioning], default=Versioning.NEVER, blank=True
+    )
     base_objects = models.BigIntegerField(default=0)
     base_bytes = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
@@ -81,25 +85,49 @@ class Blob(models.Model):
         return str(self.id)
 
 
-class Object(models.Model):
-    """An object as it is now. Without bytes of its own it has no blob; a static large object has `segments`."""
+class Bucket(models.Model):
+    """The name under which S3 reaches a container, unique in the cloud, and the documents S3 keeps with it."""
 
-    pk = models.CompositePrimaryKey("container_id", "name")
+    name = models.CharField(primary_key=True, max_length=63, db_collation="C")
+    container = models.OneToOneField(Container, on_delete=models.CASCADE, related_name="bucket")
+    lock_enabled = models.BooleanField(default=False)  # object lock: only at creation, for ever
+    documents: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)  # kind → document
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ObjectFields(models.Model):
+    """What an object is, now or in an earlier version.
+
+    Its bytes are one blob (`blob_id`), several blobs of its own in order (`parts`, each `{"blob", "bytes", "etag"}`, as
+    S3's multipart uploads leave them), or those of other objects (`segments`, a static large object).
+    """
+
     container_id = models.UUIDField()
     name = models.TextField(db_collation="C")
+    version_id = models.UUIDField(default=NO_VERSION, db_default=NO_VERSION)
     blob_id = models.UUIDField(null=True)
     bytes = models.BigIntegerField()  # that a reader gets; of large dynamic ones, 0
-    etag = models.CharField(max_length=64)  # MD5, hex
+    etag = models.CharField(max_length=64)  # MD5, hex; with parts, as S3 makes it
     content_type = models.TextField()
     metadata: Metadata = models.JSONField(default=dict)
     created_at = models.DateTimeField()
     delete_at = models.DateTimeField(null=True)  # from then on it is not there, though its row may be
     segments: models.JSONField[list[Any] | None, list[Any] | None] = models.JSONField(null=True)
+    parts: models.JSONField[list[Any] | None, list[Any] | None] = models.JSONField(null=True)
+    links: Document = models.JSONField(null=True)  # a symbolic link: what it names
+    checksums: Document = models.JSONField(null=True)  # algorithm → value, as S3 gives them back
+    tags: Document = models.JSONField(null=True)
+    acl: Document = models.JSONField(null=True)  # S3's grants; without: the owner's alone
+    encryption: Document = models.JSONField(null=True)  # how to decrypt; never a key in the clear
+    lock_mode = models.CharField(max_length=16, default="", db_default="", blank=True)
+    retain_until = models.DateTimeField(null=True)
+    legal_hold = models.BooleanField(default=False, db_default=False)
 
     class Meta:
-        indexes = [
-            models.Index(fields=["delete_at"], condition=Q(delete_at__isnull=False), name="objectstore_object_expiry")
-        ]
+        abstract = True
 
     def __str__(self) -> str:
         return self.name
@@ -108,6 +136,61 @@ class Object(models.Model):
     def held(self) -> int:
         """Bytes that count in totals: those of segments are counted with the segments."""
         return self.bytes if self.segments is None else 0
+
+
+class Object(ObjectFields):
+    """An object as it is now."""
+
+    pk = models.CompositePrimaryKey("container_id", "name")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["delete_at"], condition=Q(delete_at__isnull=False), name="objectstore_object_expiry")
+        ]
+
+
+class Version(ObjectFields):
+    """What an object was before, or a marker that it was deleted: in the last case, where nothing came after, no
+    `Object` of that name exists. `created_at` rises with each version of a name."""
+
+    pk = models.CompositePrimaryKey("container_id", "name", "created_at")
+    is_marker = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["container_id", "name", "version_id"], name="objectstore_version_id")
+        ]
+
+
+class Upload(UuidModel):
+    """An object that S3's multipart upload brings in parts. `wanted` is what it shall be besides its bytes."""
+
+    container = models.ForeignKey(Container, on_delete=models.PROTECT, related_name="uploads")
+    name = models.TextField(db_collation="C")
+    wanted: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["container", "name", "created_at"], name="objectstore_upload_listing")]
+
+    def __str__(self) -> str:
+        return f"upload of {self.name}"
+
+
+class UploadPart(models.Model):
+    """A part that has arrived whole."""
+
+    pk = models.CompositePrimaryKey("upload_id", "number")
+    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="arrived", db_index=False)
+    number = models.IntegerField()
+    blob_id = models.UUIDField()
+    bytes = models.BigIntegerField()
+    etag = models.CharField(max_length=64)
+    checksums: Document = models.JSONField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"part {self.number}"
 
 
 class Delta(models.Model):

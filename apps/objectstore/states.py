@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from uuid import UUID
 
 
 class DiskState(StrEnum):
@@ -11,6 +12,16 @@ class DiskState(StrEnum):
     ACTIVE = "active"
     DRAINING = "draining"  # read, but emptied: nothing new goes there
 
+
+class Versioning(StrEnum):
+    """Whether a container keeps what is replaced or deleted."""
+
+    NEVER = ""
+    ENABLED = "enabled"
+    SUSPENDED = "suspended"  # what there is is kept, nothing new
+
+
+NO_VERSION = UUID(int=0)  # of what was put while versions were not kept; S3 calls it "null"
 
 MIB = 2**20
 CHUNK = MIB  # bytes under one checksum

@@ -186,7 +186,7 @@ def _put_row(made: Object, only_new: bool) -> Object | None:
         return old
 
 
-_COLUMNS = ("blob_id", "bytes", "etag", "content_type", "metadata", "created_at", "delete_at", "segments")
+_COLUMNS = tuple(f.name for f in Object._meta.concrete_fields if f.name not in {"pk", "container_id", "name"})
 _INSERT = f"""
 INSERT INTO objectstore_object (container_id, name, {", ".join(_COLUMNS)})
 VALUES (%s, %s{", %s" * len(_COLUMNS)}) ON CONFLICT DO NOTHING

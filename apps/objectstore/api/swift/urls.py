@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from apps.objectstore.api.info import Healthcheck, Info
-from apps.objectstore.api.views import Store
+from apps.objectstore.api.swift.info import Healthcheck, Info
+from apps.objectstore.api.swift.views import Store
 
 urlpatterns = [
     path("/info", Info.as_view()),

@@ -13,8 +13,8 @@ from django.http.response import HttpResponseBase
 
 from apps.core.errors import Invalid, PreconditionFailed
 from apps.objectstore import selectors, services
-from apps.objectstore.api import large, metadata, ranges
-from apps.objectstore.api.base import (
+from apps.objectstore.api.swift import large, metadata, ranges
+from apps.objectstore.api.swift.base import (
     Address,
     Call,
     LengthRequired,

@@ -9,8 +9,8 @@ from django.views import View
 
 from apps.objectstore import backends
 from apps.objectstore import states as s
-from apps.objectstore.api import bulk, tempurl
-from apps.objectstore.api.base import answer, finished
+from apps.objectstore.api.swift import bulk, tempurl
+from apps.objectstore.api.swift.base import answer, finished
 from apps.objectstore.services import large
 
 

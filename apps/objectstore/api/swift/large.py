@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 
 from apps.core.errors import Invalid, TooLarge
 from apps.objectstore import services
-from apps.objectstore.api.base import Call, answer, utf8
+from apps.objectstore.api.swift.base import Call, answer, utf8
 from apps.objectstore.models import Object
 from apps.objectstore.services import Wanted
 from apps.objectstore.services.large import MOST_BYTES, MOST_SEGMENTS

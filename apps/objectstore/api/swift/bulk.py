@@ -14,8 +14,8 @@ from django.http.response import HttpResponseBase
 
 from apps.core.errors import Forbidden, Invalid, KumoError, NotFound, TooLarge, Unauthorized
 from apps.objectstore import services
-from apps.objectstore.api import large
-from apps.objectstore.api.base import Address, Call, LengthRequired, answer, limits_checked, utf8
+from apps.objectstore.api.swift import large
+from apps.objectstore.api.swift.base import Address, Call, LengthRequired, answer, limits_checked, utf8
 from apps.objectstore.services import New
 from apps.objectstore.states import MAX_CONTAINER_NAME, MAX_FILE_BYTES, MAX_OBJECT_NAME
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from django.http.response import HttpResponseBase
 
 from apps.objectstore import backends, selectors, services
-from apps.objectstore.api import listings, metadata
-from apps.objectstore.api.base import Call, answer, last_modified, latin, stamp
+from apps.objectstore.api.swift import listings, metadata
+from apps.objectstore.api.swift.base import Call, answer, last_modified, latin, stamp
 from apps.objectstore.selectors import AccountFacts, ContainerFacts, Totals
 from apps.objectstore.services.containers import QUOTAS
 

@@ -23,7 +23,7 @@ from apps.core.api.middleware import client_address
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid, Unauthorized
 from apps.objectstore import selectors
-from apps.objectstore.api.base import ROOT, Address
+from apps.objectstore.api.swift.base import ROOT, Address
 
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
 DIGESTS = ("sha256", "sha512")

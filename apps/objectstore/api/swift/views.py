@@ -10,8 +10,17 @@ from django.views import View
 
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid
-from apps.objectstore.api import accounts, bulk, cors, objects, tempurl
-from apps.objectstore.api.base import Address, Call, Handler, MethodNotAllowed, address_of, caller_of, fault, finished
+from apps.objectstore.api.swift import accounts, bulk, cors, objects, tempurl
+from apps.objectstore.api.swift.base import (
+    Address,
+    Call,
+    Handler,
+    MethodNotAllowed,
+    address_of,
+    caller_of,
+    fault,
+    finished,
+)
 
 ACCOUNT: dict[str, Handler] = {
     "GET": accounts.account_get,

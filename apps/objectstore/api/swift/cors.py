@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from apps.core.context import RequestContext
 from apps.core.errors import Unauthorized
 from apps.objectstore import selectors
-from apps.objectstore.api.base import Address, answer
+from apps.objectstore.api.swift.base import Address, answer
 
 _ORIGIN, _AGE, _EXPOSED = "Access-Control-Allow-Origin", "Access-Control-Max-Age", "Access-Control-Expose-Headers"
 _ALWAYS = (

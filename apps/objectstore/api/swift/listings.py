@@ -9,7 +9,7 @@ import orjson
 from django.http import HttpResponse
 
 from apps.core.errors import PreconditionFailed
-from apps.objectstore.api.base import Call, NotAcceptable, answer
+from apps.objectstore.api.swift.base import Call, NotAcceptable, answer
 from apps.objectstore.selectors import LAST, Entry, Page
 from apps.objectstore.states import MAX_LISTING
 
