@@ -18,9 +18,9 @@ from apps.core.transactions import internal, streaming
 from apps.objectstore.models import Container, Object
 from apps.objectstore.selectors import container_row, object_row
 from apps.objectstore.selectors.access import require_read
+from apps.objectstore.services.errors import Unprocessable
 from apps.objectstore.services.objects import (
     New,
-    Unprocessable,
     begin_put,
     commit_put,
     md5_of,

@@ -28,6 +28,7 @@ from apps.objectstore.backends import BlobLostError, NoRoomError, Stored, WrongM
 from apps.objectstore.models import Blob, Container, Delta, Object
 from apps.objectstore.selectors import Totals, account_totals, container_row, container_totals, object_row
 from apps.objectstore.selectors.access import require_write
+from apps.objectstore.services.errors import InsufficientStorage, Unprocessable
 from apps.objectstore.states import CHUNK, MAX_FILE_BYTES
 
 _TICK = datetime.timedelta(microseconds=10)  # times of one object rise by at least this: Swift shows five digits
@@ -37,20 +38,6 @@ class Incoming(Protocol):
     """Where bytes come from: returns b"" at the end."""
 
     def read(self, size: int, /) -> bytes: ...
-
-
-class InsufficientStorage(KumoError):
-    """Too few disks can take the bytes."""
-
-    status = 507
-    title = "Insufficient Storage"
-
-
-class Unprocessable(KumoError):
-    """The bytes are not those that the caller announced."""
-
-    status = 422
-    title = "Unprocessable Entity"
 
 
 @dataclass(frozen=True, slots=True)
