@@ -27,9 +27,11 @@ class Account(models.Model):
 
     project_id = models.CharField(primary_key=True, max_length=64)
     metadata: Metadata = models.JSONField(default=dict)  # header → value
+    access: models.JSONField[dict[str, list[str]], dict[str, list[str]]] = models.JSONField(default=dict)  # by level
     base_objects = models.BigIntegerField(default=0)
     base_bytes = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
+    deleted_at = models.DateTimeField(null=True)  # closed since then; the collector removes what is in it
 
     def __str__(self) -> str:
         return self.project_id
@@ -209,6 +211,16 @@ class Delta(models.Model):
 
     def __str__(self) -> str:
         return f"{self.objects_change:+} objects, {self.bytes_change:+} bytes"
+
+
+class Rate(models.Model):
+    """When the next request of a kind is due: each moves it on by its share of a second. Not kept through a crash."""
+
+    key = models.TextField(primary_key=True)
+    due_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class Disk(models.Model):

@@ -38,6 +38,7 @@ class AccountFacts:
     created_at: datetime.datetime | None = None
     is_own: bool = False  # the caller may see its secrets
     by_policy: dict[str, Totals] = field(default_factory=dict)
+    access: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ def account_get(ctx: RequestContext, *, account: str) -> AccountFacts:
     own = is_owner(ctx, account)
     if row is None:
         return AccountFacts(account, Totals(0, 0), is_own=own)
-    return AccountFacts(account, account_totals(account), row.metadata, row.created_at, own, _policy_totals(account))
+    totals, by_policy = account_totals(account), _policy_totals(account)
+    return AccountFacts(account, totals, row.metadata, row.created_at, own, by_policy, row.access)
 
 
 @selector("object_store:public")

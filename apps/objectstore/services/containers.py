@@ -12,23 +12,29 @@ from apps.core.transactions import service
 from apps.objectstore import backends
 from apps.objectstore.models import Account, Container, Object
 from apps.objectstore.selectors import acl_cleaned, container_row
-from apps.objectstore.selectors.access import is_reseller, require_owner
+from apps.objectstore.selectors.access import account_acl_cleaned, is_reseller, require_owner, require_writer
 from apps.objectstore.states import MAX_META_COUNT, MAX_META_NAME, MAX_META_OVERALL, MAX_META_VALUE
 
 QUOTAS = {"Quota-Bytes", "Quota-Count"}
+KEYS = {"Temp-Url-Key", "Temp-Url-Key-2"}  # of signed addresses
 Changes = Mapping[str, str]  # name without prefix → value; "" removes
 
 
 @service("object_store:public")
-def account_post(ctx: RequestContext, *, account: str, changes: Changes) -> None:
-    """Change an account's metadata. Its quota is the reseller's to set. Raises Forbidden, Invalid."""
+def account_post(ctx: RequestContext, *, account: str, changes: Changes, access: str | None = None) -> None:
+    """Change an account's metadata, and its access list (JSON; None: as it is). Its quota is the reseller's to set.
+
+    Raises Forbidden, Invalid.
+    """
     require_owner(ctx, account)
     if set(changes) & QUOTAS and not is_reseller(ctx):
         raise Forbidden("An account's quota is set by the cloud's administrators.", rule="object_store:reseller")
     _account_ensured(account)
     row = Account.objects.select_for_update(no_key=True).get(pk=account)
     row.metadata = changed(row.metadata, changes)
-    row.save(update_fields=["metadata"])
+    if access is not None:
+        row.access = account_acl_cleaned(access)
+    row.save(update_fields=["metadata", "access"])
 
 
 @service("object_store:public")
@@ -46,7 +52,7 @@ def container_put(
 
     Raises Forbidden, Invalid for an unknown policy, Conflict for another policy than it has.
     """
-    require_owner(ctx, account)
+    _require_changes(ctx, account, changes, read_acl, write_acl)
     if policy and policy not in backends.policies():
         raise Invalid(f"There is no storage policy {policy!r}.", hint=f"There are: {', '.join(backends.policies())}.")
     _account_ensured(account)
@@ -70,7 +76,7 @@ def container_post(
     write_acl: str | None = None,
 ) -> None:
     """Change a container's metadata and access lists (None: as they are). Raises Forbidden, NotFound, Invalid."""
-    require_owner(ctx, account)
+    _require_changes(ctx, account, changes, read_acl, write_acl)
     row = Container.objects.select_for_update(no_key=True).filter(account_id=account, name=container).first()
     if row is None:
         raise NotFound("container", container)
@@ -80,7 +86,7 @@ def container_post(
 @service("object_store:public")
 def container_delete(ctx: RequestContext, *, account: str, container: str) -> None:
     """Remove an empty container. Raises Forbidden, NotFound, Conflict where it has objects."""
-    require_owner(ctx, account)
+    require_writer(ctx, account)
     seen = container_row(account, container)
     # Writers hold a key share of the row until they commit: from here on none can add an object.
     row = Container.objects.select_for_update().filter(pk=seen.pk).first() if seen else None
@@ -91,6 +97,15 @@ def container_delete(ctx: RequestContext, *, account: str, container: str) -> No
         hint = "There are objects in the container: delete them first."
         raise Conflict("There was a conflict when trying to complete your request.", hint=hint)
     row.delete()  # deltas stay: the account's totals still lack them
+
+
+def _require_changes(
+    ctx: RequestContext, account: str, changes: Changes, read_acl: str | None, write_acl: str | None
+) -> None:
+    """Raise Forbidden unless the caller may change containers; keys and access lists are the owner's to set."""
+    require_writer(ctx, account)
+    if set(changes) & KEYS or read_acl is not None or write_acl is not None:
+        require_owner(ctx, account)
 
 
 def changed(metadata: Mapping[str, str], changes: Changes) -> dict[str, str]:

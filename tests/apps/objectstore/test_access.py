@@ -6,13 +6,14 @@ import base64
 import hashlib
 import hmac
 import itertools
+import json
 import time
 from typing import Any
 
 import pytest
 
 from apps.audit.models import Event
-from apps.objectstore.models import Container, Object
+from apps.objectstore.models import Account, Container, Object
 from tests.apps.objectstore.conftest import Swift, content
 from tests.kit.http import context
 
@@ -138,6 +139,51 @@ def test_the_audit_log_has_containers_and_no_keys(alice):
     assert "hush" not in str(events)
 
 
+# --- an account's own list -------------------------------------------------------------------------
+
+LEVELS = {"read-only": 1, "read-write": 2, "admin": 3}
+MAY = [  # what a level is enough for
+    (1, "GET", ""), (1, "HEAD", "/box"), (1, "GET", "/box"), (1, "GET", "/box/a"), (2, "PUT", "/new"),
+    (2, "POST", "/box"), (2, "PUT", "/box/b"), (2, "POST", "/box/a"), (2, "DELETE", "/box/a"), (3, "POST", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("level", "rank"), LEVELS.items())
+@pytest.mark.parametrize(("least", "method", "path"), MAY)
+def test_levels_of_an_accounts_list(alice, bob, level, rank, least, method, path):
+    alice("POST", "", X_Account_Access_Control=json.dumps({level: ["bob:user-of-bob"]}))
+    answer = bob(method, path)
+    assert answer.status_code == 403 if rank < least else answer.status_code < 300
+    assert Swift(context("carol"), "alice")(method, path).status_code == 403
+
+
+def test_keys_and_lists_are_the_owners_to_set_and_see(alice, bob):
+    acl = {"read-write": ["bob:*"]}
+    alice("POST", "", X_Account_Access_Control=json.dumps(acl), X_Account_Meta_Temp_URL_Key="k")
+    for header in ({"X_Container_Read": ".r:*"}, {"X_Container_Write": "*:*"}, {"X_Container_Meta_Temp_URL_Key": "x"}):
+        assert bob("POST", "/box", **header).status_code == 403
+        assert bob.put("/own", **header).status_code == 403
+    assert Container.objects.get().read_acl == Container.objects.get().write_acl == ""
+    hidden = {"X-Account-Access-Control", "X-Account-Meta-Temp-Url-Key"}
+    assert not hidden & set(bob("HEAD", "").headers)
+    shown = alice("HEAD", "")
+    assert hidden <= set(shown.headers)
+    assert json.loads(shown["X-Account-Access-Control"]) == acl
+    alice("POST", "", X_Account_Access_Control="")
+    assert bob("GET", "").status_code == 403
+    assert "X-Account-Access-Control" not in alice("HEAD", "").headers
+
+
+NONSENSE = ("{", "[]", "3", '{"owner": ["a:b"]}', '{"admin": "a:b"}', '{"admin": ["member"]}', '{"admin": [":b"]}',
+            '{"admin": [1]}', json.dumps({"read-only": ["a:" + "x" * 9000]}))  # fmt: skip
+
+
+@pytest.mark.parametrize("acl", NONSENSE)
+def test_account_lists_that_mean_nothing_are_refused(alice, acl):
+    assert alice("POST", "", X_Account_Access_Control=acl).status_code == 400
+    assert not Account.objects.get().access
+
+
 # --- signed addresses ------------------------------------------------------------------------------
 
 PATH = "/v1/AUTH_alice/box/a"
@@ -198,6 +244,17 @@ def test_a_containers_key_opens_that_container_only(keyed, stranger, alice):
     alice.put("/other")
     alice.put("/other/a", b"x")
     assert stranger("GET", "/other/a" + signed(key="boxkey", path="/v1/AUTH_alice/other/a")).status_code == 401
+
+
+def test_a_large_object_is_read_with_the_rights_of_the_key_that_signed(keyed, stranger, alice):
+    alice.put("/other")
+    alice.put("/other/1", b"hidden")
+    alice.put("/box/dlo", X_Object_Manifest="other/1")
+    alice.put("/box/slo?multipart-manifest=put", b'[{"path": "/other/1"}]')
+    for name in ("dlo", "slo"):
+        path = f"/v1/AUTH_alice/box/{name}"
+        assert content(stranger("GET", f"/box/{name}" + signed(path=path))) == b"hidden"
+        assert stranger("GET", f"/box/{name}" + signed(path=path, key="boxkey")).status_code == 401
 
 
 def test_signed_addresses_write_what_they_name(keyed, stranger, alice):

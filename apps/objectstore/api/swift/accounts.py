@@ -10,7 +10,10 @@ from apps.objectstore import backends, selectors, services
 from apps.objectstore.api.swift import listings, metadata
 from apps.objectstore.api.swift.base import Call, answer, last_modified, latin, stamp
 from apps.objectstore.selectors import AccountFacts, ContainerFacts, Totals
+from apps.objectstore.selectors.access import account_acl_shown
 from apps.objectstore.services.containers import QUOTAS
+
+ACCESS = "X-Account-Access-Control"
 
 
 def account_head(call: Call) -> HttpResponseBase:
@@ -35,7 +38,8 @@ def account_get(call: Call) -> HttpResponseBase:
 def account_post(call: Call) -> HttpResponseBase:
     quotas = {name: call.header(f"X-Account-{name}") for name in QUOTAS if f"X-Account-{name}" in call.headers}
     changes = metadata.changes(call, "Account") | quotas
-    services.account_post(call.ctx, account=call.address.project_id, changes=changes)
+    access = call.header(ACCESS) if ACCESS in call.headers else None
+    services.account_post(call.ctx, account=call.address.project_id, changes=changes, access=access)
     return answer(204)
 
 
@@ -53,6 +57,8 @@ def account_headers(found: AccountFacts) -> dict[str, str]:
             headers[f"X-Account-Storage-Policy-{policy}-{word}"] = str(count)
         headers[f"X-Account-Storage-Policy-{policy}-Bytes-Used"] = str(totals.bytes)
     headers |= {f"X-Account-{name}": value for name, value in found.metadata.items() if name in QUOTAS}
+    if found.is_own and found.access:
+        headers[ACCESS] = account_acl_shown(found.access)
     return headers | metadata.shown("Account", found.metadata, secrets=found.is_own)
 
 

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import ipaddress
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -24,6 +24,7 @@ from apps.core.context import RequestContext
 from apps.core.errors import Invalid, Unauthorized
 from apps.objectstore import selectors
 from apps.objectstore.api.swift.base import ROOT, Address
+from apps.objectstore.selectors.access import SignedContext
 
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
 DIGESTS = ("sha256", "sha512")
@@ -52,23 +53,29 @@ def caller_of(request: HttpRequest, address: Address) -> RequestContext:
     allowed = query.get("temp_url_ip_range")
     if allowed is not None and not _comes_from(request, allowed):
         raise refused
-    ctx = RequestContext(request_id=getattr(request, "request_id", ""))
-    account, container = selectors.signing_keys(ctx, account=address.project_id, container=address.container)
     texts = list(_texts(request.method or "", end, address, prefix, allowed))
-    if not any(
-        hmac.compare_digest(hmac.new(key.encode(), text.encode(), digest).digest(), signature)
-        for key in (*account, *container)
-        for text in texts
-    ):
+    signed = signer_of(address, getattr(request, "request_id", ""), digest, signature, texts)
+    if signed is None:
         raise refused
     if any(name in request.headers for name in _REFUSED) or query.get("multipart-manifest") == "put":
         raise Invalid("A temporary URL cannot make an object of others.")
-    return RequestContext(
-        user_name="temporary URL",
-        project_id=address.project_id,
-        roles=frozenset({"member", "reader"}),
-        request_id=ctx.request_id,
-    )
+    return signed
+
+
+def signer_of(
+    address: Address, request_id: str, digest: str, signature: bytes, texts: Iterable[str]
+) -> SignedContext | None:
+    """What a signature of one of these texts opens: the account, or the container whose key signed. None for none."""
+    ctx = RequestContext(request_id=request_id)
+    account, container = selectors.signing_keys(ctx, account=address.project_id, container=address.container)
+    scopes = [(key, "") for key in account] + [(key, address.container) for key in container]
+    for key, scope in scopes:
+        for text in texts:
+            if hmac.compare_digest(hmac.new(key.encode(), text.encode(), digest).digest(), signature):
+                return SignedContext(
+                    user_name="signature", account=address.project_id, container=scope, request_id=request_id
+                )
+    return None
 
 
 def named(request: HttpRequest, address: Address, response: HttpResponseBase) -> None:

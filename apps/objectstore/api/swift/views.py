@@ -46,7 +46,6 @@ OBJECT: dict[str, Handler] = {
 
 # Headers that promise what this store does not do: taken silently, a user would rely on them.
 NOT_SERVED = (
-    "X-Account-Access-Control",
     "X-Container-Sync-Key",
     "X-Container-Sync-To",
     "X-History-Location",
