@@ -103,8 +103,9 @@ class Bucket(models.Model):
 class ObjectFields(models.Model):
     """What an object is, now or in an earlier version.
 
-    Its bytes are one blob (`blob_id`), several blobs of its own in order (`parts`, each `{"blob", "bytes", "etag"}`, as
-    S3's multipart uploads leave them), or those of other objects (`segments`, a static large object).
+    Its bytes are one blob (`blob_id`), several blobs of its own in order (`parts`, each `{"number", "blob", "bytes",
+    "etag"}`, perhaps `checksums` and `salt`, as S3's multipart uploads leave them), or those of other objects
+    (`segments`, a static large object).
     """
 
     container_id = models.UUIDField()
@@ -119,6 +120,7 @@ class ObjectFields(models.Model):
     delete_at = models.DateTimeField(null=True)  # from then on it is not there, though its row may be
     segments: models.JSONField[list[Any] | None, list[Any] | None] = models.JSONField(null=True)
     parts: models.JSONField[list[Any] | None, list[Any] | None] = models.JSONField(null=True)
+    upload_id = models.UUIDField(null=True)  # that brought the parts: completed again, it answers the same
     links: Document = models.JSONField(null=True)  # a symbolic link: what it names
     checksums: Document = models.JSONField(null=True)  # algorithm → value, as S3 gives them back
     tags: Document = models.JSONField(null=True)
@@ -189,6 +191,7 @@ class UploadPart(models.Model):
     bytes = models.BigIntegerField()
     etag = models.CharField(max_length=64)
     checksums: Document = models.JSONField(null=True)
+    salt = models.CharField(max_length=32, default="", blank=True)  # of its encryption
     created_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:

@@ -46,23 +46,44 @@ class Wish:
     key: bytes = field(default=b"", repr=False)
 
 
-def envelope_new(wish: Wish) -> Envelope:
-    """An envelope with a fresh key of the store's, or for the caller's key; without a salt."""
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """An envelope and the key that it is about."""
+
+    envelope: Envelope
+    key: bytes = field(repr=False)
+
+    @property
+    def is_customers(self) -> bool:
+        return self.envelope["mode"] == CUSTOMER
+
+
+def secret_new(wish: Wish) -> Secret:
+    """A fresh key of the store's, or the caller's key; the envelope has no salt yet."""
     if wish.mode == AES256:
-        return {"mode": AES256, "key": seal(secrets.token_bytes(KEY_BYTES)).decode()}
+        key = secrets.token_bytes(KEY_BYTES)
+        return Secret({"mode": AES256, "key": seal(key).decode()}, key)
     salt = secrets.token_bytes(16)
-    return {"mode": CUSTOMER, "check": _text(_derived(wish.key, salt, b"check")), "check_salt": _text(salt)}
+    check = _text(_derived(wish.key, salt, b"check"))
+    return Secret({"mode": CUSTOMER, "check": check, "check_salt": _text(salt)}, wish.key)
 
 
-def key_of(envelope: Envelope, customer: bytes) -> bytes:
-    """The object's key. `customer` is the key that the caller brings, or empty.
+def secret_of(envelope: Envelope, customer: bytes = b"") -> Secret:
+    """What opens an object. `customer` is the key that the caller brings, or empty.
 
     Raises Invalid where one is missing or does not belong here, Forbidden for another than the object's, Unavailable
     where the master key is another.
     """
-    if envelope["mode"] == AES256:
-        require_no_key(customer)
-        return unseal(envelope["key"].encode())
+    require_key(envelope, customer)
+    return Secret(envelope, customer or unseal(envelope["key"].encode()))
+
+
+def require_key(envelope: Envelope | None, customer: bytes) -> None:
+    """Raise as `secret_of` unless the key that the caller brings, if any, is what this envelope needs."""
+    if envelope is None or envelope["mode"] == AES256:
+        if customer:
+            raise Invalid("The encryption parameters are not applicable to this object.", code="InvalidRequest")
+        return
     if not customer:
         raise Invalid(
             "The object was stored using a form of Server Side Encryption. "
@@ -73,24 +94,6 @@ def key_of(envelope: Envelope, customer: bytes) -> bytes:
     check = _derived(customer, base64.b64decode(envelope["check_salt"]), b"check")
     if not hmac.compare_digest(check, base64.b64decode(envelope["check"])):
         raise Forbidden("The key is not the one that the object is encrypted with.", code="AccessDenied")
-    return customer
-
-
-def require_key(envelope: Envelope | None, customer: bytes) -> None:
-    """Raise as `key_of` unless the key that the caller brings, if any, is what an object with this envelope needs."""
-    if envelope is None or envelope["mode"] == AES256:
-        require_no_key(customer)
-    else:
-        key_of(envelope, customer)
-
-
-def require_no_key(customer: bytes) -> None:
-    if customer:
-        raise Invalid("The encryption parameters are not applicable to this object.", code="InvalidRequest")
-
-
-def salt_new() -> str:
-    return _text(secrets.token_bytes(16))
 
 
 def sealed_size(size: int) -> int:
@@ -121,8 +124,9 @@ def _text(data: bytes) -> str:
 class Sealer:
     """Encrypts a blob's bytes as they come in. It is told how many there will be, to know the last record."""
 
-    def __init__(self, key: bytes, salt: str, size: int) -> None:
-        self._cipher, self._last = _cipher(key, salt), _records(size) - 1
+    def __init__(self, key: bytes, size: int, salt: str = "") -> None:
+        self.salt = salt or _text(secrets.token_bytes(16))
+        self._cipher, self._last = _cipher(key, self.salt), _records(size) - 1
         self._index, self._rest, self._left = 0, bytearray(), size
 
     def records(self, piece: bytes) -> Iterator[bytes]:

@@ -20,6 +20,7 @@ from apps.objectstore.selectors import container_row, object_row
 from apps.objectstore.selectors.access import require_read
 from apps.objectstore.services.errors import Unprocessable
 from apps.objectstore.services.objects import (
+    Body,
     New,
     begin_put,
     commit_put,
@@ -258,7 +259,8 @@ def object_manifest_put(
     etag = _etag(kept)
     if new.etag and new.etag != etag:
         raise Unprocessable(f"The segments have the ETag {etag}, which is not the one that was announced.")
-    return commit_put(place, name, None, etag, new, segments=kept, size=sum(segment["bytes"] for segment in kept))
+    size = sum(segment["bytes"] for segment in kept)
+    return commit_put(place, name, Body(etag, size, segments=kept), new)
 
 
 def _kept(wanted: Wanted, row: Object | None) -> Segment:

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
@@ -24,10 +24,22 @@ from apps.core.context import RequestContext
 from apps.core.errors import Invalid, KumoError, NotFound, PreconditionFailed, TooLarge, Unavailable
 from apps.core.transactions import internal, streaming
 from apps.objectstore import backends
-from apps.objectstore.backends import BlobLostError, NoRoomError, Stored, WrongMachineError
-from apps.objectstore.models import Blob, Container, Delta, Object
+from apps.objectstore.backends import BlobLostError, Draft, NoRoomError, Stored, WrongMachineError
+from apps.objectstore.models import Blob, Container, Delta, Object, ObjectFields, UploadPart
 from apps.objectstore.selectors import Totals, account_totals, container_row, container_totals, object_row
 from apps.objectstore.selectors.access import require_write
+from apps.objectstore.services.checksums import Digests
+from apps.objectstore.services.encryption import (
+    Envelope,
+    Sealer,
+    Secret,
+    Wish,
+    opened,
+    sealed_size,
+    sealed_span,
+    secret_new,
+    secret_of,
+)
 from apps.objectstore.services.errors import InsufficientStorage, Unprocessable
 from apps.objectstore.states import CHUNK, MAX_FILE_BYTES
 
@@ -49,6 +61,22 @@ class New:
     delete_at: datetime.datetime | None = None
     etag: str = ""  # what the bytes' MD5 must be
     only_new: bool = False  # refuse to replace
+    digests: Digests | None = None  # checksums to keep of the bytes
+    encryption: Wish | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """An object's bytes once they are safe, or what stands for them, and what was learnt of them on the way."""
+
+    etag: str
+    bytes: int
+    stored: Stored | None = None
+    segments: Sequence[Any] | None = None  # of a static large object
+    parts: Sequence[Any] | None = None  # of an upload, whose blobs have rows already
+    upload_id: UUID | None = None
+    checksums: Mapping[str, str] | None = None
+    encryption: Envelope | None = None
 
 
 # --- bytes in --------------------------------------------------------------------------------------
@@ -64,15 +92,14 @@ def object_put(
     other bytes than announced, Invalid when cut off, InsufficientStorage. After any of these nothing has changed.
     """
     place = begin_put(ctx, account, container, name, size, new)
-    if size == 0:
-        return commit_put(place, name, None, md5_of(b""), new)
     if size > CHUNK:
         let_go_of_connection()
-    stored, etag = _receive(place.policy, source, size, new.etag)
+    secret = secret_new(new.encryption) if new.encryption else None
+    body = receive(place.policy, source, size, etag=new.etag, digests=new.digests, secret=secret)
     try:
-        return commit_put(place, name, stored, etag, new)
+        return commit_put(place, name, body, new)
     except KumoError:  # refused, hence not committed; after any other error nobody knows
-        backends.store(place.policy).remove(stored.id, stored.places)
+        drop(place.policy, body)
         raise
 
 
@@ -95,41 +122,87 @@ def begin_put(ctx: RequestContext, account: str, container: str, name: str, size
     return row
 
 
-def _receive(policy: str, source: Incoming, size: int, announced: str) -> tuple[Stored, str]:
-    """Move the bytes into a blob. Nothing is left of them if that fails."""
+class _Intake:
+    """Bytes on their way into a draft, encrypted if they shall be, and what is learnt of them."""
+
+    def __init__(self, draft: Draft | None, size: int, digests: Digests | None, secret: Secret | None) -> None:
+        self._draft, self._size, self._digests, self._secret = draft, size, digests, secret
+        self._sealer = Sealer(secret.key, size) if secret and size else None
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sealed_md5 = hashlib.md5(usedforsecurity=False) if secret and secret.is_customers else None
+
+    def write(self, piece: bytes) -> None:
+        assert self._draft is not None
+        self._md5.update(piece)
+        if self._digests is not None:
+            self._digests.update(piece)
+        for record in self._sealer.records(piece) if self._sealer else (piece,):
+            if self._sealed_md5 is not None:
+                self._sealed_md5.update(record)
+            self._draft.write(record)
+
+    def publish(self, announced: str) -> Body:
+        """The bytes, safe, if they are those that were announced. Raises Unprocessable, NoRoomError.
+
+        Of what a caller's key protects the ETag tells nothing: it is that of the encrypted bytes.
+        """
+        etag = self._md5.hexdigest()
+        if announced and announced != etag:
+            problem = f"The bytes have the MD5 {etag}, which is not the ETag that was announced."
+            raise Unprocessable(problem, code="BadDigest")
+        return Body(
+            etag=(self._sealed_md5 or self._md5).hexdigest(),
+            bytes=self._size,
+            checksums=self._digests.values() if self._digests is not None else None,
+            stored=self._draft.publish() if self._draft is not None else None,
+            encryption=self._envelope(),
+        )
+
+    def _envelope(self) -> Envelope | None:
+        if self._secret is None:
+            return None
+        return self._secret.envelope | ({"salt": self._sealer.salt} if self._sealer else {})
+
+
+@internal("moves bytes for those who looked at the caller's rights", atomic=False)
+def receive(
+    policy: str,
+    source: Incoming,
+    size: int,
+    *,
+    etag: str = "",
+    digests: Digests | None = None,
+    secret: Secret | None = None,
+) -> Body:
+    """Move the bytes, if any, into a blob. Nothing is left of them if that fails. Raises as `object_put`."""
     try:
-        draft = backends.store(policy).draft(size)
+        draft = backends.store(policy).draft(sealed_size(size) if secret else size) if size else None
     except (NoRoomError, WrongMachineError) as error:
         raise _words(error) from error
     try:
-        md5, total = hashlib.md5(usedforsecurity=False), 0
+        intake, total = _Intake(draft, size, digests, secret), 0
         while total < size and (piece := source.read(min(CHUNK, size - total))):
             total += len(piece)
-            md5.update(piece)
-            draft.write(piece)
+            intake.write(piece)
         if total < size:
-            raise Invalid(f"The upload was cut off after {total} of {size} bytes.")
-        if announced and announced != md5.hexdigest():
-            raise Unprocessable(f"The bytes have the MD5 {md5.hexdigest()}, which is not the ETag that was announced.")
-        return draft.publish(), md5.hexdigest()
+            raise Invalid(f"The upload was cut off after {total} of {size} bytes.", code="IncompleteBody")
+        return intake.publish(etag)
     except NoRoomError as error:
         raise _words(error) from error
     finally:
-        draft.discard()
+        if draft is not None:
+            draft.discard()
+
+
+def drop(policy: str, body: Body) -> None:
+    """Remove bytes that were received and are refused."""
+    if body.stored is not None:
+        backends.store(policy).remove(body.stored.id, body.stored.places)
 
 
 @internal("last part of an upload")
-def commit_put(
-    place: Container,
-    name: str,
-    stored: Stored | None,
-    etag: str,
-    new: New,
-    *,
-    segments: Sequence[object] | None = None,
-    size: int = 0,
-) -> Object:
-    """The row, the totals and the replaced blob, at once. A large object gives its segments and their size.
+def commit_put(place: Container, name: str, body: Body, new: New, *, counted: int = 0) -> Object:
+    """The row, the totals and the replaced bytes, at once. `counted` of the bytes are in the totals already.
 
     The key share keeps the container from being deleted, and lets other writers of it go on.
     """
@@ -137,23 +210,27 @@ def commit_put(
     made = Object(
         container_id=place.pk,
         name=name,
-        blob_id=stored.id if stored else None,
-        bytes=stored.size if stored else size,
-        etag=etag,
+        blob_id=body.stored.id if body.stored else None,
+        bytes=body.bytes,
+        etag=body.etag,
         content_type=new.content_type,
         metadata=dict(new.metadata),
         created_at=now,
         delete_at=new.delete_at,
-        segments=None if segments is None else list(segments),
+        segments=None if body.segments is None else list(body.segments),
+        parts=None if body.parts is None else list(body.parts),
+        upload_id=body.upload_id,
+        checksums=dict(body.checksums) if body.checksums else None,
+        encryption=body.encryption,
     )
-    if stored:
-        _keep(stored, place.policy)
+    if body.stored:
+        keep(body.stored, place.policy)
     old = _put_row(made, new.only_new)
-    more = (0 if old else 1, made.held - (old.held if old else 0))
+    more = (0 if old else 1, made.held - counted - (old.held if old else 0))
     _quota_checked(place.account_id, place.pk, metadata, quotas, *more)
     _count(place, *more)
-    if old is not None and old.blob_id is not None:
-        _release(old.blob_id)
+    if old is not None:
+        release(old)
     return made
 
 
@@ -205,7 +282,7 @@ def _shared(container_id: UUID) -> tuple[dict[str, str], dict[str, str], datetim
     return orjson.loads(found[0]), orjson.loads(found[1]), found[2]
 
 
-def _keep(stored: Stored, policy: str) -> None:
+def keep(stored: Stored, policy: str) -> None:
     Blob.objects.create(
         id=stored.id,
         policy=policy,
@@ -223,8 +300,10 @@ def _count(place: Container, objects: int, size: int) -> None:
         )
 
 
-def _release(blob_id: UUID) -> None:
-    Blob.objects.filter(pk=blob_id).update(unused_since=Now())
+def release(*gone: ObjectFields | UploadPart) -> None:
+    """Give up the bytes of rows that go; the collector removes them when the grace time is over."""
+    if blobs := [extent.blob_id for row in gone for extent in extents_of(row)]:
+        Blob.objects.filter(pk__in=blobs).update(unused_since=Now())
 
 
 def _quota_checked(
@@ -352,8 +431,7 @@ def _locked(place: Container | None, name: str) -> Object:
 def _remove(place: Container, found: Object) -> None:
     Object.objects.filter(container_id=found.container_id, name=found.name).delete()
     _count(place, -1, -found.held)
-    if found.blob_id is not None:
-        _release(found.blob_id)
+    release(found)
 
 
 # --- bytes out -------------------------------------------------------------------------------------
@@ -364,24 +442,77 @@ def stored_of(blob: Blob) -> Stored:
     return Stored(blob.pk, blob.size, bytes(blob.checksums), tuple(blob.places), blob.missing)
 
 
-def object_pieces(found: Object, start: int, end: int) -> Iterator[bytes]:
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A blob that an object owns, and how many of the object's bytes it has."""
+
+    blob_id: UUID
+    bytes: int
+    salt: str = ""  # of its encryption
+
+
+def extents_of(found: ObjectFields | UploadPart) -> list[Extent]:
+    """The blobs of an object, or of a part of an upload, in order."""
+    if isinstance(found, UploadPart):
+        return [Extent(found.blob_id, found.bytes, found.salt)]
+    if found.parts is not None:
+        return [Extent(UUID(part["blob"]), part["bytes"], part.get("salt", "")) for part in found.parts]
+    if found.blob_id is None:
+        return []
+    return [Extent(found.blob_id, found.bytes, (found.encryption or {}).get("salt", ""))]
+
+
+def object_pieces(found: ObjectFields, start: int, end: int, key: bytes = b"") -> Iterator[bytes]:
     """An object's bytes from `start` up to `end`. The first piece is there when this returns.
 
-    Raises NotFound where its blob is gone, Unavailable where no good copy can be reached.
+    `key` is the caller's for an object that is encrypted with one. Raises as `secret_of`, NotFound where a blob is
+    gone, Unavailable where no good copy can be reached.
     """
-    if start >= end or found.blob_id is None:
+    if start >= end:
         return iter(())
-    blob = Blob.objects.filter(pk=found.blob_id).first()
-    if blob is None:
-        raise NotFound("object", found.name)
-    pieces = backends.store(blob.policy).read(stored_of(blob), start, end, partial(_copy_damaged, blob.pk))
-    try:
-        first = next(pieces)
-    except (BlobLostError, WrongMachineError) as error:
-        raise Unavailable("No good copy of the object can be reached.", hint="Tell your administrator.") from error
+    pieces = _pieces(found, start, end, key)
+    first = next(pieces, b"")
     if end - start > CHUNK:
         let_go_of_connection()
     return _chained(first, pieces)
+
+
+_BLOBS_AT_ONCE = 16  # rows of blobs that are looked up together: one has up to 20 KiB of checksums
+
+
+def _pieces(found: ObjectFields, start: int, end: int, key: bytes) -> Iterator[bytes]:
+    secret = secret_of(found.encryption, key) if found.encryption else None
+    wanted = list(_overlaps(extents_of(found), start, end))
+    for at in range(0, len(wanted), _BLOBS_AT_ONCE):
+        batch = wanted[at : at + _BLOBS_AT_ONCE]
+        blobs = Blob.objects.in_bulk([extent.blob_id for extent, _, _ in batch])
+        if at:
+            let_go_of_connection()
+        for extent, low, high in batch:
+            if extent.blob_id not in blobs:
+                raise NotFound("object", found.name)
+            yield from _blob_pieces(blobs[extent.blob_id], extent, low, high, secret)
+
+
+def _overlaps(extents: Sequence[Extent], start: int, end: int) -> Iterator[tuple[Extent, int, int]]:
+    """Those that have some of the bytes from `start` up to `end`, with where in them."""
+    at = 0
+    for extent in extents:
+        low, high = max(start - at, 0), min(end - at, extent.bytes)
+        at += extent.bytes
+        if low < high:
+            yield extent, low, high
+
+
+def _blob_pieces(blob: Blob, extent: Extent, start: int, end: int, secret: Secret | None) -> Iterator[bytes]:
+    low, high = sealed_span(start, end, extent.bytes) if secret else (start, end)
+    try:
+        pieces = backends.store(blob.policy).read(stored_of(blob), low, high, partial(_copy_damaged, blob.pk))
+        if secret:
+            pieces = opened(pieces, secret.key, extent.salt, start, end, extent.bytes)
+        yield from pieces
+    except (BlobLostError, WrongMachineError) as error:
+        raise Unavailable("No good copy of the object can be reached.", hint="Tell your administrator.") from error
 
 
 def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -18,8 +18,8 @@ from apps.core.context import RequestContext
 from apps.core.transactions import internal
 from apps.objectstore import backends
 from apps.objectstore.backends import BlobLostError, Kept, NoRoomError
-from apps.objectstore.models import Audit, Blob, Container, Object
-from apps.objectstore.services.objects import copy_damaged, object_expire, stored_of
+from apps.objectstore.models import Audit, Blob, Container, Object, ObjectFields, UploadPart, Version
+from apps.objectstore.services.objects import copy_damaged, extents_of, object_expire, stored_of
 
 logger = logging.getLogger("kumo.objectstore")
 
@@ -222,17 +222,24 @@ def health(ctx: RequestContext, *, policy: str) -> Health:
 def account_verify(ctx: RequestContext, *, account: str, pace: Pace) -> Iterator[str]:
     """Read every copy of every object of an account; yields a sentence for each that is not well."""
     containers = Container.objects.filter(account_id=account).values("pk")
-    rows = Object.objects.filter(container_id__in=containers, blob_id__isnull=False)
-    for found in rows.order_by("container_id", "name").iterator():
-        assert found.blob_id is not None
-        blob = Blob.objects.filter(pk=found.blob_id).first()
+    for model in (Object, Version):
+        rows = model.objects.filter(container_id__in=containers).order_by("container_id", "name")
+        for found in rows.iterator():
+            yield from _verified(found, found.name, pace)
+    for part in UploadPart.objects.filter(upload__container_id__in=containers).select_related("upload").iterator():
+        yield from _verified(part, f"part {part.number} of the {part.upload}", pace)
+
+
+def _verified(found: ObjectFields | UploadPart, name: str, pace: Pace) -> Iterator[str]:
+    for extent in extents_of(found):
+        blob = Blob.objects.filter(pk=extent.blob_id).first()
         if blob is None:
-            yield f"{found.name}: its bytes are gone"
+            yield f"{name}: its bytes are gone"
             continue
         verdicts = backends.store(blob.policy).verify(stored_of(blob), pace)
         for place, good in sorted(verdicts.items()):
             if not good:
                 copy_damaged(blob.pk, place)
-                yield f"{found.name}: the copy on disk {place} is bad"
+                yield f"{name}: the copy on disk {place} is bad"
         if not any(verdicts.values()):
-            yield f"{found.name}: no good copy can be reached"
+            yield f"{name}: no good copy can be reached"
