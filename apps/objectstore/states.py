@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from uuid import UUID
 
@@ -37,3 +38,13 @@ MAX_META_OVERALL = 4096
 MAX_LISTING = 10_000
 MAX_FILE_BYTES = 5 * 2**30
 MAX_ACL_BYTES = 8 * 2**10
+
+# A name of DNS, since it may stand in a host's; what looks like an address, or like an encoded name, is none.
+_BUCKET_NAME = re.compile(
+    r"(?!xn--|\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
+)
+
+
+def is_bucket_name(text: str) -> bool:
+    """Whether S3 can reach a container of that name. Source: "Bucket naming rules" of Amazon S3."""
+    return 3 <= len(text) <= 63 and bool(_BUCKET_NAME.fullmatch(text))

@@ -1,6 +1,7 @@
 """Reads of the object store."""
 
 from apps.objectstore.selectors.access import acl_cleaned
+from apps.objectstore.selectors.buckets import bucket_get, bucket_list, bucket_row
 from apps.objectstore.selectors.facts import (
     AccountFacts,
     ContainerFacts,
@@ -21,6 +22,7 @@ from apps.objectstore.selectors.listing import LAST, Entry, Page
 
 __all__ = [
     "LAST", "AccountFacts", "ContainerFacts", "Entry", "Page", "Totals", "account_get", "account_totals", "acl_cleaned",
+    "bucket_get", "bucket_list", "bucket_row",
     "container_get", "container_list", "container_origins", "container_row", "container_totals", "object_get",
     "object_list", "object_row", "signing_keys",
 ]  # fmt: skip

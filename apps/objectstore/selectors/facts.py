@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 from apps.core.transactions import internal, selector
-from apps.objectstore.models import Account, Container, Object
+from apps.objectstore.models import Account, Bucket, Container, Object
 from apps.objectstore.selectors import listing
 from apps.objectstore.selectors.access import is_owner, require_read, require_reader
 from apps.objectstore.selectors.listing import Entry, Page
@@ -48,6 +48,7 @@ class ContainerFacts:
     container: Container
     totals: Totals
     is_own: bool
+    is_bucket: bool = False  # S3 reaches it, under its own name
 
 
 _CONTAINER_TOTALS = """
@@ -120,7 +121,8 @@ def container_get(
     require_read(ctx, account, row, referrer=referrer, listing=listing)
     if row is None:
         raise NotFound("container", container)
-    return ContainerFacts(row, container_totals(row.pk), is_owner(ctx, account))
+    is_bucket = Bucket.objects.filter(container=row).exists()
+    return ContainerFacts(row, container_totals(row.pk), is_owner(ctx, account), is_bucket)
 
 
 @selector("object_store:public")

@@ -1,5 +1,6 @@
 """Writes of the object store: containers, objects, upkeep and disks."""
 
+from apps.objectstore.services.buckets import bucket_create
 from apps.objectstore.services.containers import (
     account_post,
     container_delete,
@@ -56,7 +57,8 @@ from apps.objectstore.services.upkeep import (
 
 __all__ = [
     "Content", "DYNAMIC", "Incoming", "New", "Pace", "Part", "Reader", "Wanted", "account_post", "account_verify",
-    "container_delete", "container_post", "container_put", "content_of", "content_pieces", "copies_audit",
+    "bucket_create", "container_delete", "container_post", "container_put", "content_of", "content_pieces",
+    "copies_audit",
     "copies_repair", "copy_damaged", "deltas_fold", "disk_activate", "disk_add", "disk_drain", "disk_list",
     "disk_lost", "disk_policy", "disk_preview", "draining_mark", "foreign_disks", "health", "limits_checked",
     "md5_of", "object_delete", "object_manifest_delete", "object_manifest_put", "object_pieces", "object_post",

@@ -10,10 +10,16 @@ from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Forbidden, Invalid, NotFound
 from apps.core.transactions import service
 from apps.objectstore import backends
-from apps.objectstore.models import Account, Container, Object
+from apps.objectstore.models import Account, Bucket, Container, Object
 from apps.objectstore.selectors import acl_cleaned, container_row
 from apps.objectstore.selectors.access import account_acl_cleaned, is_reseller, require_owner, require_writer
-from apps.objectstore.states import MAX_META_COUNT, MAX_META_NAME, MAX_META_OVERALL, MAX_META_VALUE
+from apps.objectstore.states import (
+    MAX_META_COUNT,
+    MAX_META_NAME,
+    MAX_META_OVERALL,
+    MAX_META_VALUE,
+    is_bucket_name,
+)
 
 QUOTAS = {"Quota-Bytes", "Quota-Count"}
 KEYS = {"Temp-Url-Key", "Temp-Url-Key-2"}  # of signed addresses
@@ -61,6 +67,7 @@ def container_put(
     row = Container.objects.select_for_update(no_key=True).get(account_id=account, name=container)
     if policy and row.policy != policy:
         raise Conflict(f"The container has the storage policy {row.policy}, which cannot be changed.")
+    _claim(row)
     _change(row, changes, read_acl, write_acl)
     return row.pk == made.pk
 
@@ -132,6 +139,12 @@ def limits_checked(metadata: Mapping[str, str]) -> None:
         raise Invalid(f"Too many metadata items; max {MAX_META_COUNT}")
     if sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items()) > MAX_META_OVERALL:
         raise Invalid(f"Total metadata too large; max {MAX_META_OVERALL}")
+
+
+def _claim(row: Container) -> None:
+    """Let S3 reach the container by its name, if it can have it and it is free; else by none."""
+    if is_bucket_name(row.name) and not Bucket.objects.filter(container=row).exists():
+        Bucket.objects.bulk_create([Bucket(name=row.name, container=row)], ignore_conflicts=True)
 
 
 def _account_ensured(account: str) -> None:

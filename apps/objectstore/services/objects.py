@@ -61,6 +61,7 @@ class New:
     delete_at: datetime.datetime | None = None
     etag: str = ""  # what the bytes' MD5 must be
     only_new: bool = False  # refuse to replace
+    only_over: str = ""  # replace only what has this ETag; "*": whatever is there
     digests: Digests | None = None  # checksums to keep of the bytes
     encryption: Wish | None = None
 
@@ -113,11 +114,13 @@ def begin_put(ctx: RequestContext, account: str, container: str, name: str, size
     if size > MAX_FILE_BYTES:
         raise TooLarge(f"An object has at most {MAX_FILE_BYTES} bytes.", hint="Upload it in segments.")
     quotas = row.account.metadata
-    if not new.only_new and not _has_quota(row.metadata) and not _has_quota(quotas):
+    if not (new.only_new or new.only_over) and not _has_quota(row.metadata) and not _has_quota(quotas):
         return row
     old = object_row(row.pk, name)
     if new.only_new and old is not None:
         raise PreconditionFailed(f"There is an object {name} already.")
+    if new.only_over:
+        etag_checked(old, new.only_over)
     _quota_checked(account, row.pk, row.metadata, quotas, 0 if old else 1, size - (old.held if old else 0))
     return row
 
@@ -225,7 +228,7 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
     )
     if body.stored:
         keep(body.stored, place.policy)
-    old = _put_row(made, new.only_new)
+    old = _put_row(made, new)
     more = (0 if old else 1, made.held - counted - (old.held if old else 0))
     _quota_checked(place.account_id, place.pk, metadata, quotas, *more)
     _count(place, *more)
@@ -234,20 +237,29 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
     return made
 
 
-def _put_row(made: Object, only_new: bool) -> Object | None:
-    """Insert the row, or replace the one of that name, which is returned."""
+def _put_row(made: Object, new: New) -> Object | None:
+    """Insert the row, or replace the one of that name, which is returned. Raises PreconditionFailed."""
     same = Object.objects.filter(container_id=made.container_id, name=made.name)
     while True:
         old = same.select_for_update().first()
+        there = old is not None and (old.delete_at is None or old.delete_at > made.created_at)
+        if new.only_new and there:
+            raise PreconditionFailed(f"There is an object {made.name} already.")
+        if new.only_over:
+            etag_checked(old if there else None, new.only_over)
         if old is None:
             if _inserted(made):
                 return None
             continue  # another writer was first
-        if only_new and (old.delete_at is None or old.delete_at > made.created_at):
-            raise PreconditionFailed(f"There is an object {made.name} already.")
         made.created_at = max(made.created_at, old.created_at + _TICK)
         same.update(**{column: getattr(made, column) for column in _COLUMNS})
         return old
+
+
+def etag_checked(found: Object | None, etag: str) -> None:
+    """Raise PreconditionFailed unless there is an object and it has this ETag; `*` is any."""
+    if found is None or etag not in {"*", found.etag}:
+        raise PreconditionFailed("The object is not the one that the caller knows.")
 
 
 _COLUMNS = tuple(f.name for f in Object._meta.concrete_fields if f.name not in {"pk", "container_id", "name"})
@@ -392,17 +404,22 @@ def _describe(
 
 
 @streaming("object_store:public")
-def object_delete(ctx: RequestContext, *, account: str, container: str, name: str) -> None:
-    """Remove an object; its bytes go when the grace time is over. Raises Forbidden, NotFound."""
+def object_delete(ctx: RequestContext, *, account: str, container: str, name: str, etag: str = "") -> None:
+    """Remove an object, if it has this ETag; its bytes go when the grace time is over.
+
+    Raises Forbidden, NotFound, PreconditionFailed.
+    """
     place = container_row(account, container)
     require_write(ctx, account, place)
-    _delete(place, name)
+    _delete(place, name, etag)
 
 
 @internal("second part of object_delete, after the rule")
-def _delete(place: Container | None, name: str) -> None:
+def _delete(place: Container | None, name: str, etag: str) -> None:
     found = _locked(place, name)
     assert place is not None
+    if etag:
+        etag_checked(found, etag)
     _remove(place, found)
 
 

@@ -96,6 +96,7 @@ def container_headers(found: ContainerFacts) -> dict[str, str]:
         "X-Container-Object-Count": str(found.totals.objects),
         "X-Container-Bytes-Used": str(found.totals.bytes),
         "X-Storage-Policy": row.policy,
+        "X-Container-S3-Bucket": row.name if found.is_bucket else "none",  # its name was taken, or is none of DNS
         "X-Timestamp": stamp(row.created_at),
         "Last-Modified": last_modified(row.updated_at),
         "Accept-Ranges": "bytes",

@@ -1,0 +1,44 @@
+"""Buckets: the names under which S3 reaches containers, unique in the cloud."""
+
+from __future__ import annotations
+
+from apps.core.context import RequestContext
+from apps.core.errors import Conflict, Invalid
+from apps.core.transactions import service
+from apps.objectstore.models import Bucket
+from apps.objectstore.selectors import bucket_row
+from apps.objectstore.selectors.access import require_owner
+from apps.objectstore.services.containers import container_put
+from apps.objectstore.states import is_bucket_name
+
+
+@service("object_store:public")
+def bucket_create(
+    ctx: RequestContext, *, account: str, name: str, policy: str = "", lock_enabled: bool = False
+) -> Bucket:
+    """Make a container that S3 reaches, or let S3 reach one that had no such name yet.
+
+    `lock_enabled` cannot be changed later. Raises Forbidden, Invalid for a name that S3 cannot have, Conflict for one
+    that is taken.
+    """
+    require_owner(ctx, account)
+    if not is_bucket_name(name):
+        raise Invalid(f"{name} is no name for a bucket.", code="InvalidBucketName")
+    _free(bucket_row(name), account)
+    container_put(ctx, account=account, container=name, policy=policy, changes={})
+    made = bucket_row(name)
+    assert made is not None  # the container claimed it, or somebody else did
+    if made.container.account_id != account:
+        _free(made, account)
+    if lock_enabled:
+        Bucket.objects.filter(pk=name).update(lock_enabled=True)
+        made.lock_enabled = True
+    return made
+
+
+def _free(found: Bucket | None, account: str) -> None:
+    if found is None:
+        return
+    if found.container.account_id == account:
+        raise Conflict(f"You have the bucket {found.name} already.", code="BucketAlreadyOwnedByYou")
+    raise Conflict(f"The name {found.name} is taken.", code="BucketAlreadyExists")
