@@ -85,15 +85,17 @@ class Body:
 
 @streaming("object_store:public")
 def object_put(
-    ctx: RequestContext, *, account: str, container: str, name: str, source: Incoming, size: int, new: New
+    ctx: RequestContext, *, account: str, container: str, name: str, source: Incoming, size: int | None, new: New
 ) -> Object:
     """Keep an object's `size` bytes; it is visible, everywhere and whole, when this returns.
+
+    Without a size all bytes that come are kept; such an object cannot be encrypted.
 
     Raises Forbidden, NotFound for the container, PreconditionFailed, TooLarge over a limit or quota, Unprocessable for
     other bytes than announced, Invalid when cut off, InsufficientStorage. After any of these nothing has changed.
     """
-    place = begin_put(ctx, account, container, name, size, new)
-    if size > CHUNK:
+    place = begin_put(ctx, account, container, name, size or 0, new)
+    if size is None or size > CHUNK:
         let_go_of_connection()
     secret = secret_new(new.encryption) if new.encryption else None
     body = receive(place.policy, source, size, etag=new.etag, digests=new.digests, secret=secret)
@@ -128,14 +130,16 @@ def begin_put(ctx: RequestContext, account: str, container: str, name: str, size
 class _Intake:
     """Bytes on their way into a draft, encrypted if they shall be, and what is learnt of them."""
 
-    def __init__(self, draft: Draft | None, size: int, digests: Digests | None, secret: Secret | None) -> None:
-        self._draft, self._size, self._digests, self._secret = draft, size, digests, secret
+    def __init__(self, draft: Draft | None, size: int | None, digests: Digests | None, secret: Secret | None) -> None:
+        self._draft, self._digests, self._secret = draft, digests, secret
+        self.total = 0
         self._sealer = Sealer(secret.key, size) if secret and size else None
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sealed_md5 = hashlib.md5(usedforsecurity=False) if secret and secret.is_customers else None
 
     def write(self, piece: bytes) -> None:
         assert self._draft is not None
+        self.total += len(piece)
         self._md5.update(piece)
         if self._digests is not None:
             self._digests.update(piece)
@@ -155,9 +159,9 @@ class _Intake:
             raise Unprocessable(problem, code="BadDigest")
         return Body(
             etag=(self._sealed_md5 or self._md5).hexdigest(),
-            bytes=self._size,
+            bytes=self.total,
             checksums=self._digests.values() if self._digests is not None else None,
-            stored=self._draft.publish() if self._draft is not None else None,
+            stored=self._draft.publish() if self._draft is not None and self.total else None,
             encryption=self._envelope(),
         )
 
@@ -171,24 +175,27 @@ class _Intake:
 def receive(
     policy: str,
     source: Incoming,
-    size: int,
+    size: int | None,
     *,
     etag: str = "",
     digests: Digests | None = None,
     secret: Secret | None = None,
 ) -> Body:
     """Move the bytes, if any, into a blob. Nothing is left of them if that fails. Raises as `object_put`."""
+    assert size is not None or secret is None
+    most = MAX_FILE_BYTES + 1 if size is None else size
     try:
-        draft = backends.store(policy).draft(sealed_size(size) if secret else size) if size else None
+        draft = backends.store(policy).draft(sealed_size(most) if secret else size or 0) if most else None
     except (NoRoomError, WrongMachineError) as error:
         raise _words(error) from error
     try:
-        intake, total = _Intake(draft, size, digests, secret), 0
-        while total < size and (piece := source.read(min(CHUNK, size - total))):
-            total += len(piece)
+        intake = _Intake(draft, size, digests, secret)
+        while intake.total < most and (piece := source.read(min(CHUNK, most - intake.total))):
             intake.write(piece)
-        if total < size:
-            raise Invalid(f"The upload was cut off after {total} of {size} bytes.", code="IncompleteBody")
+        if size is not None and intake.total < size:
+            raise Invalid(f"The upload was cut off after {intake.total} of {size} bytes.", code="IncompleteBody")
+        if size is None and intake.total == most:
+            raise TooLarge(f"An object has at most {MAX_FILE_BYTES} bytes.", hint="Upload it in segments.")
         return intake.publish(etag)
     except NoRoomError as error:
         raise _words(error) from error

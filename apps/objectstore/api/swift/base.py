@@ -129,13 +129,18 @@ def latin(text: str) -> str:
     return text.encode().decode("latin-1")
 
 
-def address_of(request: HttpRequest) -> Address:
-    """The address that a request names. Raises NotFound, PreconditionFailed, Invalid for names too long."""
+def path_of(request: HttpRequest) -> str:
+    """The path that a request names, as text. Raises PreconditionFailed."""
     came = request.META.get("kumo.path")  # set by the server's entry point
     path = utf8(came, "the path") if came is not None else request.path_info
     if "\x00" in path:
         raise PreconditionFailed("NULL in the path")
-    parts = path.removeprefix(ROOT).split("/", 4)
+    return path
+
+
+def address_of(request: HttpRequest) -> Address:
+    """The address that a request names. Raises NotFound, PreconditionFailed, Invalid for names too long."""
+    parts = path_of(request).removeprefix(ROOT).split("/", 4)
     if len(parts) < 3 or parts[1] not in {"v1", "v1.0"} or not parts[2].startswith(PREFIX):
         raise NotFound("The resource")
     account, container, name = (*parts[2:], "", "")[:3]

@@ -9,7 +9,7 @@ from django.views import View
 
 from apps.objectstore import backends
 from apps.objectstore import states as s
-from apps.objectstore.api.swift import bulk, tempurl
+from apps.objectstore.api.swift import bulk, formpost, tempurl
 from apps.objectstore.api.swift.base import answer, finished
 from apps.objectstore.services import large
 
@@ -48,6 +48,7 @@ def capabilities() -> dict[str, object]:
             "min_segment_size": 1,
         },
         "dlo": {"max_segments": large.MOST_PARTS},
+        "formpost": {"allowed_digests": list(formpost.DIGESTS), "deprecated_digests": ["sha1"]},
         "account_quotas": {},
         "container_quotas": {},
         "tempurl": {

@@ -56,11 +56,16 @@ def of_object(call: Call) -> dict[str, str]:
 
 def delete_at(call: Call) -> datetime | None:
     """When the object shall end, by `X-Delete-After` or `X-Delete-At`. Raises Invalid."""
+    return moment_of(call.headers.get("X-Delete-After", ""), call.headers.get("X-Delete-At", ""))
+
+
+def moment_of(after: str, at: str) -> datetime | None:
+    """The same from the texts themselves."""
     now = datetime.now(UTC)
-    if text := call.headers.get("X-Delete-After", ""):
-        seconds = now.timestamp() + _number(text, "X-Delete-After")
-    elif text := call.headers.get("X-Delete-At", ""):
-        seconds = _number(text, "X-Delete-At")
+    if after:
+        seconds = now.timestamp() + _number(after, "X-Delete-After")
+    elif at:
+        seconds = _number(at, "X-Delete-At")
         if seconds < now.timestamp():
             raise Invalid("X-Delete-At in past", field="X-Delete-At")
     else:

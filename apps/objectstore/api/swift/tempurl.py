@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import ipaddress
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -28,7 +28,7 @@ from apps.objectstore.selectors.access import SignedContext
 
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
 DIGESTS = ("sha256", "sha512")
-_BY_LENGTH = {64: "sha256", 128: "sha512"}
+_BY_LENGTH = {40: "sha1", 64: "sha256", 128: "sha512"}
 _ALSO = {"HEAD": ("HEAD", "GET", "PUT", "POST")}  # who may write or read may look
 _FORM = "%Y-%m-%dT%H:%M:%SZ"
 # What would let the signer's address reach other objects than the one it names.
@@ -44,7 +44,7 @@ def caller_of(request: HttpRequest, address: Address) -> RequestContext:
     refused = Unauthorized("Temp URL invalid")
     query = request.GET
     end = _end(query.get("temp_url_expires", ""))
-    digest, signature = _signature(query.get("temp_url_sig", ""))
+    digest, signature = signature_of(query.get("temp_url_sig", ""), DIGESTS)
     if not digest or end < time.time() or not address.name or request.method not in METHODS:
         raise refused
     prefix = query.get("temp_url_prefix")
@@ -116,16 +116,18 @@ def _end(text: str) -> int:
     return 0
 
 
-def _signature(text: str) -> tuple[str, bytes]:
-    """Digest and signature of `hex` or `digest:base64`; no digest for what is neither."""
+def signature_of(text: str, digests: Container[str]) -> tuple[str, bytes]:
+    """Digest and signature of `hex` or `digest:base64`; no digest for what is neither, or of another than these."""
     name, colon, rest = text.partition(":")
     try:
         if colon:
             decoded = base64.b64decode(rest.replace("-", "+").replace("_", "/") + "=" * (-len(rest) % 4), validate=True)
-            return (name, decoded) if name in DIGESTS and len(decoded) == hashlib.new(name).digest_size else ("", b"")
-        return _BY_LENGTH.get(len(text), ""), binascii.unhexlify(text)
+        else:
+            name, decoded = _BY_LENGTH.get(len(text), ""), binascii.unhexlify(text)
     except (ValueError, binascii.Error):
         return "", b""
+    good = name in digests and len(decoded) == hashlib.new(name).digest_size
+    return (name, decoded) if good else ("", b"")
 
 
 def _comes_from(request: HttpRequest, allowed: str) -> bool:

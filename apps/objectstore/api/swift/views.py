@@ -10,7 +10,7 @@ from django.views import View
 
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid
-from apps.objectstore.api.swift import accounts, bulk, cors, objects, tempurl
+from apps.objectstore.api.swift import accounts, bulk, cors, formpost, objects, tempurl
 from apps.objectstore.api.swift.base import (
     Address,
     Call,
@@ -84,8 +84,11 @@ class Store(View):
             address = address_of(request)
             if request.method == "OPTIONS":
                 return finished(cors.preflight(request, address, calls_of(address)))
-            ctx = tempurl.caller_of(request, address) if signed else caller_of(request)
-            response = handler_of(call := Call(request, address, ctx), signed=signed)(call)
+            if formpost.is_form(request) and address.container:
+                response = formpost.answered(request, address)
+            else:
+                ctx = tempurl.caller_of(request, address) if signed else caller_of(request)
+                response = handler_of(call := Call(request, address, ctx), signed=signed)(call)
             if signed:
                 tempurl.named(request, address, response)
         except Exception as error:  # noqa: BLE001 - each becomes an answer, what nobody foresaw a logged one
