@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from apps.core.models import UuidModel
@@ -49,6 +49,9 @@ class Container(UuidModel):
     versioning = models.CharField(
         max_length=16, choices=[(s, s) for s in Versioning], default=Versioning.NEVER, blank=True
     )
+    # Swift's older manner: what is replaced becomes an object of this container of the same account.
+    archive = models.CharField(max_length=256, default="", db_default="", blank=True)
+    is_history = models.BooleanField(default=False, db_default=False)  # deletes are kept too; else they take one back
     base_objects = models.BigIntegerField(default=0)
     base_bytes = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
@@ -164,6 +167,8 @@ class Version(ObjectFields):
         constraints = [
             models.UniqueConstraint(fields=["container_id", "name", "version_id"], name="objectstore_version_id")
         ]
+        # Versions are listed youngest first within each name.
+        indexes = [models.Index("container_id", "name", F("created_at").desc(), name="objectstore_version_order")]
 
 
 class Upload(UuidModel):

@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.context import RequestContext
 from apps.core.owned import Owned, register
 from apps.objectstore import services
-from apps.objectstore.models import Container, Object
-from apps.objectstore.services.objects import object_expire
+from apps.objectstore.models import Container, Object, Version
+from apps.objectstore.services.versions import object_purge
 
 AT_ONCE = 1000
 
@@ -21,12 +21,12 @@ def _containers() -> QuerySet[Model]:
 
 
 def _remove(ctx: RequestContext, row: Any) -> None:
-    """Its objects one by one, then itself."""
-    objects = Object.objects.filter(container_id=row.pk).order_by("name")
-    while names := list(objects.values_list("name", flat=True)[:AT_ONCE]):
-        for name in names:
-            if not object_expire(row.pk, name):
-                services.object_delete(ctx, account=row.account_id, container=row.name, name=name)
+    """Its objects one by one with their versions, then itself."""
+    for kind in (Object, Version):
+        found = kind.objects.filter(container_id=row.pk).order_by("name")
+        while names := list(found.values_list("name", flat=True)[:AT_ONCE]):
+            for name in dict.fromkeys(names):
+                object_purge(row, name)
     services.container_delete(ctx, account=row.account_id, container=row.name)
 
 

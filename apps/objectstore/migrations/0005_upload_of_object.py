@@ -4,25 +4,24 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('objectstore', '0004_account_access'),
+        ("objectstore", "0004_account_access"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='object',
-            name='upload_id',
+            model_name="object",
+            name="upload_id",
             field=models.UUIDField(null=True),
         ),
         migrations.AddField(
-            model_name='uploadpart',
-            name='salt',
-            field=models.CharField(blank=True, default='', max_length=32),
+            model_name="uploadpart",
+            name="salt",
+            field=models.CharField(blank=True, default="", max_length=32),
         ),
         migrations.AddField(
-            model_name='version',
-            name='upload_id',
+            model_name="version",
+            name="upload_id",
             field=models.UUIDField(null=True),
         ),
     ]

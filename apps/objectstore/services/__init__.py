@@ -35,6 +35,7 @@ from apps.objectstore.services.large import (
 from apps.objectstore.services.objects import (
     Incoming,
     New,
+    Removed,
     copy_damaged,
     md5_of,
     object_delete,
@@ -54,14 +55,14 @@ from apps.objectstore.services.upkeep import (
     strays_remove,
     unused_remove,
 )
+from apps.objectstore.services.versions import Gone, container_versioning, version_delete, version_restore
 
 __all__ = [
-    "Content", "DYNAMIC", "Incoming", "New", "Pace", "Part", "Reader", "Wanted", "account_post", "account_verify",
-    "bucket_create", "container_delete", "container_post", "container_put", "content_of", "content_pieces",
-    "copies_audit",
-    "copies_repair", "copy_damaged", "deltas_fold", "disk_activate", "disk_add", "disk_drain", "disk_list",
-    "disk_lost", "disk_policy", "disk_preview", "draining_mark", "foreign_disks", "health", "limits_checked",
-    "md5_of", "object_delete", "object_manifest_delete", "object_manifest_put", "object_pieces", "object_post",
-    "object_put", "objects_expire", "places_forget", "stored_of", "strays_remove", "unknown_places",
-    "unused_remove",
+    "Content", "DYNAMIC", "Gone", "Incoming", "New", "Pace", "Part", "Reader", "Removed", "Wanted", "account_post",
+    "account_verify", "bucket_create", "container_delete", "container_post", "container_put", "container_versioning",
+    "content_of", "content_pieces", "copies_audit", "copies_repair", "copy_damaged", "deltas_fold", "disk_activate",
+    "disk_add", "disk_drain", "disk_list", "disk_lost", "disk_policy", "disk_preview", "draining_mark", "foreign_disks",
+    "health", "limits_checked", "md5_of", "object_delete", "object_manifest_delete", "object_manifest_put",
+    "object_pieces", "object_post", "object_put", "objects_expire", "places_forget", "stored_of", "strays_remove",
+    "unknown_places", "unused_remove", "version_delete", "version_restore",
 ]  # fmt: skip

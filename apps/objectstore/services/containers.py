@@ -10,7 +10,7 @@ from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Forbidden, Invalid, NotFound
 from apps.core.transactions import service
 from apps.objectstore import backends
-from apps.objectstore.models import Account, Bucket, Container, Object
+from apps.objectstore.models import Account, Bucket, Container, Object, Version
 from apps.objectstore.selectors import acl_cleaned, container_row
 from apps.objectstore.selectors.access import account_acl_cleaned, is_reseller, require_owner, require_writer
 from apps.objectstore.states import (
@@ -103,6 +103,8 @@ def container_delete(ctx: RequestContext, *, account: str, container: str) -> No
         # Swift's words: clients look for them.
         hint = "There are objects in the container: delete them first."
         raise Conflict("There was a conflict when trying to complete your request.", hint=hint)
+    if Version.objects.filter(container_id=row.pk).exists():
+        raise Conflict("Delete all versions before deleting container.")
     row.delete()  # deltas stay: the account's totals still lack them
 
 

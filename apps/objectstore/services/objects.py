@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
-import orjson
 from django.db import connection
 from django.db.models import F, Func, Value
 from django.db.models.functions import Greatest, Now
@@ -25,9 +24,10 @@ from apps.core.errors import Invalid, KumoError, NotFound, PreconditionFailed, T
 from apps.core.transactions import internal, streaming
 from apps.objectstore import backends
 from apps.objectstore.backends import BlobLostError, Draft, NoRoomError, Stored, WrongMachineError
-from apps.objectstore.models import Blob, Container, Delta, Object, ObjectFields, UploadPart
+from apps.objectstore.models import Blob, Container, Object, ObjectFields
 from apps.objectstore.selectors import Totals, account_totals, container_row, container_totals, object_row
 from apps.objectstore.selectors.access import require_write
+from apps.objectstore.services import history, rows
 from apps.objectstore.services.checksums import Digests
 from apps.objectstore.services.encryption import (
     Envelope,
@@ -41,9 +41,9 @@ from apps.objectstore.services.encryption import (
     secret_of,
 )
 from apps.objectstore.services.errors import InsufficientStorage, Unprocessable
+from apps.objectstore.services.history import Removed
+from apps.objectstore.services.rows import Extent, extents_of
 from apps.objectstore.states import CHUNK, MAX_FILE_BYTES
-
-_TICK = datetime.timedelta(microseconds=10)  # times of one object rise by at least this: Swift shows five digits
 
 
 class Incoming(Protocol):
@@ -122,7 +122,7 @@ def begin_put(ctx: RequestContext, account: str, container: str, name: str, size
     if new.only_new and old is not None:
         raise PreconditionFailed(f"There is an object {name} already.")
     if new.only_over:
-        etag_checked(old, new.only_over)
+        rows.etag_checked(old, new.only_over)
     _quota_checked(account, row.pk, row.metadata, quotas, 0 if old else 1, size - (old.held if old else 0))
     return row
 
@@ -216,10 +216,12 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
 
     The key share keeps the container from being deleted, and lets other writers of it go on.
     """
-    metadata, quotas, now = _shared(place.pk)
+    state = rows.shared(place.pk)
+    now = history.begin(place.pk, name, state.now) if state.keeps else state.now
     made = Object(
         container_id=place.pk,
         name=name,
+        version_id=history.next_id(state),
         blob_id=body.stored.id if body.stored else None,
         bytes=body.bytes,
         etag=body.etag,
@@ -234,95 +236,18 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
         encryption=body.encryption,
     )
     if body.stored:
-        keep(body.stored, place.policy)
-    old = _put_row(made, new)
-    more = (0 if old else 1, made.held - counted - (old.held if old else 0))
-    _quota_checked(place.account_id, place.pk, metadata, quotas, *more)
-    _count(place, *more)
-    if old is not None:
-        release(old)
+        rows.keep(body.stored, place.policy)
+    old = rows.put(made, only_new=new.only_new, only_over=new.only_over)
+    if state.keeps:
+        history.replaced(place, state, name, old)
+        more = (1, made.held - counted)
+    else:
+        more = (0 if old else 1, made.held - counted - (old.held if old else 0))
+    _quota_checked(place.account_id, place.pk, state.metadata, state.quotas, *more)
+    rows.count(place, *more)
+    if old is not None and not state.keeps:
+        rows.release(old)
     return made
-
-
-def _put_row(made: Object, new: New) -> Object | None:
-    """Insert the row, or replace the one of that name, which is returned. Raises PreconditionFailed."""
-    same = Object.objects.filter(container_id=made.container_id, name=made.name)
-    while True:
-        old = same.select_for_update().first()
-        there = old is not None and (old.delete_at is None or old.delete_at > made.created_at)
-        if new.only_new and there:
-            raise PreconditionFailed(f"There is an object {made.name} already.")
-        if new.only_over:
-            etag_checked(old if there else None, new.only_over)
-        if old is None:
-            if _inserted(made):
-                return None
-            continue  # another writer was first
-        made.created_at = max(made.created_at, old.created_at + _TICK)
-        same.update(**{column: getattr(made, column) for column in _COLUMNS})
-        return old
-
-
-def etag_checked(found: Object | None, etag: str) -> None:
-    """Raise PreconditionFailed unless there is an object and it has this ETag; `*` is any."""
-    if found is None or etag not in {"*", found.etag}:
-        raise PreconditionFailed("The object is not the one that the caller knows.")
-
-
-_COLUMNS = tuple(f.name for f in Object._meta.concrete_fields if f.name not in {"pk", "container_id", "name"})
-_INSERT = f"""
-INSERT INTO objectstore_object (container_id, name, {", ".join(_COLUMNS)})
-VALUES (%s, %s{", %s" * len(_COLUMNS)}) ON CONFLICT DO NOTHING
-"""  # noqa: S608
-
-
-def _inserted(made: Object) -> bool:
-    """Insert unless there is one of that name; whether it was done (the ORM would not say)."""
-    fields = [field for field in Object._meta.concrete_fields if field.name in _COLUMNS]
-    values = [field.get_db_prep_save(getattr(made, field.name), connection) for field in fields]
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [made.container_id, made.name, *values])
-        return cursor.rowcount == 1
-
-
-_SHARED = """
-SELECT c.metadata, a.metadata, clock_timestamp() FROM objectstore_container c
-JOIN objectstore_account a ON a.project_id = c.account_id WHERE c.id = %s FOR KEY SHARE OF c
-"""
-
-
-def _shared(container_id: UUID) -> tuple[dict[str, str], dict[str, str], datetime.datetime]:
-    """The container's and its account's metadata, and the time; it cannot be deleted until the transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SHARED, [container_id])
-        found = cursor.fetchone()
-    if found is None:
-        raise NotFound("container", container_id)
-    return orjson.loads(found[0]), orjson.loads(found[1]), found[2]
-
-
-def keep(stored: Stored, policy: str) -> None:
-    Blob.objects.create(
-        id=stored.id,
-        policy=policy,
-        size=stored.size,
-        checksums=stored.checksums,
-        places=list(stored.places),
-        missing=stored.missing,
-    )
-
-
-def _count(place: Container, objects: int, size: int) -> None:
-    if objects or size:
-        Delta.objects.create(
-            account_id=place.account_id, container_id=place.pk, objects_change=objects, bytes_change=size
-        )
-
-
-def release(*gone: ObjectFields | UploadPart) -> None:
-    """Give up the bytes of rows that go; the collector removes them when the grace time is over."""
-    if blobs := [extent.blob_id for row in gone for extent in extents_of(row)]:
-        Blob.objects.filter(pk__in=blobs).update(unused_since=Now())
 
 
 def _quota_checked(
@@ -343,8 +268,7 @@ def _has_quota(metadata: Mapping[str, str]) -> bool:
 
 def _alone(key: str) -> None:
     if connection.in_atomic_block:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [key])
+        rows.alone(key)
 
 
 def _fits(quota: Mapping[str, str], totals: Totals, objects: int, size: int) -> None:
@@ -401,7 +325,7 @@ def _describe(
     delete_at: datetime.datetime | None,
 ) -> None:
     found = _locked(place, name)
-    created_at = Greatest(Now(), Value(found.created_at + _TICK))
+    created_at = Greatest(Now(), Value(found.created_at + rows.TICK))
     Object.objects.filter(container_id=found.container_id, name=name).update(
         metadata=dict(metadata),
         delete_at=delete_at,
@@ -411,36 +335,35 @@ def _describe(
 
 
 @streaming("object_store:public")
-def object_delete(ctx: RequestContext, *, account: str, container: str, name: str, etag: str = "") -> None:
+def object_delete(
+    ctx: RequestContext, *, account: str, container: str, name: str, etag: str = "", null_marker: bool = False
+) -> Removed:
     """Remove an object, if it has this ETag; its bytes go when the grace time is over.
 
-    Raises Forbidden, NotFound, PreconditionFailed.
+    A container with versions keeps it, and a marker is left.
+    `null_marker`: where keeping versions is suspended S3 leaves a marker too, Swift none. Raises Forbidden; NotFound
+    where there was no object, unless a marker is left; PreconditionFailed.
     """
     place = container_row(account, container)
     require_write(ctx, account, place)
-    _delete(place, name, etag)
+    removed = _delete(place, name, etag, null_marker)
+    if not removed.found and not removed.is_marker:
+        raise NotFound("object", name)
+    return removed
 
 
 @internal("second part of object_delete, after the rule")
-def _delete(place: Container | None, name: str, etag: str) -> None:
-    found = _locked(place, name)
-    assert place is not None
-    if etag:
-        etag_checked(found, etag)
-    _remove(place, found)
+def _delete(place: Container | None, name: str, etag: str, null_marker: bool) -> Removed:
+    if place is None:
+        raise NotFound("object", name)
+    return history.delete(place, name, etag=etag, null_marker=null_marker)
 
 
 @internal("the collector, for objects whose time is over")
 def object_expire(container_id: UUID, name: str) -> bool:
     """Remove an object whose time is over; whether there was one."""
     place = Container.objects.filter(pk=container_id).first()
-    found = (
-        Object.objects.select_for_update().filter(container_id=container_id, name=name, delete_at__lte=Now()).first()
-    )
-    if place is None or found is None:
-        return False
-    _remove(place, found)
-    return True
+    return place is not None and history.expire(place, name)
 
 
 def _locked(place: Container | None, name: str) -> Object:
@@ -452,38 +375,12 @@ def _locked(place: Container | None, name: str) -> Object:
     return found
 
 
-def _remove(place: Container, found: Object) -> None:
-    Object.objects.filter(container_id=found.container_id, name=found.name).delete()
-    _count(place, -1, -found.held)
-    release(found)
-
-
 # --- bytes out -------------------------------------------------------------------------------------
 
 
 def stored_of(blob: Blob) -> Stored:
     """A blob's row as its back end wants it."""
     return Stored(blob.pk, blob.size, bytes(blob.checksums), tuple(blob.places), blob.missing)
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """A blob that an object owns, and how many of the object's bytes it has."""
-
-    blob_id: UUID
-    bytes: int
-    salt: str = ""  # of its encryption
-
-
-def extents_of(found: ObjectFields | UploadPart) -> list[Extent]:
-    """The blobs of an object, or of a part of an upload, in order."""
-    if isinstance(found, UploadPart):
-        return [Extent(found.blob_id, found.bytes, found.salt)]
-    if found.parts is not None:
-        return [Extent(UUID(part["blob"]), part["bytes"], part.get("salt", "")) for part in found.parts]
-    if found.blob_id is None:
-        return []
-    return [Extent(found.blob_id, found.bytes, (found.encryption or {}).get("salt", ""))]
 
 
 def object_pieces(found: ObjectFields, start: int, end: int, key: bytes = b"") -> Iterator[bytes]:
@@ -547,9 +444,9 @@ def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 @internal("whoever read a copy and found it bad or missing", atomic=False)
 def copy_damaged(blob_id: UUID, place: int) -> bool:
     """Count a copy as missing, so that it is made again; the last one is never given up. Whether it was counted."""
-    rows = Blob.objects.filter(pk=blob_id, places__contains=[place], places__len__gt=1)
+    found = Blob.objects.filter(pk=blob_id, places__contains=[place], places__len__gt=1)
     removed = Func(F("places"), Value(place), function="array_remove")
-    return bool(rows.update(places=removed, missing=F("missing") + 1))
+    return bool(found.update(places=removed, missing=F("missing") + 1))
 
 
 def _copy_damaged(blob_id: UUID, place: int) -> None:

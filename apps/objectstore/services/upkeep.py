@@ -19,7 +19,8 @@ from apps.core.transactions import internal
 from apps.objectstore import backends
 from apps.objectstore.backends import BlobLostError, Kept, NoRoomError
 from apps.objectstore.models import Audit, Blob, Container, Object, ObjectFields, UploadPart, Version
-from apps.objectstore.services.objects import copy_damaged, extents_of, object_expire, stored_of
+from apps.objectstore.services.objects import copy_damaged, object_expire, stored_of
+from apps.objectstore.services.rows import extents_of
 
 logger = logging.getLogger("kumo.objectstore")
 
