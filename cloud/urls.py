@@ -37,6 +37,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
                 path("", include("apps.audit.web.urls")),
                 path("", include("apps.identity.web.urls")),
                 path("", include("apps.hosts.web.urls")),
+                path("", include("apps.objectstore.web.urls")),
                 path("", include("apps.image.web.urls")),
                 path("", include("apps.network.web.urls")),
                 path("", include("apps.compute.web.urls")),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+
 from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 
@@ -26,3 +29,8 @@ def unseal(sealed: bytes | memoryview) -> bytes:
             "An encrypted value cannot be opened with this master key.",
             hint="Put the right file `master_key` back.",
         ) from error
+
+
+def derived(purpose: str) -> bytes:
+    """A key for one purpose alone, 32 bytes: always the same one, and of no use to find another's."""
+    return hmac.digest(settings.KUMO_MASTER_KEY.encode(), purpose.encode(), hashlib.sha256)

@@ -46,6 +46,7 @@ class Container(UuidModel):
     metadata: Metadata = models.JSONField(default=dict)
     read_acl = models.TextField(default="", blank=True)
     write_acl = models.TextField(default="", blank=True)
+    link_series = models.IntegerField(default=0, db_default=0)  # links of earlier series open nothing
     versioning = models.CharField(
         max_length=16, choices=[(s, s) for s in Versioning], default=Versioning.NEVER, blank=True
     )

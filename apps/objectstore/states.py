@@ -38,6 +38,7 @@ MAX_META_OVERALL = 4096
 MAX_LISTING = 10_000
 MAX_FILE_BYTES = 5 * 2**30
 MAX_ACL_BYTES = 8 * 2**10
+MAX_LINK_S = 365 * 86400  # a link that is given away
 
 # A name of DNS, since it may stand in a host's; what looks like an address, or like an encoded name, is none.
 _BUCKET_NAME = re.compile(

@@ -18,6 +18,7 @@ Text = str | Promise
 SECTIONS: dict[str, Text] = {
     "": "",
     "compute": _("Compute"),
+    "storage": _("Storage"),
     "network": _("Network"),
     "admin": _("Administration"),
 }

@@ -27,7 +27,7 @@ from apps.core import policy
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid, KumoError, NotFound
 from apps.core.web import navigation, paging
-from apps.core.web.tables import Action, Table, Text
+from apps.core.web.tables import Action, Column, Table, Text
 
 PAGE_SIZE = 25
 MOST_AT_ONCE = 100  # rows of one bulk action
@@ -120,29 +120,20 @@ class ListPage(Page):
     def queryset(self) -> QuerySet[Any]:
         return self.rows(self.ctx)
 
-    def get(self, request: HttpRequest) -> HttpResponse:
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         table, asked = self.table, request.GET
-        everything = self.queryset()
-        rows = self._filtered(everything)
         sort = asked.get("sort") or table.sort
         column = table.column(sort.lstrip("-"))
         if column is None:
             sort, column = table.sort, table.column(table.sort.lstrip("-"))
         assert column is not None
-        piece = paging.cut(
-            rows,
-            sort=column.sort,
-            descending=sort.startswith("-"),
-            cursor=asked.get("at", ""),
-            size=PAGE_SIZE,
-            key=table.key,
-        )
+        piece, total = self.piece(column, descending=sort.startswith("-"), cursor=asked.get("at", ""))
         narrowed = bool(asked.get("q")) or any(asked.get(f.name) for f in table.filters)
         return self.render(
             "core/list_body.html" if self.fragment == "list" else "",
             rows=self.decorate(piece.rows),
             columns=self._heads(sort),
-            total=self.total(rows),
+            total=total,
             before=self.here(at=piece.before) if piece.before else "",
             after=self.here(at=piece.after) if piece.after else "",
             paged=bool(asked.get("at")),
@@ -150,11 +141,24 @@ class ListPage(Page):
             all_url=request.path,
             q=asked.get("q", ""),
             filters=[(f, asked.get(f.name, "")) for f in table.filters],
-            bulk=[a for a in table.actions if a.bulk and (not a.rule or self.allowed(a.rule))],
+            bulk=[(a, self.act_url(a)) for a in self._may() if a.bulk],
             create_url=self._create_url(),
             empty_url=self.url(table.empty.link) if table.empty.link else "",
             here=request.get_full_path(),
+            **({} if self.fragment == "list" else self.around()),
         )
+
+    def piece(self, column: Column, *, descending: bool, cursor: str) -> tuple[paging.Slice, Any]:
+        """The rows that this page shows, and how many there are in all."""
+        rows = self._filtered(self.queryset())
+        found = paging.cut(
+            rows, sort=column.sort, descending=descending, cursor=cursor, size=PAGE_SIZE, key=self.table.key
+        )
+        return found, self.total(rows)
+
+    def around(self) -> dict[str, Any]:
+        """What a template of the page's own shows besides the list."""
+        return {}
 
     def total(self, rows: QuerySet[Any]) -> Any:
         """How many there are, as the page says it."""
@@ -162,16 +166,18 @@ class ListPage(Page):
 
     def decorate(self, rows: list[Any]) -> list[dict[str, Any]]:
         """Each row with its cells and the actions that fit its state now."""
-        table = self.table
-        may = [a for a in table.actions if not a.rule or self.allowed(a.rule)]
+        may = [(a, self.act_url(a)) for a in self._may()]
         return [
             {
                 "id": row["id"] if isinstance(row, dict) else row.pk,
-                "cells": [(column, column.show(row, self)) for column in table.columns],
-                "actions": [a for a in may if a.when(row)],
+                "cells": [(column, column.show(row, self)) for column in self.table.columns],
+                "actions": [(action, url) for action, url in may if action.when(row)],
             }
             for row in rows
         ]
+
+    def _may(self) -> list[Action]:
+        return [a for a in self.table.actions if not a.rule or self.allowed(a.rule)]
 
     def here(self, **changes: str) -> str:
         """This list with other settings; an empty value removes one."""
@@ -227,8 +233,8 @@ class ActPage(Page):
         super().setup(request, *args, **kwargs)
         self.nav = self.list_page.nav  # type: ignore[misc]
 
-    def get(self, request: HttpRequest, action: str) -> HttpResponse:
-        chosen, rows = self._action(action), self._rows(request.GET.getlist("id"))
+    def get(self, request: HttpRequest, action: str, **kwargs: Any) -> HttpResponse:
+        chosen, rows = self._action(action), self.picked(self._wanted(request.GET.getlist("id")))
         fitting = [row for row in rows if chosen.when(row)]
         return self.render(
             "core/act_dialog.html" if self.fragment == "modal" else "",
@@ -237,13 +243,13 @@ class ActPage(Page):
             rows=[{"id": r.pk, "name": _name(r), "loses": self._losses(chosen, r)} for r in fitting],
             unfit=len(rows) - len(fitting),
             act_url=request.path,
-            back=self.url(self.list_page.address()),
+            back=self.back(),
         )
 
-    def post(self, request: HttpRequest, action: str) -> HttpResponse:
+    def post(self, request: HttpRequest, action: str, **kwargs: Any) -> HttpResponse:
         chosen = self._action(action)
         picked = request.POST.getlist("only") or request.POST.getlist("id")
-        rows = self._rows(picked)
+        rows = self.picked(self._wanted(picked))
         if chosen.asks and "sure" not in request.POST:
             return redirect(f"{request.path}?{urlencode([('id', i) for i in picked])}")
         words, done = [], 0
@@ -258,9 +264,13 @@ class ActPage(Page):
         follow = bool(request.POST.get("next")) and done == len(rows)
         return self.answer(self._return_to(chosen), *words, follow=follow)
 
+    def back(self) -> str:
+        """Where the list is."""
+        return self.url(self.list_page.address())
+
     def _return_to(self, action: Action) -> str:
         wanted = "" if action.danger else self.request.POST.get("next", "")  # what is gone has no page
-        return wanted if wanted.startswith(f"/p/{quote(self.project)}/") else self.url(self.list_page.address())
+        return wanted if wanted.startswith(f"/p/{quote(self.project)}/") else self.back()
 
     def _action(self, name: str) -> Action:
         found = next((a for a in self.list_page.table.actions if a.name == name), None)
@@ -268,12 +278,16 @@ class ActPage(Page):
             raise NotFound(_("action"), name)
         return found
 
-    def _rows(self, ids: Iterable[str]) -> list[Any]:
+    def _wanted(self, ids: Iterable[str]) -> list[str]:
         wanted = list(dict.fromkeys(ids))
         if not wanted:
             raise Invalid(_("Nothing is selected."), field="id")
         if len(wanted) > MOST_AT_ONCE:
             raise Invalid(_("At most %d at once.") % MOST_AT_ONCE, field="id")
+        return wanted
+
+    def picked(self, wanted: list[str]) -> list[Any]:
+        """The rows of those ids that the caller may see; raises NotFound for none."""
         page = self.list_page()
         page.setup(self.request, project=self.project)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from django.db.models import Q, QuerySet
 
 from apps.core.errors import Invalid
 from apps.core.web.cells import pick
+
+_STRANGE = "This page's address is not one that the list hands out."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,25 @@ def cut(rows: QuerySet[Any], *, sort: str, descending: bool, cursor: str, size: 
         rows = rows.filter(_beyond(sort, key, edge, down)) if edge else rows
         found = list(rows.order_by(*order)[: size + 1])
     except (ValidationError, ValueError, TypeError, FieldError, DataError) as error:
-        raise Invalid("This page's address is not one that the list hands out.", field="cursor") from error
+        raise Invalid(_STRANGE, field="cursor") from error
+    return _slice(found, backwards, bool(edge), size, sort, key)
+
+
+def cut_names(fetch: Callable[[str, bool, int], list[Any]], *, descending: bool, cursor: str, size: int) -> Slice:
+    """The same of what `fetch(marker, backwards, limit)` gives in the order of its `name`s, from behind the marker."""
+    backwards, edge = _read(cursor)
+    if edge and not isinstance(edge[0], str):
+        raise Invalid(_STRANGE, field="cursor")
+    found = fetch(edge[0] if edge else "", descending != backwards, size + 1)
+    return _slice(found, backwards, bool(edge), size, "name", "name")
+
+
+def _slice(found: list[Any], backwards: bool, begun: bool, size: int, sort: str, key: str) -> Slice:
+    """A page of up to `size` of the rows, which are one more where there is a next page in the same direction."""
     more, found = len(found) > size, found[:size]
     if backwards:
         found.reverse()
-    has_before, has_after = (more, bool(edge)) if backwards else (bool(edge), more)
+    has_before, has_after = (more, begun) if backwards else (begun, more)
     return Slice(
         found,
         _write("b", found[0], sort, key) if found and has_before else "",
@@ -68,5 +85,5 @@ def _read(cursor: str) -> tuple[bool, list[Any]]:
     try:
         side, value, ident = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, TypeError) as error:
-        raise Invalid("This page's address is not one that the list hands out.", field="cursor") from error
+        raise Invalid(_STRANGE, field="cursor") from error
     return side == "b", [value, ident, "lt" if side == "b" else "gt"]

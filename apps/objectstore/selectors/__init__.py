@@ -1,6 +1,7 @@
 """Reads of the object store."""
 
 from apps.objectstore.selectors.access import acl_cleaned
+from apps.objectstore.selectors.browsing import Below, container_rows, folder_totals
 from apps.objectstore.selectors.buckets import bucket_get, bucket_list, bucket_row
 from apps.objectstore.selectors.facts import (
     AccountFacts,
@@ -21,8 +22,8 @@ from apps.objectstore.selectors.facts import (
 from apps.objectstore.selectors.listing import LAST, Entry, Page
 
 __all__ = [
-    "LAST", "AccountFacts", "ContainerFacts", "Entry", "Page", "Totals", "account_get", "account_totals", "acl_cleaned",
-    "bucket_get", "bucket_list", "bucket_row",
-    "container_get", "container_list", "container_origins", "container_row", "container_totals", "object_get",
-    "object_list", "object_row", "signing_keys",
+    "AccountFacts", "Below", "ContainerFacts", "Entry", "LAST", "Page", "Totals", "account_get", "account_totals",
+    "acl_cleaned", "bucket_get", "bucket_list", "bucket_row", "container_get", "container_list", "container_origins",
+    "container_row", "container_rows", "container_totals", "folder_totals", "object_get", "object_list", "object_row",
+    "signing_keys",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from apps.objectstore.services.containers import (
     container_put,
     limits_checked,
 )
+from apps.objectstore.services.copies import Pieces, Place, folder_delete, object_copy, object_move
 from apps.objectstore.services.disks import (
     disk_activate,
     disk_add,
@@ -32,6 +33,7 @@ from apps.objectstore.services.large import (
     object_manifest_delete,
     object_manifest_put,
 )
+from apps.objectstore.services.links import links_revoke, object_address, object_share
 from apps.objectstore.services.objects import (
     Incoming,
     New,
@@ -58,11 +60,12 @@ from apps.objectstore.services.upkeep import (
 from apps.objectstore.services.versions import Gone, container_versioning, version_delete, version_restore
 
 __all__ = [
-    "Content", "DYNAMIC", "Gone", "Incoming", "New", "Pace", "Part", "Reader", "Removed", "Wanted", "account_post",
-    "account_verify", "bucket_create", "container_delete", "container_post", "container_put", "container_versioning",
-    "content_of", "content_pieces", "copies_audit", "copies_repair", "copy_damaged", "deltas_fold", "disk_activate",
-    "disk_add", "disk_drain", "disk_list", "disk_lost", "disk_policy", "disk_preview", "draining_mark", "foreign_disks",
-    "health", "limits_checked", "md5_of", "object_delete", "object_manifest_delete", "object_manifest_put",
-    "object_pieces", "object_post", "object_put", "objects_expire", "places_forget", "stored_of", "strays_remove",
-    "unknown_places", "unused_remove", "version_delete", "version_restore",
+    "Content", "DYNAMIC", "Gone", "Incoming", "New", "Pace", "Part", "Pieces", "Place", "Reader", "Removed", "Wanted",
+    "account_post", "account_verify", "bucket_create", "container_delete", "container_post", "container_put",
+    "container_versioning", "content_of", "content_pieces", "copies_audit", "copies_repair", "copy_damaged",
+    "deltas_fold", "disk_activate", "disk_add", "disk_drain", "disk_list", "disk_lost", "disk_policy", "disk_preview",
+    "draining_mark", "folder_delete", "foreign_disks", "health", "limits_checked", "links_revoke", "md5_of",
+    "object_address", "object_copy", "object_delete", "object_manifest_delete", "object_manifest_put", "object_move",
+    "object_pieces", "object_post", "object_put", "object_share", "objects_expire", "places_forget", "stored_of",
+    "strays_remove", "unknown_places", "unused_remove", "version_delete", "version_restore",
 ]  # fmt: skip

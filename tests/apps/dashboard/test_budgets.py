@@ -25,7 +25,8 @@ def test_no_page_asks_the_database_too_often(sign_in: Door, things: Mapping[str,
     for name, arguments in pages().items():
         for who, client in clients.items():
             path = address(name, arguments, things, who)
-            if not path or client.get(path).status_code == 403:
+            seen = client.get(path).status_code if path else 403
+            if seen == 403 or (seen == 404 and who == "admin"):  # what is demo's alone is not there for others
                 continue
             with CaptureQueriesContext(connection) as captured:
                 status = client.get(path).status_code

@@ -1,0 +1,63 @@
+"""What somebody sees who looks around in their account: containers with totals, folders, unfinished uploads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import BigIntegerField, ExpressionWrapper, F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import Cast, Coalesce, Now
+
+from apps.core.context import RequestContext
+from apps.core.errors import NotFound
+from apps.core.transactions import selector
+from apps.objectstore.models import Container, Delta, Object
+from apps.objectstore.selectors.access import require_read, require_reader
+from apps.objectstore.selectors.facts import container_row
+from apps.objectstore.selectors.listing import after
+
+MOST_COUNTED = 10_000  # objects of a folder: more is said to be more
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """What lies below a prefix; with `is_more` these are the first of it only."""
+
+    objects: int
+    bytes: int
+    is_more: bool
+
+
+@selector("object_store:public")
+def container_rows(ctx: RequestContext) -> QuerySet[Container]:
+    """The containers of the caller's project, each with `objects_now` and `bytes_now`. Raises Forbidden."""
+    require_reader(ctx, ctx.project_id)
+    whole = BigIntegerField()
+    deltas = Delta.objects.filter(container_id=OuterRef("pk")).order_by().values("container_id")
+
+    def now(base: str, change: str) -> ExpressionWrapper:
+        changed = Subquery(deltas.annotate(n=Cast(Sum(change), whole)).values("n"), output_field=whole)
+        return ExpressionWrapper(F(base) + Coalesce(changed, 0), output_field=whole)
+
+    return Container.objects.filter(account_id=ctx.project_id).annotate(
+        objects_now=now("base_objects", "objects_change"), bytes_now=now("base_bytes", "bytes_change")
+    )
+
+
+@selector("object_store:public")
+def folder_totals(ctx: RequestContext, *, account: str, container: str, prefix: str) -> Below:
+    """How much lies below a prefix, counted up to MOST_COUNTED objects. Raises Forbidden, NotFound."""
+    row = container_row(account, container)
+    require_read(ctx, account, row, referrer="", listing=True)
+    if row is None:
+        raise NotFound("container", container)
+    first = list(below(row, prefix).values_list("bytes", flat=True)[: MOST_COUNTED + 1])
+    return Below(min(len(first), MOST_COUNTED), sum(first[:MOST_COUNTED]), len(first) > MOST_COUNTED)
+
+
+def below(row: Container, prefix: str) -> QuerySet[Object]:
+    """Objects whose names begin so, in order: one range of the index."""
+    wanted = Q(container_id=row.pk) & (Q(delete_at=None) | Q(delete_at__gt=Now()))
+    if prefix:
+        wanted &= Q(name__gte=prefix)
+        wanted &= Q(name__lt=behind) if (behind := after(prefix)) else Q()
+    return Object.objects.filter(wanted).order_by("name")

@@ -1,0 +1,90 @@
+"""Objects made of others that are there: copies, moves, and what lies below a folder removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from apps.core.context import RequestContext
+from apps.core.errors import Conflict, NotFound
+from apps.core.transactions import streaming
+from apps.objectstore.models import Object
+from apps.objectstore.selectors import container_row, object_get
+from apps.objectstore.selectors.access import require_write
+from apps.objectstore.selectors.browsing import below
+from apps.objectstore.services.large import DYNAMIC, Reader, content_of, content_pieces
+from apps.objectstore.services.objects import New, object_delete, object_put
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an object is, or shall be, in an account."""
+
+    container: str
+    name: str
+
+
+@dataclass
+class Pieces:
+    """An object's bytes as something to read from."""
+
+    pieces: Iterator[bytes]
+    rest: bytes = b""
+
+    def read(self, size: int, /) -> bytes:
+        self.rest = self.rest or next(self.pieces, b"")
+        given, self.rest = self.rest[:size], self.rest[size:]
+        return given
+
+
+@streaming("object_store:public")
+def object_copy(ctx: RequestContext, *, account: str, source: Place, to: Place, only_new: bool = False) -> Object:
+    """Keep an object's bytes and metadata once more, under another name. Of a large object, what a reader gets.
+
+    Raises Forbidden, NotFound, Conflict for the same place; PreconditionFailed with `only_new` where there is one.
+    """
+    if source == to:
+        raise Conflict("An object is not copied onto itself.")
+    found = object_get(ctx, account=account, container=source.container, name=source.name)
+    content = content_of(Reader(ctx, account), found)
+    new = New(
+        content_type=found.content_type,
+        metadata={name: value for name, value in found.metadata.items() if name != DYNAMIC},
+        delete_at=found.delete_at,
+        only_new=only_new,
+    )
+    return object_put(
+        ctx,
+        account=account,
+        container=to.container,
+        name=to.name,
+        source=Pieces(content_pieces(content, 0, content.size)),
+        size=content.size,
+        new=new,
+    )
+
+
+@streaming("object_store:public")
+def object_move(ctx: RequestContext, *, account: str, source: Place, to: Place, only_new: bool = False) -> Object:
+    """The same, and the object is gone from where it was. If it cannot be removed, there are two. Raises as a copy."""
+    require_write(ctx, account, container_row(account, source.container))
+    made = object_copy(ctx, account=account, source=source, to=to, only_new=only_new)
+    object_delete(ctx, account=account, container=source.container, name=source.name)
+    return made
+
+
+@streaming("object_store:public")
+def folder_delete(ctx: RequestContext, *, account: str, container: str, prefix: str, most: int) -> int:
+    """Remove the first `most` objects whose names begin so; returns how many went. Raises Forbidden, NotFound."""
+    row = container_row(account, container)
+    require_write(ctx, account, row)
+    if row is None:
+        raise NotFound("container", container)
+    gone = 0
+    for name in list(below(row, prefix).values_list("name", flat=True)[:most]):
+        try:
+            object_delete(ctx, account=account, container=container, name=name)
+        except NotFound:
+            continue  # somebody else was first
+        gone += 1
+    return gone

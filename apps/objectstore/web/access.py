@@ -1,0 +1,173 @@
+"""Who may read and write a container, and its settings: quota, pages of other origins, links."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.web import cells
+from apps.core.web.pages import FormPage, said
+from apps.objectstore import services
+from apps.objectstore.selectors import Totals
+from apps.objectstore.web import words
+from apps.objectstore.web.browse import OWN, InContainer
+from apps.objectstore.web.containers import quota_bars
+from apps.objectstore.web.words import LISTED, PUBLIC
+
+READERS = (
+    ("private", _("Only this project, and those below")),
+    ("read", _("Everybody may read an object whose address they know")),
+    ("list", _("Everybody may read, and see the list of what is there")),
+)
+# What the choice above says; entries for others are kept beside it.
+ENTRIES = {"private": (), "read": (PUBLIC,), "list": (PUBLIC, LISTED)}
+
+
+class AccessForm(forms.Form):
+    """Access lists as Swift has them: the common cases as a choice, the rest as lines."""
+
+    everybody = forms.ChoiceField(label=_("Everybody"), choices=READERS, widget=forms.RadioSelect)
+    readers = forms.CharField(
+        label=_("Others who may read"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text=_(
+            "One in each line: “project:user” by id, with * for all users of a project, or the name of a role."
+        ),
+    )
+    writers = forms.CharField(
+        label=_("Others who may write"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+    )
+
+    def clean_readers(self) -> list[str]:
+        return _lines(self.cleaned_data["readers"])
+
+    def clean_writers(self) -> list[str]:
+        return _lines(self.cleaned_data["writers"])
+
+
+def _lines(text: str) -> list[str]:
+    return [entry for entry in re.split(r"[\s,]+", text) if entry]
+
+
+class Access(InContainer, FormPage):
+    """The lists, and in words who that is."""
+
+    template = "objectstore/access.html"
+    title = _("Access")
+    submit = _("Save")
+
+    def make(self, data: Any = None, files: Any = None) -> forms.Form:
+        readers = words.entries(self.container.read_acl)
+        public = "private" if PUBLIC not in readers else "list" if LISTED in readers else "read"
+        others = [entry for entry in readers if entry not in ENTRIES["list"]]
+        known = {"everybody": public, "readers": "\n".join(others)}
+        return AccessForm(data, initial=known | {"writers": "\n".join(words.entries(self.container.write_acl))})
+
+    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
+        return self.render(
+            title=self.container.name,
+            form=form,
+            submit=self.submit,
+            crumbs=self.crumbs(""),
+            status=status,
+            readers=words.readers(self.container),
+            writers=words.writers(self.container),
+            may_change=self.allowed(OWN),
+        )
+
+    def save(self, form: forms.Form) -> tuple[str, str]:
+        given = form.cleaned_data
+        services.container_post(
+            self.ctx,
+            **self.place,
+            changes={},
+            read_acl=",".join([*ENTRIES[given["everybody"]], *given["readers"]]),
+            write_acl=",".join(given["writers"]),
+        )
+        return self.url("objectstore:access", self.kwargs["ident"]), said(gettext("Saved"), self.container.name)
+
+
+CORS = {
+    "origin": "Access-Control-Allow-Origin",
+    "expose": "Access-Control-Expose-Headers",
+    "age": "Access-Control-Max-Age",
+}
+
+
+class SettingsForm(forms.Form):
+    """What a container's metadata says to the store."""
+
+    quota_gib = forms.DecimalField(
+        label=_("At most, in GiB"), min_value=0, max_digits=12, decimal_places=3, required=False
+    )
+    quota_count = forms.IntegerField(label=_("At most, objects"), min_value=0, required=False)
+    origin = forms.CharField(
+        label=_("Sites whose pages may ask"),
+        max_length=255,
+        required=False,
+        help_text=_("Addresses such as https://www.example.com, with blanks between them, or * for all (CORS)."),
+    )
+    expose = forms.CharField(label=_("Headers that they see"), max_length=255, required=False)
+    age = forms.IntegerField(label=_("Browsers ask again after, in seconds"), min_value=0, required=False)
+
+
+class Settings(InContainer, FormPage):
+    """Facts, quota, other sites, links."""
+
+    template = "objectstore/settings.html"
+    title = _("Settings")
+    submit = _("Save")
+
+    def make(self, data: Any = None, files: Any = None) -> forms.Form:
+        kept = self.container.metadata
+        size = kept.get("Quota-Bytes")
+        known = {"quota_gib": round(int(size) / 2**30, 3) if size else None, "quota_count": kept.get("Quota-Count")}
+        return SettingsForm(data, initial=known | {field: kept.get(name, "") for field, name in CORS.items()})
+
+    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
+        row = self.container
+        facts = [
+            (_("Objects"), row.objects_now),
+            (_("Size"), cells.size_bytes(row.bytes_now)),
+            (_("Storage policy"), row.policy),
+            (_("Created at"), cells.time_ago(row.created_at)),
+            (_("Id"), cells.copied(row.pk)),
+        ]
+        return self.render(
+            title=row.name,
+            form=form,
+            submit=self.submit,
+            crumbs=self.crumbs(""),
+            status=status,
+            facts=facts,
+            bars=quota_bars(Totals(row.objects_now, row.bytes_now), row.metadata),
+            may_change=self.allowed(OWN),
+        )
+
+    def save(self, form: forms.Form) -> tuple[str, str]:
+        given = form.cleaned_data
+        size, count = given["quota_gib"], given["quota_count"]
+        quotas = {
+            "Quota-Bytes": "" if size is None else str(int(size * 2**30)),
+            "Quota-Count": "" if count is None else str(count),
+        }
+        cors = {name: str(given[field] or "") for field, name in CORS.items()}
+        services.container_post(self.ctx, **self.place, changes=quotas | cors)
+        return self.url("objectstore:container", self.kwargs["ident"]), said(gettext("Saved"), self.container.name)
+
+
+class LinksRevoke(InContainer):
+    """Ends every link into the container."""
+
+    def post(self, request: HttpRequest, ident: Any) -> HttpResponse:
+        services.links_revoke(self.ctx, **self.place)
+        done = ("success", gettext("No link that was given out before works any more."))
+        return self.answer(self.url("objectstore:container", ident), done)

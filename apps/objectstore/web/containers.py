@@ -1,0 +1,150 @@
+"""Containers of a project: the list with what the account holds, making one, and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.context import RequestContext
+from apps.core.web import cells
+from apps.core.web.pages import FormPage, ListPage, one
+from apps.core.web.tables import Column, Empty, Table, deletes
+from apps.objectstore import backends, selectors, services
+from apps.objectstore.models import Container
+from apps.objectstore.web import words
+
+OWN, READ = "object_store:own", "object_store:read"
+
+
+def losses(ctx: RequestContext, row: Any) -> Iterable[Any]:
+    """What keeps a container from being deleted."""
+    if row.objects_now:
+        yield gettext("%s: only an empty container can be deleted") % _objects(row.objects_now)
+
+
+def _objects(count: int) -> str:
+    return ngettext("%d object", "%d objects", count) % count
+
+
+TABLE = Table(
+    columns=(
+        Column(key="name", label=_("Name"), lead=True, sort="name", cell=cells.link("objectstore:objects")),
+        Column(key="objects", label=_("Objects"), number=True, cell=cells.text("objects_now")),
+        Column(key="size", label=_("Size"), number=True, cell=cells.bytes_of("bytes_now")),
+        Column(key="access", label=_("Who may read"), cell=lambda row, page: words.access_badge(row)),
+        Column(key="policy", label=_("Storage policy"), sort="policy", minor=True),
+        Column(key="created", label=_("Age"), sort="created_at", cell=cells.ago("created_at")),
+    ),
+    sort="name",
+    search=("name__icontains", "id__startswith"),
+    actions=(
+        deletes(
+            lambda ctx, row: services.container_delete(ctx, account=row.account_id, container=row.name),
+            rule=OWN,
+            loses=losses,
+            question=_("Its settings and access lists go with it."),
+        ),
+    ),
+    live="container",
+    empty=Empty(
+        icon="archive",
+        title=_("No containers yet"),
+        text=_("A container, or bucket, holds files of any kind and size: backups, pictures, data of programs."),
+        link="objectstore:container-create",
+        label=_("Create a container"),
+    ),
+)
+
+
+class Containers(ListPage):
+    """All containers, below what the account holds."""
+
+    template = "objectstore/containers.html"
+    title = _("Containers")
+    nav = "objectstore:containers"
+    act = "objectstore:containers-act"
+    table = TABLE
+    create = ("objectstore:container-create", _("Create"), OWN)
+
+    @staticmethod
+    def rows(ctx: RequestContext) -> QuerySet[Container]:
+        return selectors.container_rows(ctx)
+
+    def around(self) -> dict[str, Any]:
+        found = selectors.account_get(self.ctx, account=self.ctx.project_id)
+        return {"used": found.totals, "bars": quota_bars(found.totals, found.metadata)}
+
+
+def quota_bars(used: selectors.Totals, metadata: dict[str, str]) -> list[dict[str, Any]]:
+    """The quotas that an account or container has, as `quota_bar` draws them."""
+    bars = []
+    if "Quota-Bytes" in metadata:
+        most, unit, size = _sizes(int(metadata["Quota-Bytes"]))
+        bars.append({"label": _("Size"), "used": round(used.bytes / size, 1), "limit": most, "unit": unit})
+    if "Quota-Count" in metadata:
+        most = int(metadata["Quota-Count"])
+        bars.append({"label": _("Objects"), "used": used.objects, "limit": most, "unit": ""})
+    return bars
+
+
+def _sizes(limit: int) -> tuple[float, str, int]:
+    """A size in the largest unit of which it is at least one, with the unit and its bytes."""
+    for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20)):
+        if limit >= size:
+            return round(limit / size, 1), unit, size
+    return limit, "B", 1
+
+
+def container_of(ctx: RequestContext, ident: Any) -> Any:
+    """A container of the caller's project with its totals. Raises NotFound."""
+    return one(selectors.container_rows(ctx), _("container"), ident)
+
+
+class ContainerForm(forms.Form):
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=256,
+        widget=forms.TextInput(attrs={"autofocus": True, "autocapitalize": "none", "spellcheck": "false"}),
+        help_text=_(
+            "As a bucket of S3 it needs 3 to 63 small letters, digits and hyphens, and a name nobody else has."
+        ),
+    )
+    policy = forms.ChoiceField(label=_("Storage policy"), help_text=_("Where the bytes are kept. Cannot be changed."))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        policies = backends.policies()
+        self.fields["policy"].choices = [(name, name) for name in policies]  # type: ignore[attr-defined]
+        if len(policies) == 1:
+            self.fields["policy"].widget = forms.HiddenInput()
+            self.fields["policy"].initial = policies[0]
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if "/" in name:
+            raise forms.ValidationError(gettext("A slash cannot be part of it."))
+        if len(name.encode()) > 256:
+            raise forms.ValidationError(gettext("At most 256 bytes."))
+        return name
+
+
+class ContainerCreate(FormPage):
+    title = _("Create a container")
+    nav = "objectstore:containers"
+    form = ContainerForm
+    submit = _("Create")
+    back = "objectstore:containers"
+
+    def save(self, form: forms.Form) -> tuple[str, str]:
+        given = form.cleaned_data
+        made = services.container_put(
+            self.ctx, account=self.ctx.project_id, container=given["name"], policy=given["policy"], changes={}
+        )
+        row = selectors.container_get(self.ctx, account=self.ctx.project_id, container=given["name"]).container
+        word = gettext("Created") if made else gettext("It was there already")
+        return self.url("objectstore:objects", row.pk), f"{word} · {row.name}"

@@ -1,0 +1,40 @@
+"""Addresses of the object store's pages, below `/p/<project>/`. Objects' names may hold anything: they are queries."""
+
+from django.urls import path
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.web import cells, navigation, palette
+from apps.core.web.pages import list_paths
+from apps.objectstore import selectors
+from apps.objectstore.web import access, browse, containers, objects
+
+app_name = "objectstore"
+
+urlpatterns = [
+    *list_paths("objects", containers.Containers),
+    path("objects/create", containers.ContainerCreate.as_view(), name="container-create"),
+    path("objects/<uuid:ident>", browse.Objects.as_view(), name="objects"),
+    path("objects/<uuid:ident>/act/<slug:action>", browse.ObjectsAct.as_view(), name="objects-act"),
+    path("objects/<uuid:ident>/access", access.Access.as_view(), name="access"),
+    path("objects/<uuid:ident>/settings", access.Settings.as_view(), name="container"),
+    path("objects/<uuid:ident>/links/revoke", access.LinksRevoke.as_view(), name="links-revoke"),
+    path("objects/<uuid:ident>/folder", browse.FolderCreate.as_view(), name="folder-create"),
+    path("objects/<uuid:ident>/object", objects.ObjectPage.as_view(), name="object"),
+    path("objects/<uuid:ident>/object/edit", objects.ObjectEdit.as_view(), name="object-edit"),
+    path("objects/<uuid:ident>/object/copy", objects.ObjectCopy.as_view(), name="object-copy"),
+    path("objects/<uuid:ident>/object/share", objects.ObjectShare.as_view(), name="object-share"),
+    path("objects/<uuid:ident>/file", objects.ObjectFile.as_view(), name="object-file"),
+]
+
+navigation.register(
+    navigation.Link("objectstore:containers", _("Containers"), "archive", "storage", 10, "object_store:read", "g b")
+)
+palette.register(palette.Command(_("Create a container"), "objectstore:container-create", "archive", containers.OWN))
+palette.searcher(
+    "container",
+    _("Containers"),
+    lambda ctx, typed: [
+        palette.Hit(c.name, "objectstore:objects", (c.pk,), "archive", cells.size_bytes(c.bytes_now))
+        for c in selectors.container_rows(ctx).filter(name__icontains=typed).order_by("name")[: palette.MOST]
+    ],
+)

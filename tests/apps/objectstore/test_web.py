@@ -1,0 +1,446 @@
+"""The object store's pages: what they show, what they change, and what they refuse."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.test import Client
+
+from apps.core.context import RequestContext
+from apps.core.errors import Conflict
+from apps.dashboard import sessions
+from apps.identity import selectors as identity
+from apps.identity.models import Project, User
+from apps.objectstore import selectors, services
+from apps.objectstore.models import Container, Object
+from apps.objectstore.selectors.links import link_key
+from apps.objectstore.services import New, Place
+from apps.objectstore.web import browse
+from tests.apps.dashboard.conftest import people, sign_in
+from tests.apps.objectstore.conftest import content
+
+__all__ = ["people", "sign_in"]
+
+Door = Callable[..., Client]
+ACT = {"HTTP_X_KUMO_ACT": "1"}
+
+
+@pytest.fixture
+def ctx(people: None) -> RequestContext:
+    """What the user demo may do in their project."""
+    user, project = User.objects.get(name="demo"), Project.objects.get(name="demo", is_domain=False)
+    found = identity.web_context(user.pk, project.pk, "req-1")
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def box(ctx: RequestContext, disks: list[Path]) -> Container:
+    """A container of theirs."""
+    services.container_put(ctx, account=ctx.project_id, container="box", changes={})
+    return Container.objects.get(name="box")
+
+
+@pytest.fixture
+def keep(ctx: RequestContext, box: Container) -> Callable[..., Object]:
+    """Puts an object into it."""
+
+    def kept(name: str, body: bytes = b"body", **new: Any) -> Object:
+        return services.object_put(
+            ctx,
+            account=ctx.project_id,
+            container="box",
+            name=name,
+            source=BytesIO(body),
+            size=len(body),
+            new=New(**new),
+        )
+
+    return kept
+
+
+def page(row: Container, rest: str = "", **query: str) -> str:
+    return f"/p/demo/objects/{row.pk}{rest}" + (f"?{urlencode(query)}" if query else "")
+
+
+def names(html: str) -> list[str]:
+    return re.findall(r'class="name" href="[^"]*">([^<]*)</a>', html)
+
+
+def stored() -> set[str]:
+    return set(Object.objects.values_list("name", flat=True))
+
+
+# --- containers --------------------------------------------------------------------------------------
+
+
+def test_a_container_is_made_and_listed_with_what_is_in_it(
+    sign_in: Door, box: Container, keep: Callable[..., Object]
+) -> None:
+    client = sign_in()
+    keep("a", b"x" * 2048)
+    answer = client.post("/p/demo/objects/create", {"name": "logs", "policy": "default"})
+    assert answer["Location"] == page(Container.objects.get(name="logs"))
+    shown = client.get("/p/demo/objects").content.decode()
+    assert names(shown) == ["box", "logs"]
+    assert "2.0 KiB" in shown
+
+
+def test_a_name_with_a_slash_is_refused_at_its_field(sign_in: Door, ctx: RequestContext) -> None:
+    answer = sign_in().post("/p/demo/objects/create", {"name": "a/b", "policy": "default"})
+    assert (answer.status_code, "A slash cannot be part of it." in answer.content.decode()) == (422, True)
+    assert not Container.objects.exists()
+
+
+def test_quotas_stand_above_the_list(sign_in: Door, ctx: RequestContext, keep: Callable[..., Object]) -> None:
+    keep("a", b"x" * 2**20)
+    Container.objects.get().account.__class__.objects.update(metadata={"Quota-Bytes": str(4 * 2**20)})
+    assert "Size: 1 of 4 MiB" in sign_in().get("/p/demo/objects").content.decode()
+
+
+def test_a_container_with_objects_stays(sign_in: Door, box: Container, keep: Callable[..., Object]) -> None:
+    keep("a")
+    client = sign_in()
+    asked = client.get("/p/demo/objects/act/delete", {"id": str(box.pk)}).content.decode()
+    assert "1 object: only an empty container can be deleted" in asked
+    client.post("/p/demo/objects/act/delete", {"id": str(box.pk), "sure": "1"}, **ACT)
+    assert Container.objects.filter(pk=box.pk).exists()
+
+
+@pytest.mark.parametrize("rest", ["", "/access", "/settings", "/object?name=a", "/file?name=a", "/object/share?name=a"])
+def test_another_projects_container_is_not_there(
+    sign_in: Door, box: Container, keep: Callable[..., Object], rest: str
+) -> None:
+    keep("a")
+    answer = sign_in("admin").get(f"/p/admin/objects/{box.pk}{rest}")
+    assert answer.status_code == 404
+
+
+# --- what is in one ----------------------------------------------------------------------------------
+
+
+def test_folders_are_what_names_have_in_common(sign_in: Door, box: Container, keep: Callable[..., Object]) -> None:
+    for name in ("2026/may/1.jpg", "2026/may/2.jpg", "2026/x", "read me", "2026/"):
+        keep(name)
+    client = sign_in()
+    assert names(client.get(page(box)).content.decode()) == ["2026", "read me"]
+    inside = client.get(page(box, folder="2026/")).content.decode()
+    assert names(inside) == ["may", "x"]
+    assert f'href="{page(box, folder="2026/")}" aria-current="page">2026</a>' in inside
+
+
+def test_strange_names_have_pages_of_their_own(sign_in: Door, box: Container, keep: Callable[..., Object]) -> None:
+    for name in ("../up", "a//b", "/root", "q?x=1&y=2#z", "日本/メモ", "<b>"):
+        keep(name)
+    client = sign_in()
+    for name in stored():
+        assert client.get(page(box, "/object", name=name)).status_code == 200, name
+    assert names(client.get(page(box, folder="日本/")).content.decode()) == ["メモ"]
+    assert names(client.get(page(box, folder="a//")).content.decode()) == ["b"]
+    assert "&lt;b&gt;" in client.get(page(box)).content.decode()
+
+
+def test_pages_go_on_and_back_by_names(
+    sign_in: Door, box: Container, keep: Callable[..., Object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browse, "PAGE_SIZE", 2)
+    for name in ("a", "b/1", "b/2", "c", "d"):
+        keep(name)
+    client = sign_in()
+
+    def turned(html: str, way: str) -> str:
+        found = re.search(rf'rel="{way}" href="([^"]*)"', html)
+        return client.get(found[1].replace("&amp;", "&")).content.decode() if found else ""
+
+    first = client.get(page(box)).content.decode()
+    second = turned(first, "next")
+    assert (names(first), names(second)) == (["a", "b"], ["c", "d"])
+    assert turned(second, "next") == ""
+    assert names(turned(second, "prev")) == ["a", "b"]
+    assert names(client.get(page(box, sort="-name")).content.decode()) == ["d", "c"]
+    assert names(client.get(page(box, q="b")).content.decode()) == ["b"]
+
+
+def test_a_made_up_cursor_is_refused(sign_in: Door, box: Container) -> None:
+    assert sign_in().get(page(box, at="W1tdXQ")).status_code == 400
+
+
+def test_a_folder_is_made_and_deleted_with_what_is_in_it(
+    sign_in: Door, box: Container, keep: Callable[..., Object]
+) -> None:
+    keep("docs-2", b"stays")
+    client = sign_in()
+    client.post(page(box, "/folder"), {"name": "docs"})
+    keep("docs/a", b"x" * 100)
+    keep("docs/b/c", b"y" * 100)
+    asked = client.get(page(box, "/act/delete", id="docs/")).content.decode()
+    assert "3 objects · 200 B" in asked
+    answer = client.post(page(box, "/act/delete"), {"id": "docs/", "sure": "1"}, **ACT)
+    assert answer.status_code == 204
+    assert stored() == {"docs-2"}
+
+
+def test_what_is_more_than_one_press_takes_is_said(
+    sign_in: Door, box: Container, keep: Callable[..., Object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browse, "MOST_DELETED", 2)
+    for name in ("f/1", "f/2", "f/3"):
+        keep(name)
+    answer = sign_in().post(page(box, "/act/delete"), {"id": "f/", "sure": "1"}, **ACT)
+    assert "there%20are%20more" in answer["X-Kumo-Toasts"]
+    assert stored() == {"f/3"}
+
+
+def test_readers_see_and_change_nothing(
+    sign_in: Door, box: Container, keep: Callable[..., Object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep("a")
+    client = sign_in()
+    as_reader(monkeypatch)
+    shown = client.get(page(box)).content.decode()
+    assert names(shown) == ["a"]
+    assert "choose-files" not in shown
+    assert client.get(page(box, "/file", name="a")).status_code == 302
+    refusals = [
+        client.put(page(box, "/file", name="b"), b"x"),
+        client.post(page(box, "/object/share", name="a"), {"lasts": "3600"}),
+        client.post(page(box, "/object/edit", name="a"), {"content_type": "a/b", "metadata": "", "expires": ""}),
+        client.post(page(box, "/object/copy", name="a"), {"container": "box", "name": "b", "keep": ""}),
+        client.post(page(box, "/links/revoke")),
+        client.post(page(box, "/access"), {"everybody": "list", "readers": "", "writers": ""}),
+    ]
+    assert [answer.status_code for answer in refusals] == [403, 403, 422, 422, 403, 422]
+    client.post(page(box, "/act/delete"), {"id": "a", "sure": "1"}, **ACT)
+    assert stored() == {"a"}
+    box.refresh_from_db()
+    assert (box.read_acl, box.link_series) == ("", 0)
+
+
+def as_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user has the role reader alone from now on."""
+    real = sessions.context_in
+
+    def reading(*args: Any) -> RequestContext | None:
+        found = real(*args)
+        return replace(found, roles=frozenset({"reader"})) if found else None
+
+    monkeypatch.setattr(sessions, "context_in", reading)
+
+
+# --- bytes -------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_kept_and_replaced_only_when_asked(sign_in: Door, box: Container) -> None:
+    client = sign_in()
+    assert client.put(page(box, "/file", name="a/b.txt"), b"one", content_type="text/plain").status_code == 200
+    second = client.put(page(box, "/file", name="a/b.txt"), b"two", content_type="text/plain")
+    assert (second.status_code, "already" in second.json()["error"]) == (412, True)
+    assert Object.objects.get().bytes == 3
+    third = client.put(page(box, "/file", name="a/b.txt", replace="1"), b"three", content_type="text/html")
+    assert third.status_code == 200
+    found = Object.objects.get()
+    assert (found.name, found.bytes, found.content_type) == ("a/b.txt", 5, "text/html")
+
+
+@pytest.mark.parametrize("name", ["", "x" * 1025, "nul\0"])
+def test_a_name_that_cannot_be_is_refused(sign_in: Door, box: Container, name: str) -> None:
+    assert sign_in().put(page(box, "/file", name=name), b"x").status_code == 400
+    assert stored() == set()
+
+
+def test_a_page_of_another_site_cannot_send_bytes(sign_in: Door, box: Container) -> None:
+    client = sign_in()
+    client.handler.enforce_csrf_checks = True
+    assert client.put(page(box, "/file", name="a"), b"x").status_code == 403
+    assert stored() == set()
+
+
+def test_a_download_is_a_sandboxed_file_for_this_browser_alone(
+    sign_in: Door, box: Container, keep: Callable[..., Object]
+) -> None:
+    keep("page.html", b"<script>", content_type="text/html")
+    client = sign_in()
+    to = client.get(page(box, "/file", name="page.html"))["Location"]
+    answer = Client().get(to)
+    assert content(answer) == b"<script>"
+    assert answer["Content-Disposition"].startswith("attachment")
+    assert answer["Content-Security-Policy"] == "sandbox"
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert Client().get(to, REMOTE_ADDR="203.0.113.9").status_code == 401
+
+
+@pytest.mark.parametrize("name", ["plain.txt", "a//b", "../../up", "日本 語?&#%.txt", "/lead"])
+def test_any_name_is_downloaded(sign_in: Door, box: Container, keep: Callable[..., Object], name: str) -> None:
+    keep(name, name.encode())
+    to = sign_in().get(page(box, "/file", name=name))["Location"]
+    assert content(Client().get(to)) == name.encode()
+
+
+def test_texts_are_shown_escaped_and_pictures_by_their_address(
+    sign_in: Door, box: Container, keep: Callable[..., Object]
+) -> None:
+    keep("a.html", b"<script>alert(1)</script>", content_type="text/html")
+    keep("a.png", b"\x89PNG", content_type="image/png")
+    keep("a.svg", b"<svg onload='x()'/>", content_type="image/svg+xml")
+    keep("a.bin", b"\0\1", content_type="text/plain")
+    client = sign_in()
+    assert "&lt;script&gt;alert(1)" in client.get(page(box, "/object", name="a.html")).content.decode()
+    assert (
+        f'<img src="{page(box, "/file", name="a.png")}"'
+        in client.get(page(box, "/object", name="a.png")).content.decode()
+    )
+    assert "<svg onload" not in client.get(page(box, "/object", name="a.svg")).content.decode()
+    assert "Pictures and texts are shown here" in client.get(page(box, "/object", name="a.bin")).content.decode()
+
+
+# --- links -------------------------------------------------------------------------------------------
+
+
+def link(client: Client, box: Container, name: str = "a") -> str:
+    shown = client.post(page(box, "/object/share", name=name), {"lasts": "3600"})
+    assert (shown.status_code, shown["Cache-Control"]) == (200, "no-store")
+    found = re.search(r'<pre id="link" tabindex="0">https?://[^/]*([^<]*)</pre>', shown.content.decode())
+    assert found
+    return found[1].replace("&amp;", "&")
+
+
+def test_a_link_opens_one_object_for_reading_until_all_are_revoked(
+    sign_in: Door, box: Container, keep: Callable[..., Object]
+) -> None:
+    keep("a", b"shared")
+    keep("b")
+    client, stranger = sign_in(), Client()
+    to = link(client, box)
+    assert content(stranger.get(to)) == b"shared"
+    assert stranger.get(to.replace("/box/a?", "/box/b?")).status_code == 401
+    assert stranger.put(to, b"x").status_code == 401
+    client.post(page(box, "/links/revoke"))
+    assert stranger.get(to).status_code == 401
+    assert content(stranger.get(link(client, box))) == b"shared"
+    assert Object.objects.get(name="a").bytes == 6
+
+
+def test_a_link_ends(
+    sign_in: Door, box: Container, keep: Callable[..., Object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep("a")
+    to = link(sign_in(), box)
+    now = time.time()
+    monkeypatch.setattr("apps.objectstore.api.swift.tempurl.time.time", lambda: now + 3601)
+    assert Client().get(to).status_code == 401
+
+
+def test_the_key_of_links_is_nobodys_to_see(sign_in: Door, ctx: RequestContext, box: Container) -> None:
+    key = link_key(box)
+    assert key in selectors.signing_keys(ctx, account=ctx.project_id, container="box")[0]
+    assert key not in str(Container.objects.values().get())
+
+
+# --- details, copies ---------------------------------------------------------------------------------
+
+
+def test_details_are_changed_and_what_is_not_shown_stays(
+    sign_in: Door, box: Container, keep: Callable[..., Object]
+) -> None:
+    keep("a", metadata={"X-Object-Meta-Old": "1", "X-Robots-Tag": "none"})
+    form = {
+        "content_type": "text/css",
+        "metadata": "colour: red\nmade-by: me",
+        "expires": "7",
+        "Cache-Control": "no-cache",
+    }
+    assert sign_in().post(page(box, "/object/edit", name="a"), form).status_code == 302
+    found = Object.objects.get()
+    assert found.content_type == "text/css"
+    assert found.metadata == {
+        "X-Object-Meta-Colour": "red",
+        "X-Object-Meta-Made-By": "me",
+        "X-Robots-Tag": "none",
+        "Cache-Control": "no-cache",
+    }
+    assert found.delete_at is not None
+
+
+@pytest.mark.parametrize("line", ["no colon", ": empty", "bad name: x", "a: \x07"])
+def test_metadata_that_no_header_can_be_is_refused(
+    sign_in: Door, box: Container, keep: Callable[..., Object], line: str
+) -> None:
+    keep("a", metadata={"X-Object-Meta-Old": "1"})
+    form = {"content_type": "text/css", "metadata": line, "expires": "keep"}
+    assert sign_in().post(page(box, "/object/edit", name="a"), form).status_code == 422
+    assert Object.objects.get().metadata == {"X-Object-Meta-Old": "1"}
+
+
+def test_an_object_is_renamed_and_copied_but_replaces_nothing_unasked(
+    sign_in: Door, box: Container, keep: Callable[..., Object]
+) -> None:
+    keep("a", b"bytes", content_type="text/css", metadata={"X-Object-Meta-K": "v"})
+    keep("there", b"other")
+    client = sign_in()
+    form = {"container": "box", "name": "there", "keep": ""}
+    refused = client.post(page(box, "/object/copy", name="a"), form)
+    assert refused.status_code == 422
+    assert stored() == {"a", "there"}
+    client.post(page(box, "/object/copy", name="a"), {**form, "name": "b", "keep": "1"})
+    assert stored() == {"a", "b", "there"}
+    client.post(page(box, "/object/copy", name="a"), {**form, "replace": "on"})
+    assert stored() == {"b", "there"}
+    found = Object.objects.get(name="there")
+    assert (found.bytes, found.content_type, found.metadata) == (5, "text/css", {"X-Object-Meta-K": "v"})
+
+
+def test_an_object_is_not_moved_onto_itself(ctx: RequestContext, keep: Callable[..., Object]) -> None:
+    keep("a")
+    with pytest.raises(Conflict):
+        services.object_move(ctx, account=ctx.project_id, source=Place("box", "a"), to=Place("box", "a"))
+    assert stored() == {"a"}
+
+
+# --- access and settings -----------------------------------------------------------------------------
+
+
+def test_access_lists_are_told_in_words_and_changed(sign_in: Door, box: Container, keep: Callable[..., Object]) -> None:
+    keep("a", b"open")
+    client = sign_in()
+    form = {"everybody": "list", "readers": "p1:*\nauditor", "writers": "p2:u2"}
+    assert client.post(page(box, "/access"), form).status_code == 302
+    box.refresh_from_db()
+    assert (box.read_acl, box.write_acl) == (".r:*,.rlistings,p1:*,auditor", "p2:u2")
+    shown = client.get(page(box, "/access")).content.decode()
+    for words in (
+        "Everybody, without signing in, and they see the list of all objects.",
+        "Everybody in the project p1.",
+        "Who has the role “auditor” in any project.",
+        "The user u2, from the project p2.",
+    ):
+        assert words in shown
+    anybody = Client().get(f"/object-store/v1/AUTH_{box.account_id}/box/a")
+    assert content(anybody) == b"open"
+    client.post(page(box, "/access"), {"everybody": "private", "readers": "", "writers": ""})
+    assert Client().get(f"/object-store/v1/AUTH_{box.account_id}/box/a").status_code == 401
+
+
+def test_quotas_and_other_sites_are_set(sign_in: Door, box: Container) -> None:
+    client = sign_in()
+    form = {"quota_gib": "0.5", "quota_count": "10", "origin": "https://www.example.com", "expose": "", "age": "60"}
+    assert client.post(page(box, "/settings"), form).status_code == 302
+    box.refresh_from_db()
+    assert box.metadata == {
+        "Quota-Bytes": str(2**29),
+        "Quota-Count": "10",
+        "Access-Control-Allow-Origin": "https://www.example.com",
+        "Access-Control-Max-Age": "60",
+    }
+    shown = client.get(page(box, "/settings")).content.decode()
+    assert 'value="0.5"' in shown
+    client.post(page(box, "/settings"), {name: "" for name in form})
+    box.refresh_from_db()
+    assert box.metadata == {}
