@@ -216,6 +216,17 @@ class Objectstore(Section, frozen=True, kw_only=True):
     grace_minutes: Annotated[
         int, msgspec.Meta(description="How long bytes stay that no object names any more.", ge=1, le=10_080)
     ] = 60
+    pages_host: Annotated[
+        str,
+        msgspec.Meta(
+            description="Host name under which pages that users publish may run scripts, each in an origin of its own. "
+            "A name of its own, where nobody signs in. Empty: such pages run none.",
+            pattern=r"^([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*)?$",
+        ),
+    ] = ""
+    cross_domain_policy: Annotated[str, msgspec.Meta(description="What `crossdomain.xml` allows.")] = (
+        '<allow-access-from domain="*" secure="false" />'
+    )
 
 
 class Compute(Section, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from apps.objectstore.selectors.facts import (
     container_list,
     container_origins,
     container_row,
+    container_site,
     container_totals,
     object_get,
     object_list,
@@ -22,8 +23,8 @@ from apps.objectstore.selectors.facts import (
 from apps.objectstore.selectors.listing import LAST, Entry, Page
 
 __all__ = [
-    "AccountFacts", "Below", "ContainerFacts", "Entry", "LAST", "Page", "Totals", "account_get", "account_totals",
-    "acl_cleaned", "bucket_get", "bucket_list", "bucket_row", "container_get", "container_list", "container_origins",
-    "container_row", "container_rows", "container_totals", "folder_totals", "object_get", "object_list", "object_row",
-    "signing_keys",
+    "LAST", "AccountFacts", "Below", "ContainerFacts", "Entry", "Page", "Totals", "account_get", "account_totals",
+    "acl_cleaned", "bucket_get", "bucket_list", "bucket_row", "container_get", "container_list",
+    "container_origins", "container_row", "container_rows", "container_site", "container_totals", "folder_totals",
+    "object_get", "object_list", "object_row", "signing_keys",
 ]  # fmt: skip

@@ -165,8 +165,18 @@ def signing_keys(ctx: RequestContext, *, account: str, container: str) -> tuple[
 @internal("a browser asks before there is any caller, and only what its page may do", atomic=False)
 def container_origins(ctx: RequestContext, *, account: str, container: str) -> dict[str, str]:
     """What a container's metadata says of pages of other origins."""
+    return _metadata(account, container, "Access-Control-")
+
+
+@internal("how a site is shown is looked at before what of it the caller may read", atomic=False)
+def container_site(ctx: RequestContext, *, account: str, container: str) -> dict[str, str]:
+    """What a container's metadata says of it as a web site."""
+    return _metadata(account, container, "Web-")
+
+
+def _metadata(account: str, container: str, prefix: str) -> dict[str, str]:
     row = container_row(account, container)
-    return {name: value for name, value in row.metadata.items() if name.startswith("Access-Control-")} if row else {}
+    return {name: value for name, value in row.metadata.items() if name.startswith(prefix)} if row else {}
 
 
 def container_row(account: str, name: str) -> Container | None:

@@ -22,6 +22,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from apps.core.api.faults import translate
 from apps.core.context import RequestContext
 from apps.core.errors import Forbidden, Invalid, KumoError, NotFound, PreconditionFailed, Unauthorized
+from apps.objectstore.api import origins
 from apps.objectstore.states import MAX_ACCOUNT_NAME, MAX_CONTAINER_NAME, MAX_OBJECT_NAME, PREFIX
 
 logger = logging.getLogger("kumo.api")
@@ -29,7 +30,8 @@ logger = logging.getLogger("kumo.api")
 ROOT = "/object-store"
 ERROR_TYPE = "text/html; charset=UTF-8"
 # What users stored must not act as a page of this origin.
-SAFE = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
+SAFE = {origins.HEADER: origins.STORED, "X-Content-Type-Options": "nosniff"}
+_TRUE = {"true", "1", "yes", "on", "t", "y"}
 
 
 class LengthRequired(KumoError):
@@ -111,6 +113,11 @@ class Call:
 
 
 Handler = Callable[[Call], HttpResponseBase]
+
+
+def is_true(text: str) -> bool:
+    """Whether a header or parameter says yes, as Swift understands it."""
+    return text.strip().lower() in _TRUE
 
 
 def utf8(latin: str, what: str) -> str:
@@ -200,7 +207,7 @@ def _page(status: int, title: str, text: str) -> HttpResponse:
 def finished(response: HttpResponseBase) -> HttpResponseBase:
     """The answer with what every answer carries."""
     for name, value in SAFE.items():
-        response[name] = value
+        response.headers.setdefault(name, value)
     response["X-Trans-Id"] = f"tx{secrets.token_hex(11)[:21]}-{int(time.time()):010x}"
     return response
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import orjson
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views import View
@@ -12,6 +13,10 @@ from apps.objectstore import states as s
 from apps.objectstore.api.swift import bulk, formpost, tempurl
 from apps.objectstore.api.swift.base import answer, finished
 from apps.objectstore.services import large
+
+_CROSS_DOMAIN = """<?xml version="1.0"?>
+<!DOCTYPE cross-domain-policy SYSTEM "http://www.adobe.com/xml/dtds/cross-domain-policy.dtd" >
+<cross-domain-policy>"""
 
 
 def capabilities() -> dict[str, object]:
@@ -49,6 +54,8 @@ def capabilities() -> dict[str, object]:
         },
         "dlo": {"max_segments": large.MOST_PARTS},
         "formpost": {"allowed_digests": list(formpost.DIGESTS), "deprecated_digests": ["sha1"]},
+        "staticweb": {},
+        "crossdomain": {},
         "account_quotas": {},
         "container_quotas": {},
         "tempurl": {
@@ -57,7 +64,7 @@ def capabilities() -> dict[str, object]:
             "incoming_allow_headers": [],
             "incoming_remove_headers": ["x-timestamp"],
             "outgoing_allow_headers": ["x-object-meta-public-*"],
-            "outgoing_remove_headers": [],
+            "outgoing_remove_headers": ["x-object-meta-*"],
         },
     }
 
@@ -67,6 +74,14 @@ class Info(View):
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
         return finished(answer(200, {}, orjson.dumps(capabilities()), "application/json"))
+
+
+class CrossDomain(View):
+    """`GET /crossdomain.xml`, for players in browsers that ask what pages of other hosts may do."""
+
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        body = f"{_CROSS_DOMAIN}\n{settings.CONFIG.objectstore.cross_domain_policy}\n</cross-domain-policy>"
+        return finished(answer(200, {}, body.encode(), "application/xml"))
 
 
 class Healthcheck(View):

@@ -9,13 +9,12 @@ import orjson
 from django.http import HttpResponse
 
 from apps.core.errors import PreconditionFailed
-from apps.objectstore.api.swift.base import Call, NotAcceptable, answer
+from apps.objectstore.api.swift.base import Call, NotAcceptable, answer, is_true
 from apps.objectstore.selectors import LAST, Entry, Page
 from apps.objectstore.states import MAX_LISTING
 
 TEXT, JSON, XML = "text/plain", "application/json", "application/xml"
 _NAMED = {"json": JSON, "xml": XML, "plain": TEXT, "text": TEXT}
-_TRUE = {"true", "1", "yes", "on", "t", "y"}
 
 
 def page_of(call: Call) -> Page:
@@ -32,7 +31,7 @@ def page_of(call: Call) -> Page:
         marker=call.parameter("marker"),
         end_marker=call.parameter("end_marker"),
         limit=limit,
-        reverse=call.parameter("reverse").lower() in _TRUE,
+        reverse=is_true(call.parameter("reverse")),
         path=call.parameter("path") if "path" in call.request.GET else None,
     )
 

@@ -23,7 +23,9 @@ from apps.core.api.middleware import client_address
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid, Unauthorized
 from apps.objectstore import selectors
+from apps.objectstore.api.swift import metadata
 from apps.objectstore.api.swift.base import ROOT, Address
+from apps.objectstore.api.swift.staticweb import Listing
 from apps.objectstore.selectors.access import SignedContext
 
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
@@ -31,6 +33,7 @@ DIGESTS = ("sha256", "sha512")
 _BY_LENGTH = {40: "sha1", 64: "sha256", 128: "sha512"}
 _ALSO = {"HEAD": ("HEAD", "GET", "PUT", "POST")}  # who may write or read may look
 _FORM = "%Y-%m-%dT%H:%M:%SZ"
+_SHOWN = f"{metadata.OBJECT}Public-"  # of the metadata
 # What would let the signer's address reach other objects than the one it names.
 _REFUSED = ("X-Copy-From", "X-Object-Manifest", "X-Symlink-Target")
 
@@ -45,9 +48,10 @@ def caller_of(request: HttpRequest, address: Address) -> RequestContext:
     query = request.GET
     end = _end(query.get("temp_url_expires", ""))
     digest, signature = signature_of(query.get("temp_url_sig", ""), DIGESTS)
-    if not digest or end < time.time() or not address.name or request.method not in METHODS:
-        raise refused
     prefix = query.get("temp_url_prefix")
+    lists = prefix == "" and request.method in {"GET", "HEAD"} and bool(address.container)  # as a web site's root
+    if not digest or end < time.time() or not (address.name or lists) or request.method not in METHODS:
+        raise refused
     if prefix is not None and not address.name.startswith(prefix):
         raise refused
     allowed = query.get("temp_url_ip_range")
@@ -79,10 +83,17 @@ def signer_of(
 
 
 def named(request: HttpRequest, address: Address, response: HttpResponseBase) -> None:
-    """Browsers save what comes by a signed address, under the name the signer chose."""
+    """Browsers save what comes by a signed address, under the name the signer chose, without its metadata.
+
+    Raises Unauthorized for what is listed without being a web site.
+    """
+    if not address.name and not isinstance(response, Listing):
+        raise Unauthorized("Temp URL invalid")
     if response.status_code not in {200, 206} or request.method not in {"GET", "HEAD"}:
         return
-    kind = "inline" if "inline" in request.GET else "attachment"
+    for header in [h for h in response.headers if h.startswith(metadata.OBJECT) and not h.startswith(_SHOWN)]:
+        del response[header]
+    kind = "inline" if "inline" in request.GET or isinstance(response, Listing) else "attachment"
     name = request.GET.get("filename") or address.name.rstrip("/").rpartition("/")[2]
     if kind == "inline" and "filename" not in request.GET:
         response["Content-Disposition"] = kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest
@@ -10,7 +11,7 @@ from django.views import View
 
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid
-from apps.objectstore.api.swift import accounts, bulk, cors, formpost, objects, tempurl
+from apps.objectstore.api.swift import accounts, bulk, cors, formpost, objects, staticweb, tempurl
 from apps.objectstore.api.swift.base import (
     Address,
     Call,
@@ -70,7 +71,7 @@ def handler_of(call: Call, *, signed: bool) -> Handler:
     if handler is None:
         allowed = ", ".join(sorted(calls_of(call.address)))
         raise MethodNotAllowed("The method is not allowed for this resource.", hint=allowed)
-    return handler
+    return partial(staticweb.answered, handler=handler) if staticweb.is_asked(call) else handler
 
 
 class Store(View):
