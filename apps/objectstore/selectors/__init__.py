@@ -21,10 +21,19 @@ from apps.objectstore.selectors.facts import (
     signing_keys,
 )
 from apps.objectstore.selectors.listing import LAST, Entry, Page
+from apps.objectstore.selectors.versions import (
+    VersionEntry,
+    marker_row,
+    version_entries,
+    version_get,
+    version_list,
+    version_row,
+)
 
 __all__ = [
-    "LAST", "AccountFacts", "Below", "ContainerFacts", "Entry", "Page", "Totals", "account_get", "account_totals",
-    "acl_cleaned", "bucket_get", "bucket_list", "bucket_row", "container_get", "container_list",
+    "AccountFacts", "Below", "ContainerFacts", "Entry", "LAST", "Page", "Totals", "VersionEntry", "account_get",
+    "account_totals", "acl_cleaned", "bucket_get", "bucket_list", "bucket_row", "container_get", "container_list",
     "container_origins", "container_row", "container_rows", "container_site", "container_totals", "folder_totals",
-    "object_get", "object_list", "object_row", "signing_keys",
+    "marker_row", "object_get", "object_list", "object_row", "signing_keys", "version_entries", "version_get",
+    "version_list", "version_row",
 ]  # fmt: skip
