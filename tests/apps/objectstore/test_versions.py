@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import random
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,15 +14,17 @@ import pytest
 from django.db import connection
 from django.db.models import Sum
 
-from apps.core.errors import NotFound
+from apps.core import owned
+from apps.core.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
 from apps.core.ids import timed_uuid
 from apps.objectstore import selectors, services
-from apps.objectstore.models import Blob, Container, Object, Version
+from apps.objectstore.models import Blob, Bucket, Container, Object, Version
 from apps.objectstore.selectors import LAST, Page, container_totals
 from apps.objectstore.selectors.versions import Start
 from apps.objectstore.selectors.versions import statement as version_statement
 from apps.objectstore.services import New, Removed
 from apps.objectstore.states import NO_VERSION, Versioning
+from tests.apps.objectstore.conftest import SYSTEM
 from tests.apps.objectstore.test_listing import nodes
 from tests.kit.http import context
 
@@ -124,6 +127,197 @@ def test_a_delete_while_suspended_leaves_a_null_marker_for_s3_and_none_for_swift
     assert history() == [(True, 3, False), (False, 1, False)]
 
 
+# --- one version -----------------------------------------------------------------------------------
+
+
+def remove(version_id: UUID, *, promote: bool = False) -> services.Gone:
+    return services.version_delete(ALICE, **BOX, name="a", version_id=version_id, promote=promote)
+
+
+def test_a_version_is_removed_for_good(kept):
+    first, second = put(body=b"1"), put(body=b"22")
+    assert remove(first.version_id) == services.Gone(False, second.version_id)
+    assert (history(), totals(), bytes_kept()) == ([(False, 2, False)], (1, 2), 2)
+    with pytest.raises(NotFound):
+        remove(first.version_id)
+    assert (totals(), bytes_kept()) == ((1, 2), 2)
+
+
+def test_removing_what_is_current_promotes_the_one_before_in_s3_and_none_in_swift(kept):
+    first, second = put(body=b"1"), put(body=b"22")
+    assert remove(second.version_id) == services.Gone(False, None)
+    assert (totals(), bytes_kept(), Object.objects.count()) == ((0, 1), 1, 0)
+    third = put(body=b"333")
+    assert remove(third.version_id, promote=True) == services.Gone(False, first.version_id)
+    assert (totals(), bytes_kept(), Object.objects.get().version_id) == ((1, 1), 1, first.version_id)
+
+
+def test_removing_the_marker_brings_the_object_back_in_s3(kept):
+    first = put(body=b"1")
+    older, newer = delete().version_id, delete().version_id
+    assert older is not None
+    assert newer is not None
+    assert remove(newer, promote=True) == services.Gone(True, None)
+    assert remove(older, promote=True) == services.Gone(True, first.version_id)
+    assert (totals(), history()) == ((1, 1), [(False, 1, False)])
+
+
+def test_an_earlier_version_is_made_current_without_copying(kept):
+    first, second = put(body=b"1"), put(body=b"22")
+    blobs = Blob.objects.count()
+    restored = services.version_restore(ALICE, **BOX, name="a", version_id=first.version_id)
+    assert (restored.version_id, restored.blob_id) == (first.version_id, first.blob_id)
+    assert (history(), totals(), Blob.objects.count()) == ([(False, 1, False), (False, 2, False)], (1, 3), blobs)
+    assert services.version_restore(ALICE, **BOX, name="a", version_id=first.version_id).pk == restored.pk
+    marker = delete().version_id
+    assert marker is not None
+    with pytest.raises(NotFound):
+        services.version_restore(ALICE, **BOX, name="a", version_id=marker)
+    services.version_restore(ALICE, **BOX, name="a", version_id=second.version_id)
+    assert (totals(), Object.objects.get().version_id) == ((1, 3), second.version_id)
+    put(body=b"333")
+    assert [row[1] for row in history()] == [3, 0, 2, 1]
+
+
+def test_the_null_version_is_one_of_them(box):
+    put(body=b"1")
+    versioning(Versioning.ENABLED)
+    second = put(body=b"22")
+    services.version_restore(ALICE, **BOX, name="a", version_id=NO_VERSION)
+    assert history() == [(True, 1, False), (False, 2, False)]
+    assert remove(NO_VERSION, promote=True) == services.Gone(False, second.version_id)
+    assert (totals(), bytes_kept()) == ((1, 2), 2)
+
+
+def test_who_may_not_write_changes_nothing(kept):
+    first = put(body=b"1")
+    put(body=b"22")
+    before = history()
+    for ctx in (context("bob"), context("alice", "reader")):
+        with pytest.raises(Forbidden):
+            services.version_delete(ctx, **BOX, name="a", version_id=first.version_id)
+        with pytest.raises(Forbidden):
+            services.version_restore(ctx, **BOX, name="a", version_id=first.version_id)
+        with pytest.raises(Forbidden):
+            services.container_versioning(ctx, **BOX, versioning=Versioning.SUSPENDED)
+    assert (history(), Container.objects.get().versioning) == (before, Versioning.ENABLED)
+
+
+# --- containers ------------------------------------------------------------------------------------
+
+
+def test_keeping_versions_is_suspended_but_never_undone(box):
+    versioning(Versioning.NEVER)
+    versioning(Versioning.ENABLED)
+    with pytest.raises(Invalid):
+        versioning(Versioning.NEVER)
+    versioning(Versioning.SUSPENDED)
+    versioning(Versioning.ENABLED)
+    Bucket.objects.update(lock_enabled=True)
+    with pytest.raises(Conflict):
+        versioning(Versioning.SUSPENDED)
+    assert Container.objects.get().versioning == Versioning.ENABLED
+
+
+def test_a_container_goes_only_when_its_versions_have_gone(kept):
+    first = put(body=b"1")
+    marker = delete().version_id
+    assert marker is not None
+    for left in (first.version_id, marker):
+        with pytest.raises(Conflict):
+            services.container_delete(ALICE, **BOX)
+        remove(left)
+    services.container_delete(ALICE, **BOX)
+    assert not Container.objects.exists()
+
+
+def test_a_project_goes_with_its_versions(kept):
+    for name in ("a", "b"):
+        put(name, b"1")
+        put(name, b"22")
+    delete("b")
+    (holding,) = owned.holdings(["alice"])
+    for row in owned.rows_of(holding.kind, ["alice"]):
+        owned.remove(SYSTEM, holding.kind, row)
+    assert (Version.objects.count(), Container.objects.count(), bytes_kept()) == (0, 0, 0)
+
+
+def test_quotas_count_the_bytes_of_versions(alice, kept):
+    alice("POST", "/box", X_Container_Meta_Quota_Bytes="5", X_Container_Meta_Quota_Count="1")
+    put(body=b"22")
+    put(body=b"333")
+    with pytest.raises(TooLarge):
+        put(body=b"1")
+    assert (totals(), bytes_kept()) == ((1, 5), 5)
+
+
+def test_an_object_whose_time_is_over_becomes_a_version(kept):
+    made = put(body=b"1")
+    Object.objects.update(delete_at=datetime(2020, 1, 1, tzinfo=UTC))
+    assert services.objects_expire(SYSTEM) == 1
+    assert (history(), totals(), bytes_kept()) == ([(False, 0, True), (False, 1, False)], (0, 1), 1)
+    assert Version.objects.get(version_id=made.version_id).delete_at is None
+    versioning(Versioning.SUSPENDED)
+    put(body=b"22")
+    Object.objects.update(delete_at=datetime(2020, 1, 1, tzinfo=UTC))
+    assert services.objects_expire(SYSTEM) == 1
+    assert (history(), totals(), bytes_kept()) == ([(False, 0, True), (False, 1, False)], (0, 1), 1)
+
+
+# --- any order -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Model:
+    """What S3's documentation says of one name, in a list of versions, the youngest last."""
+
+    state: Versioning = Versioning.NEVER
+    versions: list[list[Any]] = field(default_factory=list)  # [id, bytes, is marker]
+
+    def put(self, made: Object) -> None:
+        self._add(made.version_id, made.bytes, False)
+
+    def delete(self, version_id: UUID | None) -> None:
+        if self.state == Versioning.NEVER:
+            self.versions.clear()
+        else:
+            self._add(version_id, 0, True)
+
+    def remove(self, at: int) -> None:
+        del self.versions[at]
+
+    def _add(self, version_id: UUID | None, size: int, marker: bool) -> None:
+        self.versions = [v for v in self.versions if v[0] != version_id]
+        self.versions.append([version_id, size, marker])
+
+    @property
+    def is_there(self) -> bool:
+        return bool(self.versions) and not self.versions[-1][2]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_order_of_calls_leaves_what_s3_says(box, seed):
+    dice, model = random.Random(seed), Model()
+    for step in range(60):
+        act = dice.choice(["put", "put", "delete", "remove", "enable", "suspend"])
+        if act == "put":
+            model.put(put(body=bytes(step + 1)))
+        elif act == "delete" and (model.is_there or model.state != Versioning.NEVER):
+            model.delete(delete(null_marker=True).version_id)
+        elif act == "remove" and model.versions:
+            at = dice.randrange(len(model.versions))
+            remove(model.versions[at][0], promote=True)
+            model.remove(at)
+        elif act in {"enable", "suspend"} and dice.random() < 0.5:
+            model.state = Versioning.ENABLED if act == "enable" else Versioning.SUSPENDED
+            versioning(model.state)
+        listed = selectors.version_entries(Container.objects.get().pk, Page())
+        assert [[e.version_id, e.bytes, e.is_marker] for e in reversed(listed)] == model.versions
+        assert [e.is_latest for e in listed] == [True, *[False] * 60][: len(listed)]
+        size = sum(v[1] for v in model.versions)
+        assert (totals(), bytes_kept()) == ((int(model.is_there), size), size)
+
+
 # --- listings --------------------------------------------------------------------------------------
 
 NAMES = ["a", "a/", "a/1", "a/b/1", "b", "b/x", "é", "z\U0010ffff"]
@@ -209,7 +403,8 @@ def test_a_page_of_versions_costs_what_it_shows(box):
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO objectstore_version {columns}, is_marker) "
-            "SELECT %s, format('%%s/%%s', n %% 1000, n %% 20000), gen_random_uuid(), 0, 'e', 't', '{}', now() - n * interval '1 s', false FROM generate_series(1, 200000) n",
+            "SELECT %s, format('%%s/%%s', n %% 1000, n %% 20000), gen_random_uuid(), 0, 'e', 't', '{}', "
+            "now() - n * interval '1 s', false FROM generate_series(1, 200000) n",
             [place],
         )
         cursor.execute("ANALYZE objectstore_version")
