@@ -227,6 +227,13 @@ class Objectstore(Section, frozen=True, kw_only=True):
     cross_domain_policy: Annotated[str, msgspec.Meta(description="What `crossdomain.xml` allows.")] = (
         '<allow-access-from domain="*" secure="false" />'
     )
+    s3_domains: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(
+            description="Names under which clients reach the S3 port, in lower case; each may have a bucket's name "
+            "before it, as in `photos.s3.localhost`."
+        ),
+    ] = ("s3.localhost",)
 
 
 class Compute(Section, frozen=True, kw_only=True):

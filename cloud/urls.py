@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("identity", include("apps.identity.api.urls")),
     path("image", include("apps.image.api.urls")),
     path("object-store", include("apps.objectstore.api.swift.urls")),
+    path("s3", include("apps.objectstore.api.s3.urls")),
     path("info", Info.as_view()),  # where some clients of the object store look for it
     path("networking", include("apps.network.api.urls")),
     path("compute", include("apps.compute.api.urls")),

@@ -102,7 +102,7 @@ def container_delete(ctx: RequestContext, *, account: str, container: str) -> No
     if Object.objects.filter(container_id=row.pk).exists():
         # Swift's words: clients look for them.
         hint = "There are objects in the container: delete them first."
-        raise Conflict("There was a conflict when trying to complete your request.", hint=hint)
+        raise Conflict("There was a conflict when trying to complete your request.", hint=hint, code="BucketNotEmpty")
     if Version.objects.filter(container_id=row.pk).exists():
         raise Conflict("Delete all versions before deleting container.")
     row.delete()  # deltas stay: the account's totals still lack them

@@ -13,6 +13,7 @@ import pytest
 from apps.core.context import RequestContext
 from apps.objectstore import backends, services
 from tests.kit.http import AUTHENTICATION, Caller, context
+from tests.kit.s3 import S3, access_key
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 SYSTEM = RequestContext(is_system=True)
@@ -91,3 +92,34 @@ def box(alice: Swift) -> str:
     """A container of alice's."""
     assert alice.put("/box").status_code == 201
     return "/box"
+
+
+@pytest.fixture
+def s3_keys(disks: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Access keys are those of the kit."""
+    monkeypatch.setattr("apps.objectstore.api.s3.signatures.access_key", access_key)
+
+
+@pytest.fixture
+def alice_s3(s3_keys: None) -> S3:
+    """Alice through S3; what she keeps is in the account of `alice`, too."""
+    return S3(context("alice"))
+
+
+@pytest.fixture
+def bob_s3(s3_keys: None) -> S3:
+    """A member of another project."""
+    return S3(context("bob"))
+
+
+@pytest.fixture
+def nobody_s3(s3_keys: None) -> S3:
+    """No key at all."""
+    return S3(None)
+
+
+@pytest.fixture
+def bucket(alice_s3: S3) -> str:
+    """A bucket of alice's."""
+    assert alice_s3("PUT", "/photos").status_code == 200
+    return "/photos"

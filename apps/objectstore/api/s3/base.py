@@ -240,7 +240,7 @@ def answer(status: int = 200, headers: Mapping[str, object] | None = None) -> Ht
     return response
 
 
-def told(root: str, content: Mapping[str, xml.Value], status: int = 200) -> HttpResponse:
+def told(root: str, content: Mapping[str, xml.Value] | str, status: int = 200) -> HttpResponse:
     """An answer that is a document."""
     body = xml.document(root, content)
     return HttpResponse(body, status=status, content_type=XML, headers={"Content-Length": str(len(body))})

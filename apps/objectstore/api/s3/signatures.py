@@ -103,6 +103,7 @@ class Signed:
     version: str = ""  # V4, V2 or "": values of the condition key s3:signatureversion
     place: str = ""  # HEADER, QUERY or FORM: values of s3:authType
     at: datetime | None = None  # the time in the signature
+    region: str = ""  # that the caller takes this for
     payload: str = UNSIGNED  # what the caller says of the body: its SHA-256, or a word of x-amz-content-sha256
     chain: Chain | None = field(default=None, repr=False)
 
@@ -118,6 +119,10 @@ class _Credential:
     access: str
     scope: str
     day: str
+
+    @property
+    def region(self) -> str:
+        return self.scope.split("/")[1]
 
     @classmethod
     def of(cls, text: str, code: str) -> _Credential:
@@ -228,7 +233,7 @@ def _v4(
         signature = hmac.new(signing, text.encode(), "sha256").hexdigest()
         if hmac.compare_digest(signature.encode(), parts["Signature"].encode("latin-1", "replace")):
             chain = Chain(signing, stamp, credential.scope, signature)
-            return Signed(key.context_for(request_id=request_id), V4, place, at, payload, chain)
+            return Signed(key.context_for(request_id=request_id), V4, place, at, credential.region, payload, chain)
     raise _mismatch(credential.access, parts["Signature"], text, canonical)
 
 
@@ -304,7 +309,7 @@ def _v2_in_header(request: Request, authorization: str, request_id: str, now: da
     date = "" if "x-amz-date" in request.headers else request.headers.get("date", "")
     ctx = _v2(request, access, signature, date, request_id)
     payload = _payload(request.headers.get("x-amz-content-sha256"))
-    return Signed(ctx, V2, HEADER, at, _unchained(payload))
+    return Signed(ctx, V2, HEADER, at, payload=_unchained(payload))
 
 
 def _v2_in_query(request: Request, request_id: str, now: datetime) -> Signed:
@@ -318,7 +323,7 @@ def _v2_in_query(request: Request, request_id: str, now: datetime) -> Signed:
     ctx = _v2(request, access, signature, expires, request_id)
     _in_time(None, datetime.fromtimestamp(int(expires), UTC), now)
     payload = _payload(request.headers.get("x-amz-content-sha256"))
-    return Signed(ctx, V2, QUERY, None, _unchained(payload))
+    return Signed(ctx, V2, QUERY, payload=_unchained(payload))
 
 
 def _v2(request: Request, access: str, signature: str, date: str, request_id: str) -> RequestContext:
@@ -396,7 +401,7 @@ def _v4_form(fields: Mapping[str, str], policy: str, request_id: str, now: datet
     right = hmac.new(signing_key(key.secret, credential.scope), policy.encode(), "sha256").hexdigest()
     if not hmac.compare_digest(right.encode(), fields["x-amz-signature"].encode()):
         raise _mismatch(credential.access, fields["x-amz-signature"], policy, "")
-    return Signed(key.context_for(request_id=request_id), V4, FORM, at)
+    return Signed(key.context_for(request_id=request_id), V4, FORM, at, credential.region)
 
 
 # --- times and refusals ----------------------------------------------------------------------------

@@ -27,11 +27,11 @@ class Raw(str):
     __slots__ = ()
 
 
-def document(root: str, content: Mapping[str, Value], *, namespace: str = NAMESPACE) -> bytes:
-    """A document with these elements. A list repeats its element, None leaves it out."""
+def document(root: str, content: Mapping[str, Value] | str, *, namespace: str = NAMESPACE) -> bytes:
+    """A document with these elements, or with text alone. A list repeats its element, None leaves it out."""
     attribute = f' xmlns="{namespace}"' if namespace else ""
-    body = "".join(_element(name, value) for name, value in content.items())
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}{attribute}>{body}</{root}>'.encode()
+    inner = _text(content) if isinstance(content, str) else "".join(_element(*item) for item in content.items())
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}{attribute}>{inner}</{root}>'.encode(errors="replace")
 
 
 def _element(name: str, value: Value) -> str:
@@ -86,12 +86,13 @@ def _plain(element: Element, depth: int) -> None:
         _plain(below, depth - 1)
 
 
-def text_of(element: Element, name: str, default: str = "") -> str:
+def text_of(element: Element, name: str, default: str = "", *, strip: bool = True) -> str:
     """The text of the element of that name within; the default where there is none. Raises S3Error for several."""
     found = element.findall(name)
     if len(found) > 1:
         raise S3Error("MalformedXML", f"There is more than one {name}.")
-    return (found[0].text or "").strip() if found else default
+    text = (found[0].text or "") if found else default
+    return text.strip() if strip else text
 
 
 def only(element: Element, *allowed: str) -> None:

@@ -1,0 +1,301 @@
+"""Calls on objects: bytes in and out, copies and deletions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.http import http_date
+
+from apps.core.errors import KumoError, NotFound
+from apps.objectstore import selectors, services
+from apps.objectstore.api.s3 import xml
+from apps.objectstore.api.s3.base import Call, Target, answer, key_checked, last_modified, latin, told
+from apps.objectstore.api.s3.errors import S3Error, as_s3
+from apps.objectstore.api.swift import ranges
+from apps.objectstore.models import Bucket, Object
+from apps.objectstore.selectors import bucket_row
+from apps.objectstore.services import Content, Incoming, New, Reader
+from apps.objectstore.states import MAX_FILE_BYTES
+
+UNKNOWN_TYPE = "binary/octet-stream"
+KEPT = ("Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires")
+OWN, SHARED = "X-Amz-Meta-", "X-Object-Meta-"  # a caller's own metadata: here, and as both APIs keep it
+MOST_METADATA = 2 * 2**10  # bytes of names and values
+MOST_DELETES = 1000
+# What a caller may ask to be told instead of what is kept.
+OVERRIDES = {
+    "response-cache-control": "Cache-Control",
+    "response-content-disposition": "Content-Disposition",
+    "response-content-encoding": "Content-Encoding",
+    "response-content-language": "Content-Language",
+    "response-content-type": "Content-Type",
+    "response-expires": "Expires",
+}
+_COPY_CONDITIONS = {
+    "X-Amz-Copy-Source-If-Match": "If-Match",
+    "X-Amz-Copy-Source-If-None-Match": "If-None-Match",
+    "X-Amz-Copy-Source-If-Modified-Since": "If-Modified-Since",
+    "X-Amz-Copy-Source-If-Unmodified-Since": "If-Unmodified-Since",
+}
+
+
+# --- bytes out -------------------------------------------------------------------------------------
+
+
+def object_head(call: Call) -> HttpResponseBase:
+    return _told(call, _object(call, call.bucket, call.key), with_bytes=False)
+
+
+def object_get(call: Call) -> HttpResponseBase:
+    return _told(call, _object(call, call.bucket, call.key), with_bytes=True)
+
+
+def _object(call: Call, bucket: Bucket, key: str) -> Object:
+    row = bucket.container
+    referrer = call.headers.get("Referer", "")
+    return selectors.object_get(call.ctx, account=row.account_id, container=row.name, name=key, referrer=referrer)
+
+
+def _content(call: Call, bucket: Bucket, found: Object) -> Content:
+    return services.content_of(Reader(call.ctx, bucket.container.account_id, call.headers.get("Referer", "")), found)
+
+
+def _told(call: Call, found: Object, *, with_bytes: bool) -> HttpResponseBase:
+    """The object or the part of it that is asked for, if the request's conditions hold."""
+    overrides = _overrides(call)
+    content = _content(call, call.bucket, found)
+    headers = object_headers(found) | {"ETag": f'"{content.etag}"'} | overrides
+    refused = ranges.unmet(call.headers, content.etag, found.created_at)
+    if refused == 412:
+        raise S3Error("PreconditionFailed")
+    if refused:
+        kept = ("ETag", "Last-Modified", "Cache-Control", "Expires")
+        return answer(304, {name: headers[name] for name in kept if name in headers})
+    part = _range(call, content, found)
+    status, (start, end) = (206, part) if part else (200, (0, content.size))
+    if part:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
+    headers["Content-Length"] = str(end - start)
+    if not with_bytes:
+        return answer(status, headers)
+    return StreamingHttpResponse(services.content_pieces(content, start, end), status=status, headers=headers)
+
+
+def _range(call: Call, content: Content, found: Object) -> tuple[int, int] | None:
+    """The one range that is asked for; several are answered with the whole, as Amazon does."""
+    parts = ranges.wanted(call.headers, content.etag, found.created_at, content.size)
+    if parts == []:
+        bounds = {"RangeRequested": call.headers["Range"], "ActualObjectSize": content.size}
+        raise S3Error("InvalidRange", headers={"Content-Range": f"bytes */{content.size}"}, **bounds)
+    return parts[0] if parts and len(parts) == 1 else None
+
+
+def object_headers(found: Object) -> dict[str, str]:
+    """What an answer says of an object, but its ETag."""
+    headers = {name: latin(found.metadata[name]) for name in KEPT if name in found.metadata}
+    headers |= {
+        f"x-amz-meta-{latin(name.removeprefix(SHARED)).lower()}": latin(value)
+        for name, value in found.metadata.items()
+        if name.startswith(SHARED)
+    }
+    return headers | {
+        "Content-Type": latin(found.content_type),
+        "Last-Modified": http_date(last_modified(found.created_at).timestamp()),
+        "Accept-Ranges": "bytes",
+    }
+
+
+def _overrides(call: Call) -> dict[str, str]:
+    found = {header: call.query[name] for name, header in OVERRIDES.items() if name in call.query}
+    if found and call.signed.is_anonymous:
+        words = "Request specific response headers cannot be used for anonymous GET requests."
+        raise S3Error("InvalidRequest", words)
+    if any(not value.isprintable() for value in found.values()):
+        raise S3Error("InvalidArgument", "A header of an answer is one line of text.")
+    return {header: latin(value) for header, value in found.items()}
+
+
+# --- bytes in --------------------------------------------------------------------------------------
+
+
+def object_put(call: Call) -> HttpResponseBase:
+    """`PUT /{bucket}/{key}`, also as a copy of another object."""
+    if "X-Amz-Copy-Source" in call.headers:
+        return _copied(call)
+    if not call.headers.get("Content-Length"):
+        raise S3Error("MissingContentLength")
+    made = stored(call, call.key, call.body, call.body.size, new_of(call))
+    return answer(200, {"ETag": f'"{made.etag}"'})
+
+
+def new_of(call: Call) -> New:
+    """What the object of a PUT shall be, as its headers say. Raises S3Error."""
+    storage = call.headers.get("X-Amz-Storage-Class", "STANDARD")
+    if storage != "STANDARD":
+        raise S3Error("InvalidStorageClass", StorageClassRequested=storage)
+    only_new, only_over = _conditions(call)
+    return New(
+        content_type=call.header("Content-Type") or UNKNOWN_TYPE,
+        metadata=metadata_of(call),
+        etag=call.md5(),
+        only_new=only_new,
+        only_over=only_over,
+    )
+
+
+def metadata_of(call: Call) -> dict[str, str]:
+    """An object's own headers and metadata, as both APIs keep them: header → value. Raises S3Error."""
+    found = {name: call.header(name) for name in KEPT if call.headers.get(name)}
+    if encoding := found.pop("Content-Encoding", ""):
+        # How the body was sent is over when it has arrived.
+        rest = [word for word in (part.strip() for part in encoding.split(",")) if word and word != "aws-chunked"]
+        found |= {"Content-Encoding": ", ".join(rest)} if rest else {}
+    own = {name.removeprefix(OWN): call.header(name) for name in call.headers if name.startswith(OWN)}
+    return found | own_checked(own)
+
+
+def own_checked(own: Mapping[str, str]) -> dict[str, str]:
+    """A caller's own metadata as it is kept. Raises S3Error for more than S3 takes."""
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in own.items())
+    if size > MOST_METADATA:
+        raise S3Error("MetadataTooLarge", MaxSizeAllowed=MOST_METADATA, Size=size)
+    if "" in own:
+        raise S3Error("InvalidArgument", "Metadata needs a name.", ArgumentName="x-amz-meta-")
+    return {f"{SHARED}{name}": value for name, value in own.items()}
+
+
+def _conditions(call: Call) -> tuple[bool, str]:
+    """Whether the object must be new, or which one it may replace. Raises S3Error for other conditions."""
+    if call.headers.get("If-None-Match", "*") != "*":
+        raise S3Error("NotImplemented", Header="If-None-Match")
+    return "If-None-Match" in call.headers, call.headers.get("If-Match", "").strip().strip('"')
+
+
+def stored(call: Call, key: str, source: Incoming, size: int, new: New) -> Object:
+    """The object, kept in the call's bucket. Raises S3Error and as `services.object_put`."""
+    if size > MAX_FILE_BYTES:
+        raise S3Error("EntityTooLarge", MaxSizeAllowed=MAX_FILE_BYTES, ProposedSize=size)
+    row = call.bucket.container
+    if new.only_over:
+        _object(call, call.bucket, key)  # S3 answers otherwise where there is none
+    return services.object_put(
+        call.ctx, account=row.account_id, container=row.name, name=key, source=source, size=size, new=new
+    )
+
+
+# --- deletions -------------------------------------------------------------------------------------
+
+
+def object_delete(call: Call) -> HttpResponseBase:
+    """`DELETE /{bucket}/{key}`: one that is not there is gone."""
+    removed(call, call.key, call.headers.get("If-Match", "").strip().strip('"'))
+    return answer(204)
+
+
+def removed(call: Call, key: str, etag: str = "") -> None:
+    """Remove an object, if it has that ETag. Raises S3Error and as `services.object_delete`."""
+    row = call.bucket.container
+    try:
+        services.object_delete(call.ctx, account=row.account_id, container=row.name, name=key, etag=etag)
+    except NotFound:
+        if etag:
+            raise S3Error("PreconditionFailed", Condition="If-Match") from None
+
+
+def objects_delete(call: Call) -> HttpResponseBase:
+    """`POST /{bucket}?delete`: many at once, each with an outcome of its own."""
+    asked = call.document("Delete")
+    xml.only(asked, "Object", "Quiet")
+    wanted = asked.findall("Object")
+    if not 0 < len(wanted) <= MOST_DELETES:
+        raise S3Error("MalformedXML")
+    done: list[xml.Value] = []
+    errors: list[xml.Value] = []
+    for element in wanted:
+        key = xml.text_of(element, "Key", strip=False)
+        try:
+            _delete_one(call, key, element)
+            done.append({"Key": key})
+        except KumoError as error:
+            known = as_s3(error)
+            assert known is not None
+            errors.append({"Key": key, "Code": known.code, "Message": known.message})
+    quiet = xml.text_of(asked, "Quiet") == "true"
+    return told("DeleteResult", {"Deleted": [] if quiet else done, "Error": errors})
+
+
+def _delete_one(call: Call, key: str, element: xml.Element) -> None:
+    xml.only(element, "Key", "ETag")
+    if not key:
+        raise S3Error("MalformedXML")
+    key_checked(key)
+    removed(call, key, xml.text_of(element, "ETag").strip('"'))
+
+
+# --- copies ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Pieces:
+    """An object's bytes as something to read from."""
+
+    pieces: Iterator[bytes]
+    rest: bytes = b""
+
+    def read(self, size: int, /) -> bytes:
+        self.rest = self.rest or next(self.pieces, b"")
+        given, self.rest = self.rest[:size], self.rest[size:]
+        return given
+
+
+def _copied(call: Call) -> HttpResponseBase:
+    """`PUT` with `x-amz-copy-source: bucket/key`."""
+    source, found, content = source_of(call)
+    new = new_of(call)
+    replaces = _directive(call) == "REPLACE"
+    if not replaces:
+        if (source.bucket, source.key) == (call.target.bucket, call.key):
+            words = "This copy request is illegal because it is trying to copy an object to itself without changing it."
+            raise S3Error("InvalidRequest", words)
+        kept = {name: value for name, value in found.metadata.items() if name != services.DYNAMIC}
+        new = New(found.content_type, kept, only_new=new.only_new, only_over=new.only_over)
+    pieces = Pieces(services.content_pieces(content, 0, content.size))
+    made = stored(call, call.key, pieces, content.size, new)
+    return told("CopyObjectResult", {"LastModified": last_modified(made.created_at), "ETag": f'"{made.etag}"'})
+
+
+def _directive(call: Call) -> str:
+    found = call.headers.get("X-Amz-Metadata-Directive", "COPY")
+    if found not in {"COPY", "REPLACE"}:
+        words = "Unknown metadata directive."
+        raise S3Error("InvalidArgument", words, ArgumentName="x-amz-metadata-directive", ArgumentValue=found)
+    return found
+
+
+def source_of(call: Call) -> tuple[Target, Object, Content]:
+    """What a copy is made of, if the caller may read it and its conditions hold. Raises S3Error."""
+    text = call.headers["X-Amz-Copy-Source"]
+    path, mark, query = text.partition("?")
+    if mark or query:
+        raise S3Error("NotImplemented", Header="x-amz-copy-source")
+    try:
+        path = unquote(path.encode("latin-1").decode(), errors="strict").removeprefix("/")
+    except ValueError:
+        path = ""
+    bucket, _, key = path.partition("/")
+    if not bucket or not key or "\x00" in path:
+        words = "Copy Source must mention the source bucket and key: sourcebucket/sourcekey"
+        raise S3Error("InvalidArgument", words, ArgumentName="x-amz-copy-source", ArgumentValue=text)
+    row = bucket_row(bucket)
+    if row is None:
+        raise S3Error("NoSuchBucket", BucketName=bucket)
+    found = _object(call, row, key)
+    content = _content(call, row, found)
+    conditions = {name: call.headers[header] for header, name in _COPY_CONDITIONS.items() if header in call.headers}
+    if ranges.unmet(conditions, content.etag, found.created_at):
+        raise S3Error("PreconditionFailed")
+    return Target("", bucket, key), found, content

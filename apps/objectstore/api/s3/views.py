@@ -1,0 +1,143 @@
+"""The one view of the S3 API: which call a method on an address is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.views import View
+
+from apps.objectstore.api.s3 import buckets, listing, objects
+from apps.objectstore.api.s3.base import (
+    Call,
+    Handler,
+    Target,
+    fault,
+    finished,
+    key_checked,
+    parameters_of,
+    query_of,
+    request_id,
+    target_of,
+    to_be_signed,
+)
+from apps.objectstore.api.s3.errors import S3Error
+from apps.objectstore.api.s3.signatures import signed_by
+from apps.objectstore.selectors import bucket_row
+
+SERVICE, BUCKET, OBJECT = "service", "bucket", "object"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A call: what answers it, and the action that policies know it by."""
+
+    handler: Handler
+    action: str
+    makes: bool = False  # the bucket need not be there
+
+
+# (what the address names, sub-resource of the query, method) → call.
+ROUTES: Mapping[tuple[str, str, str], Route] = {
+    (SERVICE, "", "GET"): Route(buckets.buckets_list, "s3:ListAllMyBuckets"),
+    (BUCKET, "", "PUT"): Route(buckets.bucket_put, "s3:CreateBucket", makes=True),
+    (BUCKET, "", "HEAD"): Route(buckets.bucket_head, "s3:ListBucket"),
+    (BUCKET, "", "DELETE"): Route(buckets.bucket_delete, "s3:DeleteBucket"),
+    (BUCKET, "", "GET"): Route(listing.objects_list, "s3:ListBucket"),
+    (BUCKET, "location", "GET"): Route(buckets.location_get, "s3:GetBucketLocation"),
+    (BUCKET, "delete", "POST"): Route(objects.objects_delete, "s3:DeleteObject"),
+    (OBJECT, "", "GET"): Route(objects.object_get, "s3:GetObject"),
+    (OBJECT, "", "HEAD"): Route(objects.object_head, "s3:GetObject"),
+    (OBJECT, "", "PUT"): Route(objects.object_put, "s3:PutObject"),
+    (OBJECT, "", "DELETE"): Route(objects.object_delete, "s3:DeleteObject"),
+} | {(BUCKET, name, "GET"): Route(handler, f"s3:{action}") for name, (handler, action) in buckets.WITHOUT.items()}
+
+# All sub-resources that S3 knows: one without a call here is not implemented, and never taken for another call.
+SUBRESOURCES = (
+    "uploadId", "uploads", "abac", "accelerate", "acl", "analytics", "annotation", "attributes", "cors", "delete",
+    "encryption", "intelligent-tiering", "inventory", "legal-hold", "lifecycle", "location", "logging",
+    "metadataAnnotationTable", "metadataConfiguration", "metadataInventoryTable", "metadataJournalTable",
+    "metadataTable", "metrics", "notification", "object-lock", "ownershipControls", "policy", "policyStatus",
+    "publicAccessBlock", "renameObject", "replication", "requestPayment", "restore", "retention", "select", "session",
+    "tagging", "torrent", "versioning", "versions", "website",
+)  # fmt: skip
+
+# Headers and parameters that promise what this store does not do: taken silently, a user would rely on them.
+NOT_SERVED_HEADERS = (
+    "X-Amz-Acl",
+    "X-Amz-Bucket-Object-Lock-Enabled",
+    "X-Amz-Bypass-Governance-Retention",
+    "X-Amz-Checksum-Algorithm",
+    "X-Amz-Copy-Source-Server-Side-Encryption",
+    "X-Amz-Grant-",
+    "X-Amz-Mfa",
+    "X-Amz-Object-Lock-",
+    "X-Amz-Object-Ownership",
+    "X-Amz-Request-Payer",
+    "X-Amz-Server-Side-Encryption",
+    "X-Amz-Source-Expected-Bucket-Owner",
+    "X-Amz-Tagging",
+    "X-Amz-Website-Redirect-Location",
+    "X-Amz-Write-Offset-Bytes",
+)
+NOT_SERVED_PARAMETERS = ("partNumber", "versionId")
+
+
+class S3(View):
+    """Everything below `/s3`, and all of the S3 port."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        target: Target | None = None
+        try:
+            target = target_of(request)
+            response = answered(request, target)
+        except Exception as error:  # noqa: BLE001 - each becomes an answer, what nobody foresaw a logged one
+            response = fault(request, error, target.path if target else "")
+        return finished(request, response)
+
+
+def answered(request: HttpRequest, target: Target) -> HttpResponseBase:
+    """The answer to a request. Raises S3Error and what services raise."""
+    query = query_of(request)
+    signed = signed_by(to_be_signed(request, target, query), request_id(request), datetime.now(UTC))
+    call = Call(request, target, parameters_of(query), signed)
+    route = route_of(call)
+    key_checked(target.key)
+    if target.bucket:
+        call.row = bucket_row(target.bucket)
+        if call.row is None and not route.makes:
+            raise S3Error("NoSuchBucket", BucketName=target.bucket)
+    owner_checked(call)
+    response = route.handler(call)
+    if call.row is not None:
+        response["x-amz-bucket-region"] = settings.CONFIG.public.region
+    return response
+
+
+def route_of(call: Call) -> Route:
+    """Which call this is. Raises S3Error (NotImplemented, MethodNotAllowed)."""
+    refused = [name for name in call.headers if name.startswith(NOT_SERVED_HEADERS)]
+    if refused:
+        raise S3Error("NotImplemented", Header=refused[0])
+    level = OBJECT if call.target.key else BUCKET if call.target.bucket else SERVICE
+    method = call.request.method or ""
+    asked = [name for name in SUBRESOURCES if name in call.query] if level != SERVICE else []
+    refused = [name for name in NOT_SERVED_PARAMETERS if name in call.query]
+    route = ROUTES.get((level, asked[0] if asked else "", method))
+    if route is not None and len(asked) < 2 and not refused:
+        return route
+    if asked or refused:
+        raise S3Error("NotImplemented", Resource=(asked or refused)[0])
+    raise S3Error("MethodNotAllowed", Method=method, ResourceType=level.upper())
+
+
+def owner_checked(call: Call) -> None:
+    """Raise where the caller expects the bucket to be another project's."""
+    expected = call.headers.get("X-Amz-Expected-Bucket-Owner", "")
+    if expected and call.row is not None and expected != call.row.container.account_id:
+        raise S3Error("AccessDenied")

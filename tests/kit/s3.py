@@ -1,0 +1,99 @@
+"""Callers of the S3 API: requests signed by Amazon's own signers, sent by Django's test client or by boto3."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+from xml.etree.ElementTree import Element, fromstring
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from django.test import Client
+
+from apps.core.context import RequestContext
+from apps.identity.selectors.access_keys import AccessKey
+
+HOST = "testserver"
+REGION = "RegionOne"
+_keys: dict[str, AccessKey] = {}
+
+
+def access_key(access: str) -> AccessKey | None:
+    """Stands in for identity's selector: the keys that `key_for` made."""
+    return _keys.get(access)
+
+
+def key_for(ctx: RequestContext) -> Credentials:
+    """A key of that context; its secret tells nothing."""
+    access = f"AK{ctx.project_id}{len(ctx.roles)}"
+    _keys[access] = AccessKey(access, f"secret of {access}", ctx)
+    return Credentials(access, _keys[access].secret)
+
+
+class S3:
+    """A caller; None is nobody. Paths are below the service's root and are quoted here unless they hold a `%`."""
+
+    def __init__(self, ctx: RequestContext | None, *, root: str = "/s3", signer: Any = None) -> None:
+        self.key = key_for(ctx) if ctx else None
+        self.root = root
+        self.signer = signer or (lambda key: S3SigV4Auth(key, "s3", REGION))
+        self.client = Client(raise_request_exception=False)
+
+    def __call__(
+        self, method: str, path: str, body: bytes = b"", *, host: str = HOST, signed: bool = True, **headers: str
+    ) -> Any:
+        request = self.request(method, path, body, host=host, signed=signed, **headers)
+        return self.send(request, body)
+
+    def request(
+        self, method: str, path: str, body: bytes = b"", *, host: str = HOST, signed: bool = True, **headers: str
+    ) -> AWSRequest:
+        """A request, signed unless the caller is nobody."""
+        where, mark, query = path.partition("?")
+        where = where if "%" in where else quote(where, safe="/~")
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = AWSRequest(method, f"http://{host}{self.root}{where}{mark}{query}", named, body)
+        if self.key and signed:
+            self.signer(self.key).add_auth(request)
+        return request
+
+    def send(self, request: AWSRequest, body: bytes | None = None, **changes: str) -> Any:
+        """Send a request as it was signed, or with some headers changed after it was."""
+        url = urlsplit(request.url)
+        headers = dict(request.headers.items())
+        headers |= {name.replace("_", "-"): value for name, value in changes.items()}
+        headers["Host"] = url.netloc
+        media = headers.pop("Content-Type", "")
+        data = (request.data or b"") if body is None else body
+        path = url.path + (f"?{url.query}" if url.query else "")
+        made = {name: value.decode() if isinstance(value, bytes) else value for name, value in headers.items()}
+        if request.method == "PUT":
+            made.setdefault("Content-Length", str(len(data)))
+        return self.client.generic(request.method, path, data=data, content_type=media, headers=made)
+
+    def xml(self, method: str, path: str, body: bytes = b"", **headers: str) -> Element:
+        """The document that answers a call which must succeed."""
+        answer = self(method, path, body, **headers)
+        assert answer.status_code == 200, answer.content
+        return plain(answer.content)
+
+
+def plain(document: bytes) -> Element:
+    """A document's root, its elements without namespaces."""
+    root = fromstring(document)
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return root
+
+
+def code_of(answer: Any) -> str:
+    """S3's code of a refusal."""
+    return plain(answer.content).findtext("Code", "") if answer.content else http.client.responses[answer.status_code]
+
+
+def fields_of(answer: Any) -> Mapping[str, str]:
+    """The elements of a refusal."""
+    return {element.tag: element.text or "" for element in plain(answer.content)}
