@@ -1,10 +1,13 @@
-"""What a command line needs to speak to this cloud: `clouds.yaml` and `openrc.sh`, never with a password in them."""
+"""What programs need to speak to this cloud: `clouds.yaml` and `openrc.sh`, never with a password in them, and what
+programs of S3 are told of an access key.
+"""
 
 from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from django.conf import settings
@@ -76,6 +79,55 @@ def openrc(ctx: RequestContext, secret: Secret | None = None) -> str:
             "export OS_PASSWORD",
         ]
     return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """What a program of S3 needs to be told, and where it is written."""
+
+    key: str
+    title: str
+    text: str
+
+
+def s3_endpoint() -> str:
+    """Where programs of S3 ask."""
+    return f"{settings.CONFIG.public.url}/s3"
+
+
+def s3_snippets(ctx: RequestContext, access: str, secret: str) -> list[Snippet]:
+    """The same key for the usual programs, each in its own words; buckets stand in the path."""
+    endpoint, name, region = s3_endpoint(), cloud_name(ctx), settings.CONFIG.public.region
+    keys = f"aws_access_key_id = {access}\naws_secret_access_key = {secret}\n"
+    at = urlsplit(endpoint)
+    made = {
+        "aws": (
+            "AWS CLI · ~/.aws/config",
+            f"[profile {name}]\nregion = {region}\nendpoint_url = {endpoint}\n{keys}"
+            f"s3 =\n  addressing_style = path\n\n# aws --profile {name} s3 ls\n",
+        ),
+        "boto3": (
+            "boto3 · Python",
+            "import boto3\nfrom botocore.config import Config\n\n"
+            f's3 = boto3.client(\n    "s3",\n    endpoint_url="{endpoint}",\n    region_name="{region}",\n'
+            f'    aws_access_key_id="{access}",\n    aws_secret_access_key="{secret}",\n'
+            '    config=Config(s3={"addressing_style": "path"}),\n)\n'
+            'print([bucket["Name"] for bucket in s3.list_buckets()["Buckets"]])\n',
+        ),
+        "rclone": (
+            "rclone · ~/.config/rclone/rclone.conf",
+            f"[{name}]\ntype = s3\nprovider = Other\nendpoint = {endpoint}\nregion = {region}\n"
+            f"access_key_id = {access}\nsecret_access_key = {secret}\nforce_path_style = true\n\n"
+            f"# rclone lsd {name}:\n",
+        ),
+        "s3cmd": (
+            "s3cmd · ~/.s3cfg",
+            f"[default]\nhost_base = {at.netloc}{at.path}\nhost_bucket = {at.netloc}{at.path}/%(bucket)s\n"
+            f"bucket_location = {region}\nuse_https = {at.scheme == 'https'}\n"
+            f"access_key = {access}\nsecret_key = {secret}\n\n# s3cmd ls\n",
+        ),
+    }
+    return [Snippet(key, title, text) for key, (title, text) in made.items()]
 
 
 def _auth_url() -> str:

@@ -353,7 +353,12 @@ class AccessKeys(Own):
     def get(self, request: HttpRequest) -> HttpResponse:
         keys = identity.ec2_credential_list(self.ctx, user_id=self.ctx.user_id)
         here = [key for key in keys if key["tenant_id"] == self.ctx.project_id]
-        return self.render(keys=here, elsewhere=len(keys) - len(here))
+        return self.render(
+            keys=here,
+            elsewhere=len(keys) - len(here),
+            endpoint=clients.s3_endpoint(),
+            region=settings.CONFIG.public.region,
+        )
 
     def post(self, request: HttpRequest) -> HttpResponse:
         if "delete" in request.POST:
@@ -361,18 +366,28 @@ class AccessKeys(Own):
             services.ec2_credential_delete(self.ctx, user_id=self.ctx.user_id, credential_id=key)
             return self.answer(self.url("dashboard:access-keys"), ("success", said(gettext("Deleted"), key[:8])))
         made = services.ec2_credential_create(self.ctx, user_id=self.ctx.user_id, tenant_id=self.ctx.project_id)
-        words = said(gettext("Added"), made["access"][:8])
-        return self.answer(self.url("dashboard:access-keys"), ("success", words))
+        return shown_key(self, made)
 
 
 class AccessKeySecret(Own):
     """The secret of one key, when its owner asks for it."""
 
     def post(self, request: HttpRequest, key: str) -> HttpResponse:
-        found = identity.ec2_credential_get(self.ctx, user_id=self.ctx.user_id, credential_id=key)
-        response = self.render("dashboard/profile/access_key_secret.html", title=_("Access key"), key=found)
-        response["Cache-Control"] = "no-store"
-        return response
+        return shown_key(self, identity.ec2_credential_get(self.ctx, user_id=self.ctx.user_id, credential_id=key))
+
+
+def shown_key(page: Page, key: dict[str, Any]) -> HttpResponse:
+    """A key with its secret, and what programs are told of it."""
+    response = page.render(
+        "dashboard/profile/access_key_secret.html",
+        title=_("Access key"),
+        key=key,
+        endpoint=clients.s3_endpoint(),
+        region=settings.CONFIG.public.region,
+        snippets=clients.s3_snippets(page.ctx, key["access"], key["secret"]),
+    )
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 # --- ways to sign in ----------------------------------------------------------------------------------

@@ -38,9 +38,8 @@ def container_rows(ctx: RequestContext) -> QuerySet[Container]:
         changed = Subquery(deltas.annotate(n=Cast(Sum(change), whole)).values("n"), output_field=whole)
         return ExpressionWrapper(F(base) + Coalesce(changed, 0), output_field=whole)
 
-    return Container.objects.filter(account_id=ctx.project_id).annotate(
-        objects_now=now("base_objects", "objects_change"), bytes_now=now("base_bytes", "bytes_change")
-    )
+    mine = Container.objects.filter(account_id=ctx.project_id).select_related("bucket")
+    return mine.annotate(objects_now=now("base_objects", "objects_change"), bytes_now=now("base_bytes", "bytes_change"))
 
 
 @selector("object_store:public")

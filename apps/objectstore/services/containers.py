@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from django.db.models.functions import Now
 
+from apps.core import live
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Forbidden, Invalid, NotFound
 from apps.core.transactions import service
@@ -106,6 +107,7 @@ def container_delete(ctx: RequestContext, *, account: str, container: str) -> No
     if Version.objects.filter(container_id=row.pk).exists():
         raise Conflict("Delete all versions before deleting container.")
     row.delete()  # deltas stay: the account's totals still lack them
+    live.notify(account, "container", "")
 
 
 def _require_changes(
@@ -163,3 +165,4 @@ def _change(row: Container, changes: Changes, read_acl: str | None, write_acl: s
     Container.objects.filter(pk=row.pk).update(
         metadata=row.metadata, read_acl=row.read_acl, write_acl=row.write_acl, updated_at=Now()
     )
+    live.notify(row.account_id, "container", row.pk)

@@ -14,6 +14,7 @@ from apps.core.web import cells
 from apps.core.web.pages import FormPage, said
 from apps.objectstore import services
 from apps.objectstore.selectors import Totals
+from apps.objectstore.states import Versioning
 from apps.objectstore.web import words
 from apps.objectstore.web.browse import OWN, InContainer
 from apps.objectstore.web.containers import quota_bars
@@ -102,9 +103,17 @@ CORS = {
 }
 
 
-class SettingsForm(forms.Form):
-    """What a container's metadata says to the store."""
+VERSIONS = {
+    Versioning.NEVER: _("are not kept"),
+    Versioning.ENABLED: _("are kept"),
+    Versioning.SUSPENDED: _("stay, but no more are kept"),
+}
 
+
+class SettingsForm(forms.Form):
+    """Versions, and what a container's metadata says to the store."""
+
+    versioning = forms.ChoiceField(label=_("Earlier versions"), required=False)
     quota_gib = forms.DecimalField(
         label=_("At most, in GiB"), min_value=0, max_digits=12, decimal_places=3, required=False
     )
@@ -118,6 +127,11 @@ class SettingsForm(forms.Form):
     expose = forms.CharField(label=_("Headers that they see"), max_length=255, required=False)
     age = forms.IntegerField(label=_("Browsers ask again after, in seconds"), min_value=0, required=False)
 
+    def __init__(self, *args: Any, now: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offered = [Versioning.NEVER, Versioning.ENABLED] if not now else [Versioning.ENABLED, Versioning.SUSPENDED]
+        self.fields["versioning"].choices = [(v.value, VERSIONS[v]) for v in offered]  # type: ignore[attr-defined]
+
 
 class Settings(InContainer, FormPage):
     """Facts, quota, other sites, links."""
@@ -129,14 +143,21 @@ class Settings(InContainer, FormPage):
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
         kept = self.container.metadata
         size = kept.get("Quota-Bytes")
-        known = {"quota_gib": round(int(size) / 2**30, 3) if size else None, "quota_count": kept.get("Quota-Count")}
-        return SettingsForm(data, initial=known | {field: kept.get(name, "") for field, name in CORS.items()})
+        known: dict[str, Any] = {
+            "quota_gib": round(int(size) / 2**30, 3) if size else None,
+            "quota_count": kept.get("Quota-Count"),
+        }
+        known |= {field: kept.get(name, "") for field, name in CORS.items()}
+        now = self.container.versioning
+        return SettingsForm(data, initial=known | {"versioning": now}, now=now)
 
     def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
         row = self.container
         facts = [
             (_("Objects"), row.objects_now),
             (_("Size"), cells.size_bytes(row.bytes_now)),
+            ("S3", cells.badge(*words.bucket(row))),
+            (_("Earlier versions"), cells.state("versioning", words.VERSIONING)(row, self)),
             (_("Storage policy"), row.policy),
             (_("Created at"), cells.time_ago(row.created_at)),
             (_("Id"), cells.copied(row.pk)),
@@ -161,6 +182,8 @@ class Settings(InContainer, FormPage):
         }
         cors = {name: str(given[field] or "") for field, name in CORS.items()}
         services.container_post(self.ctx, **self.place, changes=quotas | cors)
+        if given["versioning"] != self.container.versioning:
+            services.container_versioning(self.ctx, **self.place, versioning=Versioning(given["versioning"]))
         return self.url("objectstore:container", self.kwargs["ident"]), said(gettext("Saved"), self.container.name)
 
 

@@ -16,6 +16,7 @@ from apps.core.web.pages import FormPage, ListPage, one
 from apps.core.web.tables import Column, Empty, Table, deletes
 from apps.objectstore import backends, selectors, services
 from apps.objectstore.models import Container
+from apps.objectstore.states import Versioning
 from apps.objectstore.web import words
 
 OWN, READ = "object_store:own", "object_store:read"
@@ -37,6 +38,10 @@ TABLE = Table(
         Column(key="objects", label=_("Objects"), number=True, cell=cells.text("objects_now")),
         Column(key="size", label=_("Size"), number=True, cell=cells.bytes_of("bytes_now")),
         Column(key="access", label=_("Who may read"), cell=lambda row, page: words.access_badge(row)),
+        Column(key="s3", label="S3", cell=lambda row, page: cells.badge(*words.bucket(row)), minor=True),
+        Column(
+            key="versions", label=_("Earlier versions"), cell=cells.state("versioning", words.VERSIONING), minor=True
+        ),
         Column(key="policy", label=_("Storage policy"), sort="policy", minor=True),
         Column(key="created", label=_("Age"), sort="created_at", cell=cells.ago("created_at")),
     ),
@@ -114,6 +119,11 @@ class ContainerForm(forms.Form):
             "As a bucket of S3 it needs 3 to 63 small letters, digits and hyphens, and a name nobody else has."
         ),
     )
+    versions = forms.BooleanField(
+        label=_("Keep earlier versions"),
+        required=False,
+        help_text=_("What is replaced or deleted can be brought back, and counts in the size until it is removed."),
+    )
     policy = forms.ChoiceField(label=_("Storage policy"), help_text=_("Where the bytes are kept. Cannot be changed."))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -146,5 +156,9 @@ class ContainerCreate(FormPage):
             self.ctx, account=self.ctx.project_id, container=given["name"], policy=given["policy"], changes={}
         )
         row = selectors.container_get(self.ctx, account=self.ctx.project_id, container=given["name"]).container
+        if given["versions"]:
+            services.container_versioning(
+                self.ctx, account=self.ctx.project_id, container=row.name, versioning=Versioning.ENABLED
+            )
         word = gettext("Created") if made else gettext("It was there already")
         return self.url("objectstore:objects", row.pk), f"{word} · {row.name}"

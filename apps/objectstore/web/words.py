@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.core.web import cells
+from apps.core.web.cells import pick
 from apps.objectstore.models import Container
+from apps.objectstore.states import Versioning, is_bucket_name
 
-Said = tuple[str, str]  # tone of the style sheet, sentence
+Said = tuple[str, Any]  # tone of the style sheet, sentence
 PUBLIC, LISTED = ".r:*", ".rlistings"
 
 
@@ -25,6 +28,22 @@ def access_badge(row: Container) -> Any:
     if row.read_acl:
         return cells.badge("busy", _("Some others too"))
     return cells.badge("off", _("This project"))
+
+
+def bucket(row: Container) -> Said:
+    """Under which name S3 reaches it, or why not."""
+    if pick(row, "bucket"):
+        return ("ok", _("As the bucket “%s”") % row.bucket.name)
+    if not is_bucket_name(row.name):
+        return ("off", _("Not by S3: its name cannot be a bucket's"))
+    return ("warn", _("Not by S3: another project has this name"))
+
+
+VERSIONING: dict[str, Said] = {
+    Versioning.NEVER: ("off", gettext_lazy("Not kept")),
+    Versioning.ENABLED: ("ok", gettext_lazy("Kept")),
+    Versioning.SUSPENDED: ("idle", gettext_lazy("No more are kept")),
+}
 
 
 def readers(row: Container) -> list[Said]:
