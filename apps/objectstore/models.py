@@ -193,7 +193,7 @@ class UploadPart(models.Model):
     pk = models.CompositePrimaryKey("upload_id", "number")
     upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="arrived", db_index=False)
     number = models.IntegerField()
-    blob_id = models.UUIDField()
+    blob_id = models.UUIDField(null=True)  # no bytes, no blob
     bytes = models.BigIntegerField()
     etag = models.CharField(max_length=64)
     checksums: Document = models.JSONField(null=True)

@@ -37,6 +37,9 @@ MAX_META_COUNT = 90
 MAX_META_OVERALL = 4096
 MAX_LISTING = 10_000
 MAX_FILE_BYTES = 5 * 2**30
+MAX_PARTS = 10_000  # of a multipart upload
+MIN_PART_BYTES = 5 * 2**20  # of each but the last
+MAX_UPLOAD_BYTES = 5 * 2**40  # of all together
 MAX_ACL_BYTES = 8 * 2**10
 MAX_LINK_S = 365 * 86400  # a link that is given away
 

@@ -21,6 +21,7 @@ from apps.objectstore.selectors.facts import (
     signing_keys,
 )
 from apps.objectstore.selectors.listing import LAST, Entry, Page
+from apps.objectstore.selectors.uploads import UploadListing, UploadPage, upload_list, upload_part_list
 from apps.objectstore.selectors.versions import (
     VersionEntry,
     marker_row,
@@ -31,9 +32,9 @@ from apps.objectstore.selectors.versions import (
 )
 
 __all__ = [
-    "AccountFacts", "Below", "ContainerFacts", "Entry", "LAST", "Page", "Totals", "VersionEntry", "account_get",
-    "account_totals", "acl_cleaned", "bucket_get", "bucket_list", "bucket_row", "container_get", "container_list",
-    "container_origins", "container_row", "container_rows", "container_site", "container_totals", "folder_totals",
-    "marker_row", "object_get", "object_list", "object_row", "signing_keys", "version_entries", "version_get",
-    "version_list", "version_row",
+    "AccountFacts", "Below", "ContainerFacts", "Entry", "LAST", "Page", "Totals", "UploadListing", "UploadPage",
+    "VersionEntry", "account_get", "account_totals", "acl_cleaned", "bucket_get", "bucket_list", "bucket_row",
+    "container_get", "container_list", "container_origins", "container_row", "container_rows", "container_site",
+    "container_totals", "folder_totals", "marker_row", "object_get", "object_list", "object_row", "signing_keys",
+    "upload_list", "upload_part_list", "version_entries", "version_get", "version_list", "version_row",
 ]  # fmt: skip

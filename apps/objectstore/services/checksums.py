@@ -68,6 +68,14 @@ class Digests:
         self._running = {name: _running(name) for name in algorithms}
         self._announced = announced
 
+    @property
+    def algorithms(self) -> set[str]:
+        return set(self._running)
+
+    def also(self, algorithm: str) -> Digests:
+        """These, and one more if it is not among them."""
+        return Digests({*self._running, algorithm}, self._announced)
+
     def update(self, piece: bytes) -> None:
         for running in self._running.values():
             running.update(piece)

@@ -14,6 +14,7 @@ from apps.objectstore import backends
 from apps.objectstore.models import Account, Bucket, Container, Object, Version
 from apps.objectstore.selectors import acl_cleaned, container_row
 from apps.objectstore.selectors.access import account_acl_cleaned, is_reseller, require_owner, require_writer
+from apps.objectstore.services.uploads import uploads_end
 from apps.objectstore.states import (
     MAX_META_COUNT,
     MAX_META_NAME,
@@ -106,6 +107,7 @@ def container_delete(ctx: RequestContext, *, account: str, container: str) -> No
         raise Conflict("There was a conflict when trying to complete your request.", hint=hint, code="BucketNotEmpty")
     if Version.objects.filter(container_id=row.pk).exists():
         raise Conflict("Delete all versions before deleting container.")
+    uploads_end(row)
     row.delete()  # deltas stay: the account's totals still lack them
     live.notify(account, "container", "")
 

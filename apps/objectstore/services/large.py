@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypedDict
 from urllib.parse import unquote
 
@@ -18,6 +18,7 @@ from apps.core.transactions import internal, streaming
 from apps.objectstore.models import Container, Object
 from apps.objectstore.selectors import container_row, object_row
 from apps.objectstore.selectors.access import require_read
+from apps.objectstore.services.encryption import require_key
 from apps.objectstore.services.errors import Unprocessable
 from apps.objectstore.services.objects import (
     Body,
@@ -67,6 +68,7 @@ class Content:
     etag: str
     parts: tuple[Part, ...]
     is_large: bool = False
+    key: bytes = field(default=b"", repr=False)  # the caller's, of an object that is encrypted with one
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Reader:
     ctx: RequestContext
     account: str
     referrer: str = ""
+    key: bytes = field(default=b"", repr=False)  # to decrypt with
 
 
 def is_large(found: Object) -> bool:
@@ -84,9 +87,13 @@ def is_large(found: Object) -> bool:
 
 @internal("reads of an object that the caller was given", atomic=False)
 def content_of(reader: Reader, found: Object) -> Content:
-    """The bytes of an object, which may lie in others. Raises Forbidden, Conflict for a segment that changed."""
+    """The bytes of an object, which may lie in others.
+
+    Raises Forbidden, Conflict for a segment that changed, Invalid where a key is missing or does not belong here.
+    """
+    require_key(found.encryption, reader.key)
     if not is_large(found):
-        return Content(found.bytes, found.etag, (Part(found, 0, found.bytes),))
+        return Content(found.bytes, found.etag, (Part(found, 0, found.bytes),), key=reader.key)
     parts, hashes = _resolved(reader, found, MOST_DEPTH)
     etag = found.etag if found.segments is not None else md5_of("".join(hashes).encode())
     return Content(sum(part.end - part.start for part in parts), etag, tuple(parts), True)
@@ -115,7 +122,7 @@ def _pieces(content: Content, start: int, end: int) -> Iterator[bytes]:
         if isinstance(part.source, bytes):
             yield part.source[part.start + low : part.start + high]
         else:
-            yield from object_pieces(part.source, part.start + low, part.start + high)
+            yield from object_pieces(part.source, part.start + low, part.start + high, content.key)
 
 
 def _resolved(reader: Reader, found: Object, depth: int) -> tuple[list[Part], list[str]]:
@@ -164,6 +171,7 @@ def _named(place: Container, prefix: str) -> Iterator[Object]:
 
 
 def _parts_of(reader: Reader, inner: Object, depth: int) -> list[Part]:
+    require_key(inner.encryption, b"")
     return _resolved(reader, inner, depth - 1)[0] if is_large(inner) else [Part(inner, 0, inner.bytes)]
 
 

@@ -123,7 +123,7 @@ def begin_put(ctx: RequestContext, account: str, container: str, name: str, size
         raise PreconditionFailed(f"There is an object {name} already.")
     if new.only_over:
         rows.etag_checked(old, new.only_over)
-    _quota_checked(account, row.pk, row.metadata, quotas, 0 if old else 1, size - (old.held if old else 0))
+    quota_checked(account, row.pk, row.metadata, quotas, 0 if old else 1, size - (old.held if old else 0))
     return row
 
 
@@ -243,14 +243,14 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
         more = (1, made.held - counted)
     else:
         more = (0 if old else 1, made.held - counted - (old.held if old else 0))
-    _quota_checked(place.account_id, place.pk, state.metadata, state.quotas, *more)
+    quota_checked(place.account_id, place.pk, state.metadata, state.quotas, *more)
     rows.count(place, *more)
     if old is not None and not state.keeps:
         rows.release(old)
     return made
 
 
-def _quota_checked(
+def quota_checked(
     account: str, container_id: UUID, metadata: Mapping[str, str], quotas: Mapping[str, str], objects: int, size: int
 ) -> None:
     """Raise TooLarge where a quota would be passed. Inside a transaction nobody else counts until it ends."""

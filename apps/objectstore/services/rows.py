@@ -136,10 +136,10 @@ class Extent:
 
 def extents_of(found: ObjectFields | UploadPart) -> list[Extent]:
     """The blobs of an object, or of a part of an upload, in order."""
-    if isinstance(found, UploadPart):
-        return [Extent(found.blob_id, found.bytes, found.salt)]
-    if found.parts is not None:
-        return [Extent(UUID(part["blob"]), part["bytes"], part.get("salt", "")) for part in found.parts]
+    if isinstance(found, ObjectFields) and found.parts is not None:
+        owned = (part for part in found.parts if "blob" in part)
+        return [Extent(UUID(part["blob"]), part["bytes"], part.get("salt", "")) for part in owned]
     if found.blob_id is None:
         return []
-    return [Extent(found.blob_id, found.bytes, (found.encryption or {}).get("salt", ""))]
+    salt = found.salt if isinstance(found, UploadPart) else (found.encryption or {}).get("salt", "")
+    return [Extent(found.blob_id, found.bytes, salt)]
