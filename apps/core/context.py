@@ -19,6 +19,7 @@ class Origin:
 
     address: str = ""
     agent: str = ""
+    is_secure: bool = False  # by TLS
 
 
 origin: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B039 - it is frozen

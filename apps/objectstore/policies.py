@@ -22,6 +22,18 @@ RULES = (
         ("GET|HEAD /v1/{account}/…",),
     ),
     Rule(
+        "object_store:rescue",
+        "role:manager and project_id:%(project_id)s or rule:object_store:reseller",
+        "See, replace and remove a bucket's policy whatever the policy denies.",
+        ("GET|PUT|DELETE /s3/{bucket}?policy",),
+    ),
+    Rule(
+        "object_store:bypass_retention",
+        "role:manager and project_id:%(project_id)s or rule:object_store:reseller",
+        "Shorten or pass over a retention in governance mode, if asked to.",
+        ("DELETE /s3/{bucket}/{key}", "PUT /s3/{bucket}/{key}?retention"),
+    ),
+    Rule(
         "object_store:reseller",
         "role:admin or role:ResellerAdmin",
         "Do everything with every account, and set the quotas of accounts.",

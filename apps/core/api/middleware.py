@@ -49,7 +49,8 @@ class RequestIdMiddleware:
         request.request_id = request_id  # type: ignore[attr-defined]
         request.global_request_id = inbound if _INBOUND.match(inbound) else ""  # type: ignore[attr-defined]
         token = logs.request_id.set(request_id)
-        came_from = origin.set(Origin(client_address(request), sent.get("HTTP_USER_AGENT", "")[:256]))
+        agent = sent.get("HTTP_USER_AGENT", "")[:256]
+        came_from = origin.set(Origin(client_address(request), agent, request.is_secure()))
         started = time.monotonic()
         try:
             response = self.get_response(request)

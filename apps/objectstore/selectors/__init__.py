@@ -1,6 +1,5 @@
 """Reads of the object store."""
 
-from apps.objectstore.selectors.access import acl_cleaned
 from apps.objectstore.selectors.browsing import Below, container_rows, folder_totals
 from apps.objectstore.selectors.buckets import bucket_get, bucket_list, bucket_row
 from apps.objectstore.selectors.facts import (
@@ -21,6 +20,7 @@ from apps.objectstore.selectors.facts import (
     signing_keys,
 )
 from apps.objectstore.selectors.listing import LAST, Entry, Page
+from apps.objectstore.selectors.lists import acl_cleaned
 from apps.objectstore.selectors.uploads import UploadListing, UploadPage, upload_list, upload_part_list
 from apps.objectstore.selectors.versions import (
     VersionEntry,

@@ -46,7 +46,7 @@ def container_rows(ctx: RequestContext) -> QuerySet[Container]:
 def folder_totals(ctx: RequestContext, *, account: str, container: str, prefix: str) -> Below:
     """How much lies below a prefix, counted up to MOST_COUNTED objects. Raises Forbidden, NotFound."""
     row = container_row(account, container)
-    require_read(ctx, account, row, referrer="", listing=True)
+    require_read(ctx, account, row, listing=True, facts={"s3:prefix": [prefix]})
     if row is None:
         raise NotFound("container", container)
     first = list(below(row, prefix).values_list("bytes", flat=True)[: MOST_COUNTED + 1])

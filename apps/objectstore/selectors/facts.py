@@ -13,9 +13,9 @@ from django.db.models.functions import Now
 from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 from apps.core.transactions import internal, selector
-from apps.objectstore.models import Account, Bucket, Container, Object
+from apps.objectstore.models import Account, Container, Object
 from apps.objectstore.selectors import listing
-from apps.objectstore.selectors.access import is_owner, require_read, require_reader
+from apps.objectstore.selectors.access import bucket_of, is_owner, require_read, require_reader
 from apps.objectstore.selectors.links import link_key
 from apps.objectstore.selectors.listing import Entry, Page
 
@@ -115,14 +115,14 @@ def container_list(ctx: RequestContext, *, account: str, page: Page) -> list[Ent
 
 @selector("object_store:public")
 def container_get(
-    ctx: RequestContext, *, account: str, container: str, referrer: str = "", listing: bool = False
+    ctx: RequestContext, *, account: str, container: str, referrer: str = "", page: Page | None = None
 ) -> ContainerFacts:
-    """A container that the caller may read from. Raises Forbidden, NotFound."""
+    """A container that the caller may read from, or list that page of. Raises Forbidden, NotFound."""
     row = container_row(account, container)
-    require_read(ctx, account, row, referrer=referrer, listing=listing)
+    require_read(ctx, account, row, referrer=referrer, listing=page is not None, facts=_facts(page))
     if row is None:
         raise NotFound("container", container)
-    is_bucket = Bucket.objects.filter(container=row).exists()
+    is_bucket = bucket_of(row) is not None
     return ContainerFacts(row, container_totals(row.pk), is_owner(ctx, account), is_bucket)
 
 
@@ -130,17 +130,25 @@ def container_get(
 def object_list(ctx: RequestContext, *, account: str, container: str, page: Page, referrer: str = "") -> list[Entry]:
     """A container's objects in the order of their names. Raises Forbidden, NotFound."""
     row = container_row(account, container)
-    require_read(ctx, account, row, referrer=referrer, listing=True)
+    require_read(ctx, account, row, referrer=referrer, listing=True, facts=_facts(page))
     if row is None:
         raise NotFound("container", container)
     return listing.objects(row.pk, page)
+
+
+def _facts(page: Page | None) -> dict[str, list[str]]:
+    """What conditions of policies can say about a listing."""
+    if page is None:
+        return {}
+    facts = {"s3:prefix": [page.prefix], "s3:max-keys": [str(page.limit)]}
+    return facts | ({"s3:delimiter": [page.delimiter]} if page.delimiter else {})
 
 
 @selector("object_store:public")
 def object_get(ctx: RequestContext, *, account: str, container: str, name: str, referrer: str = "") -> Object:
     """An object's facts. Raises Forbidden, NotFound."""
     row = container_row(account, container)
-    require_read(ctx, account, row, referrer=referrer)
+    require_read(ctx, account, row, referrer=referrer, name=name)
     found = object_row(row.pk, name) if row else None
     if found is None:
         raise NotFound("object", name)
@@ -180,8 +188,8 @@ def _metadata(account: str, container: str, prefix: str) -> dict[str, str]:
 
 
 def container_row(account: str, name: str) -> Container | None:
-    """A container's row with its account's, whoever asks."""
-    return Container.objects.select_related("account").filter(account_id=account, name=name).first()
+    """A container's row with its account's and its bucket's, whoever asks."""
+    return Container.objects.select_related("account", "bucket").filter(account_id=account, name=name).first()
 
 
 def object_row(container_id: UUID, name: str) -> Object | None:

@@ -12,8 +12,8 @@ from apps.core.errors import Conflict, Forbidden, Invalid, NotFound
 from apps.core.transactions import service
 from apps.objectstore import backends
 from apps.objectstore.models import Account, Bucket, Container, Object, Version
-from apps.objectstore.selectors import acl_cleaned, container_row
-from apps.objectstore.selectors.access import account_acl_cleaned, is_reseller, require_owner, require_writer
+from apps.objectstore.selectors import acl_cleaned, container_row, grants, lists
+from apps.objectstore.selectors.access import bucket_of, is_reseller, require, require_owner, require_writer
 from apps.objectstore.services.uploads import uploads_end
 from apps.objectstore.states import (
     MAX_META_COUNT,
@@ -41,7 +41,7 @@ def account_post(ctx: RequestContext, *, account: str, changes: Changes, access:
     row = Account.objects.select_for_update(no_key=True).get(pk=account)
     row.metadata = changed(row.metadata, changes)
     if access is not None:
-        row.access = account_acl_cleaned(access)
+        row.access = lists.account_acl_cleaned(access)
     row.save(update_fields=["metadata", "access"])
 
 
@@ -60,7 +60,7 @@ def container_put(
 
     Raises Forbidden, Invalid for an unknown policy, Conflict for another policy than it has.
     """
-    _require_changes(ctx, account, changes, read_acl, write_acl)
+    _require_changes(ctx, account, container, changes, read_acl, write_acl)
     if policy and policy not in backends.policies():
         raise Invalid(f"There is no storage policy {policy!r}.", hint=f"There are: {', '.join(backends.policies())}.")
     _account_ensured(account)
@@ -85,7 +85,7 @@ def container_post(
     write_acl: str | None = None,
 ) -> None:
     """Change a container's metadata and access lists (None: as they are). Raises Forbidden, NotFound, Invalid."""
-    _require_changes(ctx, account, changes, read_acl, write_acl)
+    _require_changes(ctx, account, container, changes, read_acl, write_acl)
     row = Container.objects.select_for_update(no_key=True).filter(account_id=account, name=container).first()
     if row is None:
         raise NotFound("container", container)
@@ -95,8 +95,8 @@ def container_post(
 @service("object_store:public")
 def container_delete(ctx: RequestContext, *, account: str, container: str) -> None:
     """Remove an empty container. Raises Forbidden, NotFound, Conflict where it has objects."""
-    require_writer(ctx, account)
     seen = container_row(account, container)
+    require(ctx, account, seen, "s3:DeleteBucket")
     # Writers hold a key share of the row until they commit: from here on none can add an object.
     row = Container.objects.select_for_update().filter(pk=seen.pk).first() if seen else None
     if row is None:
@@ -113,12 +113,13 @@ def container_delete(ctx: RequestContext, *, account: str, container: str) -> No
 
 
 def _require_changes(
-    ctx: RequestContext, account: str, changes: Changes, read_acl: str | None, write_acl: str | None
+    ctx: RequestContext, account: str, container: str, changes: Changes, read_acl: str | None, write_acl: str | None
 ) -> None:
     """Raise Forbidden unless the caller may change containers; keys and access lists are the owner's to set."""
     require_writer(ctx, account)
     if set(changes) & KEYS or read_acl is not None or write_acl is not None:
         require_owner(ctx, account)
+        require(ctx, account, container_row(account, container), "s3:PutBucketAcl")  # a bucket's policy may deny it
 
 
 def changed(metadata: Mapping[str, str], changes: Changes) -> dict[str, str]:
@@ -164,6 +165,9 @@ def _change(row: Container, changes: Changes, read_acl: str | None, write_acl: s
         row.read_acl = acl_cleaned(read_acl, field="X-Container-Read", referrers=True)
     if write_acl is not None:
         row.write_acl = acl_cleaned(write_acl, field="X-Container-Write", referrers=False)
+    public = any(map(lists.is_public, lists.entries_of(row.read_acl) + lists.entries_of(row.write_acl)))
+    if public and (read_acl or write_acl) and grants.block_of(bucket_of(row)).refuse_acls:
+        raise Forbidden("The bucket blocks public access lists.", rule="object_store:own")
     Container.objects.filter(pk=row.pk).update(
         metadata=row.metadata, read_acl=row.read_acl, write_acl=row.write_acl, updated_at=Now()
     )

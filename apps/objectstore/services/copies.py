@@ -67,7 +67,7 @@ def object_copy(ctx: RequestContext, *, account: str, source: Place, to: Place, 
 @streaming("object_store:public")
 def object_move(ctx: RequestContext, *, account: str, source: Place, to: Place, only_new: bool = False) -> Object:
     """The same, and the object is gone from where it was. If it cannot be removed, there are two. Raises as a copy."""
-    require_write(ctx, account, container_row(account, source.container))
+    require_write(ctx, account, container_row(account, source.container), source.name, "s3:DeleteObject")
     made = object_copy(ctx, account=account, source=source, to=to, only_new=only_new)
     object_delete(ctx, account=account, container=source.container, name=source.name)
     return made

@@ -147,12 +147,14 @@ def _resolved(reader: Reader, found: Object, depth: int) -> tuple[list[Part], li
 def _below(reader: Reader, found: Object, depth: int) -> tuple[list[Part], list[str]]:
     container, _, prefix = unquote(found.metadata[DYNAMIC]).partition("/")
     place = container_row(reader.account, container)
-    require_read(reader.ctx, reader.account, place, referrer=reader.referrer, listing=True)
+    facts = {"s3:prefix": [prefix]}
+    require_read(reader.ctx, reader.account, place, referrer=reader.referrer, listing=True, facts=facts)
     parts: list[Part] = []
     hashes: list[str] = []
     for inner in _named(place, prefix) if place else ():
         if (inner.container_id, inner.name) == (found.container_id, found.name):
             continue
+        require_read(reader.ctx, reader.account, place, referrer=reader.referrer, name=inner.name)
         hashes.append(inner.etag)
         parts += _parts_of(reader, inner, depth)
         _bounded(parts)
@@ -218,7 +220,8 @@ def _segment_rows(reader: Reader, segments: Sequence[Segment]) -> list[Object | 
         if not container:
             continue
         place = container_row(reader.account, container)
-        require_read(reader.ctx, reader.account, place, referrer=reader.referrer)
+        for name in inner:
+            require_read(reader.ctx, reader.account, place, referrer=reader.referrer, name=name)
         if place is not None:
             rows = Object.objects.filter(container_id=place.pk, name__in=inner)
             found |= {(container, row.name): row for row in rows}

@@ -110,7 +110,7 @@ def object_put(
 def begin_put(ctx: RequestContext, account: str, container: str, name: str, size: int, new: New) -> Container:
     """The container, if the caller may put so many bytes there. Raises as `object_put`."""
     row = container_row(account, container)
-    require_write(ctx, account, row)
+    require_write(ctx, account, row, name)
     if row is None:
         raise NotFound("container", container)
     if size > MAX_FILE_BYTES:
@@ -312,7 +312,7 @@ def object_post(
 ) -> None:
     """Replace an object's metadata; without a content type it keeps its own. Raises Forbidden, NotFound."""
     place = container_row(account, container)
-    require_write(ctx, account, place)
+    require_write(ctx, account, place, name)
     _describe(place, name, content_type, metadata, delete_at)
 
 
@@ -345,7 +345,7 @@ def object_delete(
     where there was no object, unless a marker is left; PreconditionFailed.
     """
     place = container_row(account, container)
-    require_write(ctx, account, place)
+    require_write(ctx, account, place, name, "s3:DeleteObject")
     removed = _delete(place, name, etag, null_marker)
     if not removed.found and not removed.is_marker:
         raise NotFound("object", name)

@@ -10,7 +10,7 @@ from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.transactions import internal, service, streaming
 from apps.objectstore.models import Bucket, Container, Object, Version
 from apps.objectstore.selectors import container_row
-from apps.objectstore.selectors.access import require_owner, require_write
+from apps.objectstore.selectors.access import require, require_owner, require_write
 from apps.objectstore.services import history, rows
 from apps.objectstore.states import Versioning
 
@@ -30,6 +30,7 @@ def container_versioning(ctx: RequestContext, *, account: str, container: str, v
     row = Container.objects.select_for_update().filter(account_id=account, name=container).first()
     if row is None:
         raise NotFound("container", container)
+    require(ctx, account, row, "s3:PutBucketVersioning")
     versioning_changed(row, versioning)
     Container.objects.filter(pk=row.pk).update(versioning=row.versioning)
 
@@ -58,7 +59,7 @@ def version_delete(
     is. Raises Forbidden, NotFound.
     """
     place = container_row(account, container)
-    require_write(ctx, account, place)
+    require(ctx, account, place, "s3:DeleteObjectVersion", name, facts={"s3:versionid": [str(version_id)]})
     return _version_delete(place, name, version_id, promote)
 
 
@@ -87,7 +88,7 @@ def version_restore(ctx: RequestContext, *, account: str, container: str, name: 
     No bytes are copied. Raises Forbidden, NotFound, also for a marker.
     """
     place = container_row(account, container)
-    require_write(ctx, account, place)
+    require_write(ctx, account, place, name)
     return _version_restore(place, name, version_id)
 
 

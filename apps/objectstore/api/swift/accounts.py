@@ -9,8 +9,8 @@ from django.http.response import HttpResponseBase
 from apps.objectstore import backends, selectors, services
 from apps.objectstore.api.swift import listings, metadata
 from apps.objectstore.api.swift.base import Call, answer, last_modified, latin, stamp
-from apps.objectstore.selectors import AccountFacts, ContainerFacts, Totals
-from apps.objectstore.selectors.access import account_acl_shown
+from apps.objectstore.selectors import AccountFacts, ContainerFacts, Page, Totals
+from apps.objectstore.selectors.lists import account_acl_shown
 from apps.objectstore.services.containers import QUOTAS
 
 ACCESS = "X-Account-Access-Control"
@@ -68,7 +68,7 @@ def container_head(call: Call) -> HttpResponseBase:
 
 def container_get(call: Call) -> HttpResponseBase:
     page = listings.page_of(call)
-    found = _container(call, listing=True)
+    found = _container(call, page)
     address = call.address
     entries = selectors.object_list(
         call.ctx, account=address.project_id, container=address.container, page=page, referrer=call.referrer
@@ -83,10 +83,10 @@ def container_get(call: Call) -> HttpResponseBase:
     )
 
 
-def _container(call: Call, *, listing: bool = False) -> ContainerFacts:
+def _container(call: Call, page: Page | None = None) -> ContainerFacts:
     address = call.address
     return selectors.container_get(
-        call.ctx, account=address.project_id, container=address.container, referrer=call.referrer, listing=listing
+        call.ctx, account=address.project_id, container=address.container, referrer=call.referrer, page=page
     )
 
 
