@@ -119,7 +119,7 @@ def container_get(
 ) -> ContainerFacts:
     """A container that the caller may read from, or list that page of. Raises Forbidden, NotFound."""
     row = container_row(account, container)
-    require_read(ctx, account, row, referrer=referrer, listing=page is not None, facts=_facts(page))
+    require_read(ctx, account, row, referrer=referrer, listing=page is not None, facts=facts_of(page))
     if row is None:
         raise NotFound("container", container)
     is_bucket = bucket_of(row) is not None
@@ -130,13 +130,13 @@ def container_get(
 def object_list(ctx: RequestContext, *, account: str, container: str, page: Page, referrer: str = "") -> list[Entry]:
     """A container's objects in the order of their names. Raises Forbidden, NotFound."""
     row = container_row(account, container)
-    require_read(ctx, account, row, referrer=referrer, listing=True, facts=_facts(page))
+    require_read(ctx, account, row, referrer=referrer, listing=True, facts=facts_of(page))
     if row is None:
         raise NotFound("container", container)
     return listing.objects(row.pk, page)
 
 
-def _facts(page: Page | None) -> dict[str, list[str]]:
+def facts_of(page: Page | None) -> dict[str, list[str]]:
     """What conditions of policies can say about a listing."""
     if page is None:
         return {}

@@ -19,8 +19,8 @@ from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 from apps.core.transactions import selector
 from apps.objectstore.models import Object, ObjectFields, Version
-from apps.objectstore.selectors.access import require_read
-from apps.objectstore.selectors.facts import container_row, object_row
+from apps.objectstore.selectors.access import require
+from apps.objectstore.selectors.facts import container_row, facts_of, object_row
 from apps.objectstore.selectors.listing import LAST, Page, after
 from apps.objectstore.states import MAX_OBJECT_NAME, NO_VERSION
 
@@ -46,7 +46,8 @@ def version_get(
 ) -> Object | Version:
     """One version, the current one or an earlier one, which may be a marker. Raises Forbidden, NotFound."""
     place = container_row(account, container)
-    require_read(ctx, account, place, referrer=referrer)
+    facts = {"s3:versionid": [str(version_id)]}
+    require(ctx, account, place, "s3:GetObjectVersion", name, referrer=referrer, facts=facts)
     found = version_row(place.pk, name, version_id) if place else None
     if found is None:
         raise NotFound("version", version_id)
@@ -68,7 +69,7 @@ def version_list(
     With `version_marker` the page goes on within the name that `page.marker` says. Raises Forbidden, NotFound.
     """
     place = container_row(account, container)
-    require_read(ctx, account, place, referrer=referrer, listing=True)
+    require(ctx, account, place, "s3:ListBucketVersions", referrer=referrer, facts=facts_of(page))
     if place is None:
         raise NotFound("container", container)
     return version_entries(place.pk, page, version_marker)
