@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.bench import identity
+from tests.bench import identity, objects
 from tests.bench.cloud import Api, Cloud, cpu_seconds, pss_mib, wait_for
 from tests.bench.guests import Bare
 from tests.bench.rows import Row, pids_of
@@ -237,4 +237,5 @@ ALL: dict[str, Callable[[Cloud], Iterator[Row]]] = {
     "port": port,
     "create": create,
     "burst": burst,
+    "objects": objects.objects,
 }

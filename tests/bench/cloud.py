@@ -88,16 +88,20 @@ class Cloud:
         return api
 
     @cached_property
+    def database_password(self) -> str | None:
+        secret = self.state / "secrets/database_password"
+        return secret.read_text().strip() if secret.exists() else None
+
+    @cached_property
     def database(self) -> Any:
         """A direct connection, for baselines and for making rows."""
         found = self.config["database"]
-        secret = self.state / "secrets/database_password"
         connection = psycopg2.connect(
             host=found.get("host", "127.0.0.1"),
             port=found.get("port", 5432),
             dbname=found.get("name", "kumo"),
             user=found.get("user", "kumo"),
-            password=secret.read_text().strip() if secret.exists() else None,
+            password=self.database_password,
         )
         connection.autocommit = True
         return connection

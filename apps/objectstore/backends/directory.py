@@ -2,7 +2,8 @@
 
 A copy is written into a file without a name, gets its name by one atomic link, and is flushed together with that
 name: the link comes before the flush, so that file systems with a journal write both at once. Half of a copy never
-has a name; a name whose flush was cut off by a loss of power belongs to no row and is collected.
+has a name; a name whose flush was cut off by a loss of power belongs to no row and is collected. Small copies go
+through the disk's journal instead.
 """
 
 from __future__ import annotations
@@ -10,16 +11,24 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import logging
 import os
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from threading import RLock
 from uuid import UUID
+
+from apps.objectstore.backends.journal import Entry, Journal, Submit, flush_folder, play_back
+
+logger = logging.getLogger("kumo.objectstore")
 
 IDENTITY = "kumo-disk.json"
 BLOBS = "blobs"
 FLUSH_BYTES = 32 * 2**20  # of a large copy, so that its end need not flush everything
 LEFT_DRAFT_S = 24 * 3600
+RETRY_S = 10.0  # until journals that could not be played back are tried again
 _NO_UNNAMED = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}
 
 
@@ -33,21 +42,58 @@ class Directory:
     def __init__(self, number: int, path: str, identity: UUID) -> None:
         self.number, self.path, self.identity = number, path, identity
         self._seen: tuple[int, int] | None = None  # device and inode of the directory whose identity was read
+        self._opening = RLock()
+        self._play_at = 0.0  # when journals are to be played back; infinite once they are
+        self._journal = Journal(path, self._place)
 
     def check(self) -> None:
-        """Raise DiskGoneError unless the right disk is there."""
+        """Raise DiskGoneError unless the right disk is there. What journals hold is there then, too."""
         try:
-            found = os.stat(self.path)
+            found = self._stat()
+            if self._seen != (found.st_dev, found.st_ino):
+                self._open(found)
+        except DiskGoneError:
+            raise
+        except (OSError, ValueError) as error:
+            raise DiskGoneError(errno.ENODEV, "the disk is not there", self.path) from error
+        if time.monotonic() >= self._play_at:
+            self._play_back()
+
+    def _stat(self) -> os.stat_result:
+        try:
+            return os.stat(self.path)
+        except OSError:
+            self._seen = None
+            raise
+
+    def _open(self, found: os.stat_result) -> None:
+        """Know the disk by its identity. Nobody reads before its journals are played back, or that has failed."""
+        with self._opening:
             if self._seen == (found.st_dev, found.st_ino):
                 return
             self._seen = None
             if identity_of(self.path) != self.identity:
                 raise DiskGoneError(errno.ENODEV, "another disk is there", self.path)
-        except DiskGoneError:
-            raise
-        except (OSError, ValueError) as error:
-            raise DiskGoneError(errno.ENODEV, "the disk is not there", self.path) from error
-        self._seen = (found.st_dev, found.st_ino)
+            self._journal.leave()  # of the time before it went away
+            self._play_at = 0.0
+            self._play_back()
+            self._seen = (found.st_dev, found.st_ino)
+
+    def _play_back(self) -> None:
+        with self._opening:
+            if time.monotonic() < self._play_at:
+                return
+            self._play_at = time.monotonic() + RETRY_S
+            try:
+                play_back(self.path, self._mend)
+            except OSError as error:
+                logger.error("a journal cannot be played back", extra={"path": self.path, "reason": repr(error)})
+            else:
+                self._play_at = float("inf")
+
+    def close(self) -> None:
+        """Let go of open files."""
+        self._journal.leave()
 
     def is_there(self) -> bool:
         try:
@@ -94,19 +140,70 @@ class Directory:
     def new(self, blob_id: UUID) -> Copy:
         """Begin a copy. Raises DiskGoneError, OSError."""
         self.check()
+        return self._new(blob_id)
+
+    def _new(self, blob_id: UUID) -> Copy:
         shelf = self._shelf(blob_id)
         try:
             folder = os.open(shelf, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(shelf, 0o700)
-            _flush_folder(f"{self.path}/{BLOBS}")
+            self._make(shelf)
+            flush_folder(f"{self.path}/{BLOBS}")
             folder = os.open(shelf, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             return Copy(shelf, folder, blob_id.hex)
         except BaseException:
             os.close(folder)
             raise
+
+    def _make(self, shelf: str) -> None:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(shelf, 0o700)
+
+    # --- small copies -------------------------------------------------------------------------------
+
+    def add(self, blob_id: UUID, body: bytes, submit: Submit) -> Entry:
+        """A small copy from beginning to end: it is safe when the entry is done and has no error."""
+        entry = Entry(blob_id, body)
+        try:
+            self.check()
+        except OSError as error:
+            entry.error = error
+            entry.done()
+        else:
+            self._journal.add(entry, submit)
+        return entry
+
+    def _place(self, blob_id: UUID, body: bytes) -> None:
+        """Write a copy that the journal makes safe. Until its row is there nobody looks for it."""
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
+        try:
+            file = os.open(self._file(blob_id), flags, 0o600)
+        except FileNotFoundError:
+            self._make(self._shelf(blob_id))
+            file = os.open(self._file(blob_id), flags, 0o600)
+        try:
+            _write(file, body)
+        except OSError:
+            os.unlink(self._file(blob_id))
+            raise
+        finally:
+            os.close(file)
+
+    def _mend(self, blob_id: UUID, body: bytes) -> bool:
+        """Write a copy that a journal knows, unless it is there and right; whether it was written."""
+        try:
+            if zlib.crc32(Path(self._file(blob_id)).read_bytes()) == zlib.crc32(body):
+                return False
+        except FileNotFoundError:
+            pass
+        copy = self._new(blob_id)
+        try:
+            copy.write(body)
+            copy.publish()
+        finally:
+            copy.close()
+        return True
 
 
 class Copy:
@@ -125,9 +222,7 @@ class Copy:
         self._unflushed = 0
 
     def write(self, piece: bytes | memoryview) -> None:
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(self._file, view) :]
+        _write(self._file, piece)
         self._unflushed += len(piece)
         if self._unflushed >= FLUSH_BYTES:
             os.fdatasync(self._file)
@@ -177,7 +272,7 @@ def claim(path: str, identity: UUID) -> None:
         file.flush()
         os.fsync(file.fileno())
     (Path(path) / BLOBS).mkdir(mode=0o700, exist_ok=True)
-    _flush_folder(path)
+    flush_folder(path)
 
 
 def identity_of(path: str) -> UUID:
@@ -192,9 +287,7 @@ def _is_id(name: str) -> bool:
     return len(name) == 32 and all(c in "0123456789abcdef" for c in name)
 
 
-def _flush_folder(path: str) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _write(file: int, data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]

@@ -27,6 +27,7 @@ from django.conf import settings
 from apps.core.ids import timed_uuid
 from apps.objectstore.backends import BlobLostError, Kept, NoRoomError, Stored, WrongMachineError
 from apps.objectstore.backends.directory import Copy, Directory, DiskGoneError
+from apps.objectstore.backends.journal import SMALL_BYTES
 from apps.objectstore.models import Disk
 from apps.objectstore.states import CHUNK, MIB, DiskState
 
@@ -35,6 +36,7 @@ logger = logging.getLogger("kumo.objectstore")
 COPIES = 3
 ENOUGH = 2  # safe copies that an acknowledgement needs
 SPARE_BYTES = 64 * MIB  # left free on each disk: file systems are bad at being full
+ROOM_S = 0.5  # how old what is known of free space may be
 AVOID_S = 10.0  # how long a disk that failed gets nothing new, if there are others
 LOOK_S = 2.0  # how old the known list of disks may be
 THREADS = 24
@@ -63,6 +65,7 @@ class DiskStore:
         self._active: frozenset[int] = frozenset()
         self._looked = -LOOK_S
         self._failed: dict[int, float] = {}  # number → when
+        self._room: dict[int, tuple[int, float]] = {}  # number → free bytes, when
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="disk")
         self._lock = Lock()
 
@@ -86,6 +89,9 @@ class DiskStore:
             else Directory(row.number, row.path, row.identity)
             for row in rows
         }
+        for number, disk in known.items():
+            if self._disks.get(number) is not disk:
+                disk.close()
         self._active = frozenset(row.number for row in rows if row.state == DiskState.ACTIVE)
         self._looked = time.monotonic()
 
@@ -101,10 +107,17 @@ class DiskStore:
                 continue
             with contextlib.suppress(OSError):
                 disk.check()
-                free, _ = disk.room()
+                free = self._free(disk)
                 if free >= size + SPARE_BYTES:
                     weighed.append((self._avoided(number), -(free * random.random()), disk))  # noqa: S311
         return [disk for _, _, disk in sorted(weighed, key=lambda w: w[:2])]
+
+    def _free(self, disk: Directory) -> int:
+        free, at = self._room.get(disk.number, (0, 0.0))
+        if time.monotonic() - at >= ROOM_S:
+            free = disk.room()[0]
+            self._room[disk.number] = free, time.monotonic()
+        return free
 
     def _avoided(self, number: int) -> bool:
         return time.monotonic() - self._failed.get(number, -AVOID_S) < AVOID_S
@@ -362,18 +375,26 @@ class DiskDraft:
         if self._rest:
             self._take(bytes(self._rest))
             self._rest.clear()
-        last = self._held
-        self._run(lambda writing: writing.finish(last))
         try:
-            self._settle()
+            self._finish(self._held)
         except NoRoomError:
             self._withdraw()
             raise
         safe = tuple(writing.disk.number for writing in self._living())
         return Stored(self.id, self._size, bytes(self._checksums), safe, COPIES - len(safe))
 
+    def _finish(self, last: bytes) -> None:
+        if self._size > SMALL_BYTES:
+            self._run(lambda writing: writing.finish(last))
+        else:
+            entries = [writing.disk.add(self.id, last, self._store.submit) for writing in self._copies]
+            for writing, entry in zip(self._copies, entries, strict=True):
+                entry.wait()
+                writing.error = entry.error
+        self._settle()
+
     def _withdraw(self) -> None:
-        for writing in self._living():
+        for writing in self._copies:
             with contextlib.suppress(OSError):
                 writing.disk.remove(self.id)
 
