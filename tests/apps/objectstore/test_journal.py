@@ -104,7 +104,12 @@ def test_a_full_journal_begins_anew_when_all_else_is_flushed(home, disk, monkeyp
     monkeypatch.setattr(journal, "JOURNAL_BYTES", 1000)
     flushed: list[int] = []
     real = journal._flush_all
-    monkeypatch.setattr(journal, "_flush_all", lambda folder: (flushed.append(folder), real(folder)))
+
+    def flush(folder: int) -> None:
+        flushed.append(folder)
+        real(folder)
+
+    monkeypatch.setattr(journal, "_flush_all", flush)
     idents = [keep(disk, bytes([n]) * 300) for n in range(7)]
     assert len(flushed) == 3
     for ident in idents:
@@ -175,7 +180,12 @@ def test_copies_that_come_together_share_a_flush(home, disk, monkeypatch):
     flushes: list[int] = []
     jobs: list[Any] = []
     real = os.fdatasync
-    monkeypatch.setattr(journal.os, "fdatasync", lambda file: (flushes.append(file), real(file)))
+
+    def fdatasync(file: int) -> None:
+        flushes.append(file)
+        real(file)
+
+    monkeypatch.setattr(journal.os, "fdatasync", fdatasync)
     entries = [disk.add(uuid.uuid4(), b"abc", jobs.append) for _ in range(50)]
     assert len(jobs) == 1
     jobs[0]()
