@@ -19,6 +19,37 @@ refuse_foreign_disks()
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Django's, which reads a path that is no UTF-8 as another; who must tell them apart finds it as it came."""
+    """Django's, with what server and framework would lose of paths and headers that are not ASCII.
+
+    A path that is no UTF-8 is read as another; who must tell them apart finds it as it came.
+    """
     environ["kumo.path"] = environ.get("PATH_INFO", "")
-    return django(environ, start_response)
+    restore(environ)
+
+    def respond(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        return start_response(status, [(name, on_the_wire(value)) for name, value in headers], *more)
+
+    return django(environ, respond)
+
+
+def restore(environ: dict[str, Any]) -> None:
+    """Give headers their values again that the server read as empty; nginx hands them on in hexadecimal digits.
+
+    A header that nginx sets itself is not empty, so no client can put another in its place.
+    """
+    for item in filter(None, environ.pop("HTTP_X_KUMO_HEADERS", "").split(",")):
+        name, _, digits = item.partition("=")
+        key = name.upper().replace("-", "_")
+        key = key if key == "CONTENT_TYPE" else f"HTTP_{key}"
+        if environ.get(key) == "":
+            environ[key] = bytes.fromhex(digits).decode("latin-1")
+
+
+def on_the_wire(value: str) -> str:
+    """A header of an answer for a server that writes text as UTF-8, where WSGI's text stands for single bytes."""
+    if value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value

@@ -16,6 +16,7 @@ from .supervisor import Service, Supervisor
 
 NAME = "nginx"
 TEMPLATE = Path(__file__).with_name("nginx.conf")
+SCRIPT = Path(__file__).with_name("headers.js")
 
 
 def sockets(site: Site) -> Path:
@@ -57,7 +58,8 @@ def start(site: Site, supervisor: Supervisor) -> None:
     home = site.path("nginx")
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
-    changed = write(home / "nginx.conf", configuration(site))
+    changed = write(home / "headers.js", SCRIPT.read_text())
+    changed = write(home / "nginx.conf", configuration(site)) or changed
     checked = run(
         view.view(site).enter(["nginx", "-t", "-q", "-e", "stderr", "-p", home, "-c", home / "nginx.conf"]),
         check=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import tracemalloc
 
 import pytest
 
@@ -90,6 +91,48 @@ def test_what_is_no_archive_is_refused(alice, box):
         assert report["Response Status"] == "400 Bad Request"
     assert alice.names("/box") == []
     assert not Blob.objects.exists()
+
+
+def described(kind: bytes, size: int, mode: str = "w:gz") -> bytes:
+    """An archive whose only member is of a kind and so long: zeros, which compress well."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode=mode, format=tarfile.GNU_FORMAT) as tar:  # type: ignore[call-overload]
+        info = tarfile.TarInfo("box/a")
+        info.type, info.size = kind, size
+        tar.fileobj.write(info.tobuf(tarfile.GNU_FORMAT))  # type: ignore[union-attr]
+        tar.fileobj.write(bytes(min(size, 2**22)))  # type: ignore[union-attr]
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        described(tarfile.XHDTYPE, 2**40),
+        described(tarfile.GNUTYPE_LONGNAME, 2**33),
+        described(tarfile.GNUTYPE_SPARSE, 1024),
+        described(tarfile.REGTYPE, 2**40),
+        b"\x1f\x8b" + bytes(100),
+    ],
+    ids=["description", "long name", "sparse", "growing", "broken"],
+)
+def test_an_archive_that_is_a_bomb_leaves_nothing(alice, box, body):
+    tracemalloc.start()
+    report = alice.put("?extract-archive=tar.gz", body, Accept=JSON).json()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert report["Response Status"] == "400 Bad Request"
+    assert report["Number Files Created"] == 0
+    assert peak < 32 * 2**20
+    assert alice.names("/box") == []
+    assert not Blob.objects.exists()
+
+
+def test_an_archive_whose_files_all_fail_is_given_up(alice, box):
+    body = archive({f"top{n}": b"" for n in range(1100)})
+    report = alice.put("?extract-archive=tar", body, Accept=JSON).json()
+    assert len(report["Errors"]) == 1000
+    assert report["Response Body"] == "Invalid Tar File: too many files failed"
+    assert alice.names("") == ["box"]
 
 
 def test_an_archive_of_somebody_else_is_refused(alice, box):

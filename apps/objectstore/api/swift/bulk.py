@@ -14,8 +14,8 @@ from django.http.response import HttpResponseBase
 
 from apps.core.errors import Forbidden, Invalid, KumoError, NotFound, TooLarge, Unauthorized
 from apps.objectstore import services
-from apps.objectstore.api.swift import large
-from apps.objectstore.api.swift.base import Address, Call, LengthRequired, answer, limits_checked, utf8
+from apps.objectstore.api.swift import large, objects
+from apps.objectstore.api.swift.base import Address, Call, answer, limits_checked, utf8
 from apps.objectstore.services import New
 from apps.objectstore.states import MAX_CONTAINER_NAME, MAX_FILE_BYTES, MAX_OBJECT_NAME
 
@@ -23,6 +23,9 @@ MOST_DELETES = 1000
 MOST_FAILURES = 1000
 MOST_CONTAINERS = 1000
 MOST_LIST_BYTES = MOST_DELETES * 3 * (MAX_CONTAINER_NAME + MAX_OBJECT_NAME)
+MOST_HEADER_BYTES = 2**20  # that describe a member; tar itself sets no bound, and they are read at once
+MOST_GROWTH = 100  # how many bytes each byte of an archive may become …
+FREE_GROWTH_BYTES = 2**30  # … beyond these
 FORMATS: dict[str, Literal["r|", "r|gz", "r|bz2"]] = {"tar": "r|", "tar.gz": "r|gz", "tar.bz2": "r|bz2"}
 
 
@@ -72,12 +75,10 @@ def _delete(call: Call, text: str) -> None:
 
 
 def _body(call: Call) -> bytes:
-    length = call.headers.get("Content-Length", "")
-    if not length.isdecimal():
-        raise LengthRequired("Missing Content-Length header.")
-    if int(length) > MOST_LIST_BYTES:
+    length = objects.length_of(call)
+    if length > MOST_LIST_BYTES:
         raise TooLarge(f"The list of names has at most {MOST_LIST_BYTES} bytes.")
-    return call.request.read(int(length))
+    return call.request.read(length)
 
 
 # --- archives --------------------------------------------------------------------------------------
@@ -88,21 +89,39 @@ def _extracted(call: Call) -> HttpResponseBase:
     form = call.request.GET["extract-archive"].lower()
     if form not in FORMATS:
         raise Invalid(f"Unsupported archive format; known are {', '.join(FORMATS)}.")
-    if not call.headers.get("Content-Length", ""):
-        raise LengthRequired("Missing Content-Length header.")
+    length = objects.length_of(call)
     report: dict[str, Any] = {"Number Files Created": 0, "Errors": []}
     made: set[str] = set()
     try:
-        with tarfile.open(fileobj=call.request, mode=FORMATS[form]) as archive:  # type: ignore[call-overload]
-            for member in archive:
+        left = FREE_GROWTH_BYTES + MOST_GROWTH * length
+        with tarfile.open(fileobj=call.request, mode=FORMATS[form], tarinfo=_Member) as archive:  # type: ignore[call-overload]
+            while member := archive.next():
+                archive.members.clear()  # kept for those who look back
+                left -= tarfile.BLOCKSIZE + member.size
+                if left < 0:
+                    raise tarfile.ReadError("it grows too much")
                 if member.isreg():
                     _take(call, archive, member, made, report)
-                if len(report["Errors"]) > MOST_FAILURES:
-                    raise Invalid("Too many files failed.")
+                if len(report["Errors"]) >= MOST_FAILURES:
+                    raise tarfile.ReadError("too many files failed")
     except (tarfile.TarError, EOFError, OSError) as error:
         report |= {"Response Status": "400 Bad Request", "Response Body": f"Invalid Tar File: {error}"}
         return answer(200, {}, *large.report_as(call, report))
     return _told(call, report, "201 Created")
+
+
+class _Member(tarfile.TarInfo):
+    """A member of an archive, whose description has a bound."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        described = self.type in {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
+                                  tarfile.GNUTYPE_LONGLINK}  # fmt: skip
+        if described and self.size > MOST_HEADER_BYTES:
+            raise tarfile.ReadError("a member's description is too long")
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("sparse files are not taken")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return found
 
 
 def _take(
@@ -115,6 +134,8 @@ def _take(
             raise Invalid("The path names no object.")
         to = Address(call.address.project_id, container, name)
         limits_checked(to)
+        if member.issparse():
+            raise Invalid("Sparse files are not taken.")
         if member.size > MAX_FILE_BYTES:
             raise TooLarge("The file is too large.")
         _container_ensured(call, container, made)

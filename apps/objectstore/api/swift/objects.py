@@ -149,7 +149,7 @@ def object_put(call: Call) -> HttpResponseBase:
     if "X-Copy-From" in call.headers:
         return _copied_from(call)
     source: Incoming = call.request
-    size = _length(call)
+    size = length_of(call)
     new = New(
         content_type=_content_type(call) or UNKNOWN_TYPE,
         metadata=_checked(metadata.of_object(call)),
@@ -188,7 +188,8 @@ def _made(found: Object, headers: dict[str, str] | None = None) -> HttpResponseB
     )
 
 
-def _length(call: Call) -> int:
+def length_of(call: Call) -> int:
+    """How many bytes the body has. Raises LengthRequired, Invalid."""
     text = call.headers.get("Content-Length", "")
     if not text:
         raise LengthRequired("Missing Content-Length header.")
