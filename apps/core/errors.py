@@ -81,6 +81,13 @@ class NotFound(KumoError):
         self.noun, self.ident = noun, str(ident)
 
 
+class Gone(NotFound):
+    """It was there, is being removed, and will not come back as what it was."""
+
+    status = 410
+    title = "Gone"
+
+
 class NotAcceptable(KumoError):
     """A version that this cloud does not speak."""
 

@@ -45,6 +45,7 @@ def collect(stop: threading.Event) -> None:
     def once() -> None:
         nonlocal swept
         mend(stop)
+        services.accounts_reap(system())
         services.unused_remove(system())
         if time.monotonic() - swept > SWEEP_S:
             swept = time.monotonic()

@@ -7,12 +7,16 @@ from apps.core.errors import NotFound
 from apps.core.transactions import selector
 from apps.objectstore.models import Bucket
 from apps.objectstore.selectors.access import require_read, require_reader
+from apps.objectstore.selectors.facts import opened
 from apps.objectstore.selectors.listing import after
 
 
 def bucket_row(name: str) -> Bucket | None:
-    """A bucket's row with its container's and account's, whoever asks."""
-    return Bucket.objects.select_related("container__account").filter(pk=name).first()
+    """A bucket's row with its container's and account's, whoever asks. Raises Gone where the account was closed."""
+    row = Bucket.objects.select_related("container__account").filter(pk=name).first()
+    if row is not None:
+        opened(row.container)
+    return row
 
 
 @selector("object_store:public")

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from apps.core.context import RequestContext
-from apps.core.errors import NotFound
+from apps.core.errors import Gone, NotFound
 from apps.core.transactions import internal, selector
 from apps.objectstore.models import Account, Container, Object
 from apps.objectstore.selectors import listing
@@ -102,6 +102,8 @@ def account_get(ctx: RequestContext, *, account: str) -> AccountFacts:
     own = is_owner(ctx, account)
     if row is None:
         return AccountFacts(account, Totals(0, 0), is_own=own)
+    if row.deleted_at is not None:
+        raise Gone("account", account)
     totals, by_policy = account_totals(account), _policy_totals(account)
     return AccountFacts(account, totals, row.metadata, row.created_at, own, by_policy, row.access)
 
@@ -188,8 +190,15 @@ def _metadata(account: str, container: str, prefix: str) -> dict[str, str]:
 
 
 def container_row(account: str, name: str) -> Container | None:
-    """A container's row with its account's and its bucket's, whoever asks."""
-    return Container.objects.select_related("account", "bucket").filter(account_id=account, name=name).first()
+    """A container's row with its account's and its bucket's, whoever asks. Raises Gone where the account was closed."""
+    return opened(Container.objects.select_related("account", "bucket").filter(account_id=account, name=name).first())
+
+
+def opened(row: Container | None) -> Container | None:
+    """The same container. Raises Gone where its account was closed."""
+    if row is not None and row.account.deleted_at is not None:
+        raise Gone("account", row.account_id)
+    return row
 
 
 def object_row(container_id: UUID, name: str) -> Object | None:

@@ -1,5 +1,6 @@
 """Writes of the object store: containers, objects, upkeep and disks."""
 
+from apps.objectstore.services.accounts import account_delete, account_put, accounts_reap, container_reap
 from apps.objectstore.services.buckets import bucket_create
 from apps.objectstore.services.containers import (
     account_post,
@@ -71,13 +72,13 @@ from apps.objectstore.services.versions import Gone, container_versioning, versi
 
 __all__ = [
     "Content", "DYNAMIC", "Gone", "Incoming", "Listed", "New", "Pace", "Part", "Pieces", "Place", "Reader",
-    "Removed", "Sums", "Wanted", "Whole", "account_post", "account_verify", "bucket_create", "container_delete",
-    "container_post", "container_put", "container_versioning", "content_of", "content_pieces", "copies_audit",
-    "copies_repair", "copy_damaged", "deltas_fold", "disk_activate", "disk_add", "disk_drain", "disk_list",
-    "disk_lost", "disk_policy", "disk_preview", "draining_mark", "folder_delete", "foreign_disks", "health",
-    "limits_checked", "links_revoke", "md5_of", "object_address", "object_copy", "object_delete",
-    "object_manifest_delete", "object_manifest_put", "object_move", "object_pieces", "object_post", "object_put",
-    "object_share", "objects_expire", "places_forget", "stored_of", "strays_remove", "unknown_places",
-    "unused_remove", "upload_abort", "upload_complete", "upload_create", "upload_expire", "upload_part_put",
-    "version_delete", "version_restore",
+    "Removed", "Sums", "Wanted", "Whole", "account_delete", "account_post", "account_put", "account_verify",
+    "accounts_reap", "bucket_create", "container_delete", "container_post", "container_put", "container_reap",
+    "container_versioning", "content_of", "content_pieces", "copies_audit", "copies_repair", "copy_damaged",
+    "deltas_fold", "disk_activate", "disk_add", "disk_drain", "disk_list", "disk_lost", "disk_policy",
+    "disk_preview", "draining_mark", "folder_delete", "foreign_disks", "health", "limits_checked", "links_revoke",
+    "md5_of", "object_address", "object_copy", "object_delete", "object_manifest_delete", "object_manifest_put",
+    "object_move", "object_pieces", "object_post", "object_put", "object_share", "objects_expire", "places_forget",
+    "stored_of", "strays_remove", "unknown_places", "unused_remove", "upload_abort", "upload_complete",
+    "upload_create", "upload_expire", "upload_part_put", "version_delete", "version_restore",
 ]  # fmt: skip

@@ -8,12 +8,13 @@ from django.db.models.functions import Now
 
 from apps.core import live
 from apps.core.context import RequestContext
-from apps.core.errors import Conflict, Forbidden, Invalid, NotFound
+from apps.core.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from apps.core.transactions import service
 from apps.objectstore import backends
 from apps.objectstore.models import Account, Bucket, Container, Object, Version
 from apps.objectstore.selectors import acl_cleaned, container_row, grants, lists
 from apps.objectstore.selectors.access import bucket_of, is_reseller, require, require_owner, require_writer
+from apps.objectstore.selectors.facts import opened
 from apps.objectstore.services.uploads import uploads_end
 from apps.objectstore.states import (
     MAX_META_COUNT,
@@ -37,7 +38,7 @@ def account_post(ctx: RequestContext, *, account: str, changes: Changes, access:
     require_owner(ctx, account)
     if set(changes) & QUOTAS and not is_reseller(ctx):
         raise Forbidden("An account's quota is set by the cloud's administrators.", rule="object_store:reseller")
-    _account_ensured(account)
+    account_ensured(account)
     row = Account.objects.select_for_update(no_key=True).get(pk=account)
     row.metadata = changed(row.metadata, changes)
     if access is not None:
@@ -63,7 +64,7 @@ def container_put(
     _require_changes(ctx, account, container, changes, read_acl, write_acl)
     if policy and policy not in backends.policies():
         raise Invalid(f"There is no storage policy {policy!r}.", hint=f"There are: {', '.join(backends.policies())}.")
-    _account_ensured(account)
+    account_ensured(account)
     made = Container(account_id=account, name=container, policy=policy or backends.DEFAULT)
     Container.objects.bulk_create([made], ignore_conflicts=True)
     row = Container.objects.select_for_update(no_key=True).get(account_id=account, name=container)
@@ -89,6 +90,7 @@ def container_post(
     row = Container.objects.select_for_update(no_key=True).filter(account_id=account, name=container).first()
     if row is None:
         raise NotFound("container", container)
+    opened(row)
     _change(row, changes, read_acl, write_acl)
 
 
@@ -154,9 +156,14 @@ def _claim(row: Container) -> None:
         Bucket.objects.bulk_create([Bucket(name=row.name, container=row)], ignore_conflicts=True)
 
 
-def _account_ensured(account: str) -> None:
-    if not Account.objects.filter(pk=account).exists():
+def account_ensured(account: str) -> bool:
+    """Make the account's row unless it is there; whether it was made. Raises Gone for a closed one."""
+    found = Account.objects.filter(pk=account).first()
+    if found is None:
         Account.objects.bulk_create([Account(project_id=account)], ignore_conflicts=True)
+    elif found.deleted_at is not None:
+        raise Gone("account", account)
+    return found is None
 
 
 def _change(row: Container, changes: Changes, read_acl: str | None, write_acl: str | None) -> None:

@@ -43,6 +43,17 @@ def account_post(call: Call) -> HttpResponseBase:
     return answer(204)
 
 
+def account_put(call: Call) -> HttpResponseBase:
+    changes = metadata.changes(call, "Account")
+    made = services.account_put(call.ctx, account=call.address.project_id, changes=changes)
+    return answer(201 if made else 202)
+
+
+def account_delete(call: Call) -> HttpResponseBase:
+    services.account_delete(call.ctx, account=call.address.project_id)
+    return answer(204)
+
+
 def account_headers(found: AccountFacts) -> dict[str, str]:
     headers = {
         "X-Account-Container-Count": str(found.totals.containers),

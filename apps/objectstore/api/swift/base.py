@@ -101,8 +101,11 @@ class Call:
         return self.headers.get("Referer", "")
 
     def header(self, name: str) -> str:
-        """A header's value as UTF-8 text. Raises PreconditionFailed where it is not."""
-        return utf8(self.headers.get(name, ""), name)
+        """A header's value as UTF-8 text. Raises PreconditionFailed where it is not, or was not when nginx read it."""
+        text = utf8(self.headers.get(name, ""), name)
+        if "\ufffd" in text:
+            raise PreconditionFailed(f"Invalid UTF8 in {name}")
+        return text
 
     def parameter(self, name: str) -> str:
         """A parameter of the query. Raises PreconditionFailed for one that is not UTF-8 text."""

@@ -26,7 +26,9 @@ from apps.objectstore.api.swift.base import (
 ACCOUNT: dict[str, Handler] = {
     "GET": accounts.account_get,
     "HEAD": accounts.account_head,
+    "PUT": accounts.account_put,
     "POST": accounts.account_post,
+    "DELETE": accounts.account_delete,
 }
 CONTAINER: dict[str, Handler] = {
     "GET": accounts.container_get,
