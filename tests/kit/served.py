@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from django.conf import settings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 START_S = 60
@@ -23,6 +26,8 @@ class Server:
     def __init__(self, database: str, state: Path) -> None:
         self.state = state
         self.state.mkdir(exist_ok=True)
+        # What is sealed in the test's database is opened with the test's own key.
+        shutil.copytree(settings.CONFIG.secrets, self.state / "secrets", dirs_exist_ok=True)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]

@@ -118,7 +118,7 @@ class Call:
         except binascii.Error:
             digest = b""
         if len(digest) != 16:
-            raise S3Error("InvalidDigest", Content_MD5=self.headers["Content-MD5"])
+            raise S3Error("InvalidDigest", **{"Content-MD5": self.headers["Content-MD5"]})
         return digest.hex()
 
     def whole_body(self, most: int = xml.MOST_BYTES) -> bytes:
@@ -257,7 +257,8 @@ def fault(request: HttpRequest, error: Exception, resource: str) -> HttpResponse
         response = answer(status)
     else:
         ids = {"Resource": resource, "RequestId": request_id(request), "HostId": _HOST_ID}
-        body = xml.document("Error", {"Code": known.code, "Message": known.message} | known.fields | ids, namespace="")
+        said = {"Code": known.code, "Message": known.message, **known.fields, **ids}
+        body = xml.document("Error", said, namespace="")
         response = HttpResponse(body, status=status, content_type=XML, headers={"Content-Length": str(len(body))})
     for name, value in known.headers.items():
         response[name] = value

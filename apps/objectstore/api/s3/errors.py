@@ -99,10 +99,10 @@ CODES: Mapping[str, tuple[int, str]] = {
 class S3Error(errors.KumoError):
     """An error by its code in S3. `fields` become elements of the answer: `Key="a"` → `<Key>a</Key>`."""
 
-    def __init__(self, code: str, message: str = "", /, headers: Mapping[str, str] = {}, **fields: str | int) -> None:
+    def __init__(self, code: str, message: str = "", /, **fields: str | int) -> None:
         super().__init__(message or CODES[code][1], code=code)
-        self.fields = fields
-        self.headers = headers
+        self.fields: Mapping[str, str | int] = fields
+        self.headers: Mapping[str, str] = {}  # of the answer
 
 
 # What an error of a service is in S3, unless it carries one of the codes above. The first that fits counts.

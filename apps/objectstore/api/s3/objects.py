@@ -89,8 +89,9 @@ def _range(call: Call, content: Content, found: Object) -> tuple[int, int] | Non
     """The one range that is asked for; several are answered with the whole, as Amazon does."""
     parts = ranges.wanted(call.headers, content.etag, found.created_at, content.size)
     if parts == []:
-        bounds = {"RangeRequested": call.headers["Range"], "ActualObjectSize": content.size}
-        raise S3Error("InvalidRange", headers={"Content-Range": f"bytes */{content.size}"}, **bounds)
+        error = S3Error("InvalidRange", RangeRequested=call.headers["Range"], ActualObjectSize=content.size)
+        error.headers = {"Content-Range": f"bytes */{content.size}"}
+        raise error
     return parts[0] if parts and len(parts) == 1 else None
 
 

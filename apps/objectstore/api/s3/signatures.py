@@ -13,9 +13,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote
-
-from django.utils.http import parse_http_date_safe
 
 from apps.core.context import RequestContext
 from apps.identity.selectors.access_keys import AccessKey, access_key
@@ -410,9 +409,7 @@ def _v4_form(fields: Mapping[str, str], policy: str, request_id: str, now: datet
 def _time_of(request: Request) -> tuple[str, datetime]:
     """When the request was made, as version 4 writes it and as a time. Raises S3Error."""
     text = request.headers.get("x-amz-date") or request.headers.get("date", "")
-    at = _basic(text)
-    if at is None and (seconds := parse_http_date_safe(text)) is not None:
-        at = datetime.fromtimestamp(seconds, UTC)
+    at = _basic(text) or _internet_date(text)
     if at is None:
         raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
     return at.strftime(_BASIC), at
@@ -422,6 +419,15 @@ def _basic(text: str) -> datetime | None:
     try:
         return datetime.strptime(text, _BASIC).replace(tzinfo=UTC) if _STAMP.fullmatch(text) else None
     except ValueError:
+        return None
+
+
+def _internet_date(text: str) -> datetime | None:
+    """As mail writes it, which HTTP does too, with any zone."""
+    try:
+        at = parsedate_to_datetime(text)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

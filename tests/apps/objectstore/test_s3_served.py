@@ -1,0 +1,82 @@
+"""The S3 API behind a real server, asked by the unmodified boto3 with a real access key."""
+
+from __future__ import annotations
+
+import io
+import os
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
+from django.db import connection
+
+from apps.identity import selectors
+from apps.objectstore import backends, services
+from tests.apps.objectstore.conftest import SYSTEM
+from tests.kit.s3 import boto, key_in_rows
+from tests.kit.served import Server
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.contract]
+
+MIB = 2**20
+
+
+@pytest.fixture
+def server(transactional_db: None, tmp_path: Path) -> Iterator[Server]:
+    backends.store.cache_clear()
+    selectors.forget()
+    for n in (1, 2, 3):
+        (tmp_path / f"disk{n}").mkdir()
+        services.disk_add(SYSTEM, path=str(tmp_path / f"disk{n}"))
+    made = Server(connection.settings_dict["NAME"], tmp_path / "state")
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def alice(server: Server) -> Any:
+    return boto(f"{server.url}/s3", key_in_rows("alice"))
+
+
+def test_the_unmodified_client(server: Server, alice: Any) -> None:
+    body = os.urandom(3 * MIB + 1)
+    alice.create_bucket(Bucket="photos")
+    made = alice.put_object(Bucket="photos", Key="dir/日本 1+~", Body=body, Metadata={"color": "blue"})
+    got = alice.get_object(Bucket="photos", Key="dir/日本 1+~")
+    assert (got["Body"].read(), got["Metadata"], got["ETag"]) == (body, {"color": "blue"}, made["ETag"])
+    assert alice.get_object(Bucket="photos", Key="dir/日本 1+~", Range="bytes=5-9")["Body"].read() == body[5:10]
+    alice.copy_object(Bucket="photos", Key="copy", CopySource={"Bucket": "photos", "Key": "dir/日本 1+~"})
+    listed = alice.list_objects_v2(Bucket="photos", Delimiter="/")
+    assert ([o["Key"] for o in listed["Contents"]], listed["CommonPrefixes"]) == (["copy"], [{"Prefix": "dir/"}])
+    assert [o["Key"] for o in alice.list_objects(Bucket="photos")["Contents"]] == ["copy", "dir/日本 1+~"]
+    with pytest.raises(ClientError) as caught:
+        alice.delete_bucket(Bucket="photos")
+    assert caught.value.response["Error"]["Code"] == "BucketNotEmpty"
+    keys = [{"Key": "copy"}, {"Key": "dir/日本 1+~"}, {"Key": "none"}]
+    assert len(alice.delete_objects(Bucket="photos", Delete={"Objects": keys})["Deleted"]) == 3
+    alice.delete_bucket(Bucket="photos")
+    assert alice.list_buckets()["Buckets"] == []
+
+
+def test_addresses_that_are_signed(server: Server, alice: Any) -> None:
+    alice.create_bucket(Bucket="photos")
+    place = {"Bucket": "photos", "Key": "a b/ü"}
+    put = urllib.request.Request(alice.generate_presigned_url("put_object", place), b"12345", method="PUT")
+    with urllib.request.urlopen(put) as answer:
+        assert answer.status == 200
+    with urllib.request.urlopen(alice.generate_presigned_url("get_object", place)) as answer:
+        assert answer.read() == b"12345"
+
+
+def test_a_stream_of_unknown_content(server: Server, alice: Any) -> None:
+    body = os.urandom(3 * MIB)
+    alice.create_bucket(Bucket="photos")
+    alice.upload_fileobj(io.BytesIO(body), "photos", "a", Config=TransferConfig(multipart_threshold=8 * MIB))
+    out = io.BytesIO()
+    alice.download_fileobj("photos", "a", out)
+    assert out.getvalue() == body
