@@ -12,7 +12,7 @@ from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 from apps.core.transactions import selector
 from apps.objectstore.models import Container, Upload, UploadPart
-from apps.objectstore.selectors.access import require_read, require_write
+from apps.objectstore.selectors.access import require
 from apps.objectstore.selectors.facts import container_row
 from apps.objectstore.selectors.listing import after
 
@@ -40,7 +40,8 @@ class UploadListing:
 def upload_list(ctx: RequestContext, *, account: str, container: str, page: UploadPage) -> UploadListing:
     """Uploads in progress by name and time. Raises Forbidden, NotFound for the container."""
     place = container_row(account, container)
-    require_read(ctx, account, place, referrer="", listing=True)
+    facts = {"s3:prefix": [page.prefix]}
+    require(ctx, account, place, "s3:ListBucketMultipartUploads", facts=facts)
     if place is None:
         raise NotFound("container", container)
     entries = []
@@ -107,7 +108,7 @@ def upload_part_list(
 ) -> PartListing:
     """The parts that have arrived, behind the number `marker`. Raises Forbidden, NotFound."""
     place = container_row(account, container)
-    require_write(ctx, account, place)
+    require(ctx, account, place, "s3:ListMultipartUploadParts", name)
     if place is None:
         raise NotFound("container", container)
     upload = upload_row(place, name, upload_id)

@@ -24,8 +24,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from apps.core.errors import Forbidden, Invalid, Unavailable
 from apps.core.sealing import seal, unseal
+from apps.objectstore.models import Container
+from apps.objectstore.selectors.access import bucket_of
 from apps.objectstore.states import CHUNK
 
+DOCUMENT = "encryption"  # of a bucket; the one algorithm it can name is AES256
 AES256 = "AES256"  # the store's own keys
 CUSTOMER = "customer"  # keys that callers bring
 KEY_BYTES = 32
@@ -44,6 +47,12 @@ class Wish:
 
     mode: str
     key: bytes = field(default=b"", repr=False)
+
+
+def wish_of(place: Container, wish: Wish | None) -> Wish | None:
+    """How an object that comes there is encrypted: as its caller says, or by the bucket's default."""
+    bucket = bucket_of(place)
+    return wish or (Wish(AES256) if bucket and bucket.documents.get(DOCUMENT) else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +131,28 @@ def _text(data: bytes) -> str:
 
 
 class Sealer:
-    """Encrypts a blob's bytes as they come in. It is told how many there will be, to know the last record."""
+    """Encrypts a blob's bytes as they come in. A record is held back until it is known whether it is the last."""
 
-    def __init__(self, key: bytes, size: int, salt: str = "") -> None:
+    def __init__(self, key: bytes, salt: str = "") -> None:
         self.salt = salt or _text(secrets.token_bytes(16))
-        self._cipher, self._last = _cipher(key, self.salt), _records(size) - 1
-        self._index, self._rest, self._left = 0, bytearray(), size
+        self._cipher = _cipher(key, self.salt)
+        self._index, self._rest = 0, bytearray()
 
     def records(self, piece: bytes) -> Iterator[bytes]:
-        """The records that are complete with this piece."""
-        self._left -= len(piece)
+        """The records that are complete, and not the last, with this piece."""
         self._rest += piece
-        while len(self._rest) >= CLEAR or (self._left == 0 and self._rest):
-            yield self._cipher.encrypt(_nonce(self._index, self._index == self._last), bytes(self._rest[:CLEAR]), None)
-            del self._rest[:CLEAR]
-            self._index += 1
+        while len(self._rest) > CLEAR:
+            yield self._record(is_last=False)
+
+    def last(self) -> bytes:
+        """The last record; nothing where there were no bytes."""
+        return self._record(is_last=True) if self._rest else b""
+
+    def _record(self, *, is_last: bool) -> bytes:
+        sealed = self._cipher.encrypt(_nonce(self._index, is_last), bytes(self._rest[:CLEAR]), None)
+        del self._rest[:CLEAR]
+        self._index += 1
+        return sealed
 
 
 def sealed_span(start: int, end: int, size: int) -> tuple[int, int]:

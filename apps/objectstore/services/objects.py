@@ -39,6 +39,7 @@ from apps.objectstore.services.encryption import (
     sealed_span,
     secret_new,
     secret_of,
+    wish_of,
 )
 from apps.objectstore.services.errors import InsufficientStorage, Unprocessable
 from apps.objectstore.services.history import Removed
@@ -89,7 +90,7 @@ def object_put(
 ) -> Object:
     """Keep an object's `size` bytes; it is visible, everywhere and whole, when this returns.
 
-    Without a size all bytes that come are kept; such an object cannot be encrypted.
+    Without a size all bytes that come are kept.
 
     Raises Forbidden, NotFound for the container, PreconditionFailed, TooLarge over a limit or quota, Unprocessable for
     other bytes than announced, Invalid when cut off, InsufficientStorage. After any of these nothing has changed.
@@ -97,7 +98,8 @@ def object_put(
     place = begin_put(ctx, account, container, name, size or 0, new)
     if size is None or size > CHUNK:
         let_go_of_connection()
-    secret = secret_new(new.encryption) if new.encryption else None
+    wish = wish_of(place, new.encryption)
+    secret = secret_new(wish) if wish else None
     body = receive(place.policy, source, size, etag=new.etag, digests=new.digests, secret=secret)
     try:
         return commit_put(place, name, body, new)
@@ -130,23 +132,26 @@ def begin_put(ctx: RequestContext, account: str, container: str, name: str, size
 class _Intake:
     """Bytes on their way into a draft, encrypted if they shall be, and what is learnt of them."""
 
-    def __init__(self, draft: Draft | None, size: int | None, digests: Digests | None, secret: Secret | None) -> None:
+    def __init__(self, draft: Draft | None, digests: Digests | None, secret: Secret | None) -> None:
         self._draft, self._digests, self._secret = draft, digests, secret
         self.total = 0
-        self._sealer = Sealer(secret.key, size) if secret and size else None
+        self._sealer = Sealer(secret.key) if secret else None
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sealed_md5 = hashlib.md5(usedforsecurity=False) if secret and secret.is_customers else None
 
     def write(self, piece: bytes) -> None:
-        assert self._draft is not None
         self.total += len(piece)
         self._md5.update(piece)
         if self._digests is not None:
             self._digests.update(piece)
         for record in self._sealer.records(piece) if self._sealer else (piece,):
-            if self._sealed_md5 is not None:
-                self._sealed_md5.update(record)
-            self._draft.write(record)
+            self._keep(record)
+
+    def _keep(self, record: bytes) -> None:
+        assert self._draft is not None
+        if self._sealed_md5 is not None:
+            self._sealed_md5.update(record)
+        self._draft.write(record)
 
     def publish(self, announced: str) -> Body:
         """The bytes, safe, if they are those that were announced. Raises Unprocessable, NoRoomError.
@@ -157,6 +162,8 @@ class _Intake:
         if announced and announced != etag:
             problem = f"The bytes have the MD5 {etag}, which is not the ETag that was announced."
             raise Unprocessable(problem, code="BadDigest")
+        if self._sealer is not None and self.total:
+            self._keep(self._sealer.last())
         return Body(
             etag=(self._sealed_md5 or self._md5).hexdigest(),
             bytes=self.total,
@@ -166,9 +173,9 @@ class _Intake:
         )
 
     def _envelope(self) -> Envelope | None:
-        if self._secret is None:
+        if self._secret is None or self._sealer is None:
             return None
-        return self._secret.envelope | ({"salt": self._sealer.salt} if self._sealer else {})
+        return self._secret.envelope | {"salt": self._sealer.salt}
 
 
 @internal("moves bytes for those who looked at the caller's rights", atomic=False)
@@ -182,14 +189,13 @@ def receive(
     secret: Secret | None = None,
 ) -> Body:
     """Move the bytes, if any, into a blob. Nothing is left of them if that fails. Raises as `object_put`."""
-    assert size is not None or secret is None
     most = MAX_FILE_BYTES + 1 if size is None else size
     try:
         draft = backends.store(policy).draft(sealed_size(most) if secret else size or 0) if most else None
     except (NoRoomError, WrongMachineError) as error:
         raise _words(error) from error
     try:
-        intake = _Intake(draft, size, digests, secret)
+        intake = _Intake(draft, digests, secret)
         while intake.total < most and (piece := source.read(min(CHUNK, most - intake.total))):
             intake.write(piece)
         if size is not None and intake.total < size:

@@ -24,11 +24,11 @@ from apps.core.ids import timed_uuid
 from apps.core.transactions import internal, streaming
 from apps.objectstore.models import Container, Object, Upload, UploadPart, Version
 from apps.objectstore.selectors import container_row
-from apps.objectstore.selectors.access import require_write
+from apps.objectstore.selectors.access import PUT, require_write
 from apps.objectstore.selectors.uploads import no_upload, upload_row
 from apps.objectstore.services import checksums, rows
 from apps.objectstore.services.checksums import COMPOSITE, FULL, Digests
-from apps.objectstore.services.encryption import Secret, secret_new, secret_of
+from apps.objectstore.services.encryption import Secret, secret_new, secret_of, wish_of
 from apps.objectstore.services.errors import Unprocessable
 from apps.objectstore.services.objects import (
     Body,
@@ -83,8 +83,8 @@ def upload_create(
     """Begin an object that comes in parts. Raises Forbidden, NotFound for the container, Invalid for the checksum."""
     place = begin_put(ctx, account, container, name, 0, replace(new, only_new=False, only_over=""))
     wanted = _kept(new) | {"sums": _sums(sums or Sums()), "initiator": ctx.user_id or ctx.project_id}
-    if new.encryption:
-        wanted["encryption"] = secret_new(new.encryption).envelope
+    if wish := wish_of(place, new.encryption):
+        wanted["encryption"] = secret_new(wish).envelope
     return _begin(place, name, wanted)
 
 
@@ -151,7 +151,7 @@ def upload_part_put(
     `etag` is the MD5 that the bytes must have, `key` the caller's key of an upload that is encrypted with one. Raises
     as `object_put`, NotFound for an upload that is not in progress (any more), Invalid for a number out of bounds.
     """
-    place = _place(ctx, account, container)
+    place = _place(ctx, account, container, name)
     if not 1 <= number <= MAX_PARTS:
         raise Invalid(f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive", code="InvalidArgument")
     if size > MAX_FILE_BYTES:
@@ -171,9 +171,9 @@ def upload_part_put(
         raise
 
 
-def _place(ctx: RequestContext, account: str, container: str) -> Container:
+def _place(ctx: RequestContext, account: str, container: str, name: str, action: str = PUT) -> Container:
     place = container_row(account, container)
-    require_write(ctx, account, place)
+    require_write(ctx, account, place, name, action)
     if place is None:
         raise NotFound("container", container)
     return place
@@ -248,7 +248,7 @@ def upload_complete(
     Raises as `object_put`; NotFound for an upload that is not in progress, Invalid for parts that did not arrive, are
     not in order or too small, Unprocessable where a checksum of the whole is another. Then the upload goes on.
     """
-    place = _place(ctx, account, container)
+    place = _place(ctx, account, container, name)
     return _complete(place, name, upload_id, listed, whole or Whole(), New(only_new=only_new, only_over=only_over))
 
 
@@ -360,7 +360,7 @@ def _owned(part: UploadPart) -> dict[str, Any]:
 @streaming("object_store:public")
 def upload_abort(ctx: RequestContext, *, account: str, container: str, name: str, upload_id: UUID) -> None:
     """Give up an upload and the parts of it that have arrived. Raises Forbidden, NotFound."""
-    place = _place(ctx, account, container)
+    place = _place(ctx, account, container, name, "s3:AbortMultipartUpload")
     if not upload_expire(place, name, upload_id):
         raise no_upload(upload_id)
 
