@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import broker, links, python
+from .cpu_share import CpuShare
 from .namespaces import Namespaces, quoted
 from .run import Failure, run, succeeds, wait_until, write
 from .site import HOSTS_PORT, Site
@@ -54,6 +55,10 @@ class Host:
     @property
     def namespaces(self) -> Namespaces:
         return Namespaces(self.home / "namespaces", ("mount", "net", "uts"))
+
+    @property
+    def cpu_share(self) -> CpuShare:
+        return CpuShare(f"kumo-{self.site.tag}-{self.name}", self.home / "cpu")
 
     @property
     def address(self) -> str:
@@ -134,10 +139,10 @@ class Host:
             'auth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\nunix_sock_ro_perms = "0700"\n'
             f'host_uuid = "{identity.read_text().strip()}"\n',
         )
-        # Control groups are the machine's, shared by all hosts made of namespaces: left alone.
+        controllers = '"cpu"' if self.cpu_share.is_possible else ""  # the others are the machine's: left alone
         write(
             etc / "qemu.conf",
-            'user = "libvirt-qemu"\ngroup = "kvm"\ncgroup_controllers = []\nremember_owner = 0\n'
+            f'user = "libvirt-qemu"\ngroup = "kvm"\ncgroup_controllers = [{controllers}]\nremember_owner = 0\n'
             f'namespaces = []\nmigration_host = "{self.address}"\n',
         )
 
@@ -145,7 +150,10 @@ class Host:
         """Shell text that furnishes the new namespaces."""
         lines = ["umount --all --types nsfs"]  # other namespaces' pins: a copy here would keep them alive
         lines += [quoted("mount", "--bind", self.home / name, place) for name, place in PRIVATE.items()]
+        share = self.cpu_share
+        lines += share.taken() if share.is_possible else []
         lines += ["mount -t sysfs sysfs /sys", quoted("hostname", self.name), "ip link set lo up"]
+        lines += share.shown() if share.is_possible else []
         return "\n".join([*lines, *self.setup_kvm()])
 
     def setup_kvm(self) -> list[str]:
@@ -337,3 +345,4 @@ class Host:
                 supervisor.stop([service.name])
             self.namespaces.kill_processes()
         self.namespaces.remove()
+        self.cpu_share.remove()
