@@ -15,6 +15,8 @@ from botocore.exceptions import ClientError
 from django.db import connection
 
 from apps.identity import selectors
+from apps.identity.models import Credential
+from apps.identity.services.epoch import change_epoch
 from apps.objectstore import backends, services
 from tests.apps.objectstore.conftest import SYSTEM
 from tests.kit.s3 import boto, key_in_rows
@@ -80,3 +82,27 @@ def test_a_stream_of_unknown_content(server: Server, alice: Any) -> None:
     out = io.BytesIO()
     alice.download_fileobj("photos", "a", out)
     assert out.getvalue() == body
+
+
+def test_paths_that_are_no_text(server: Server) -> None:
+    for path in ("/s3/%FF", "/s3/photos/a%00b", "/s3/photos/%ED%A0%80"):
+        status, _, body = server("GET", path, token="")
+        assert (status, b"<Code>InvalidURI</Code>" in body) == (400, True)
+
+
+def test_a_server_that_was_asked_too_much(server: Server, alice: Any) -> None:
+    """Ten thousand headers end in the server, and the next request is answered."""
+    status, *_ = server("GET", "/s3/", token="", **{f"x_amz_meta_{n}": "1" for n in range(10_000)})
+    assert status in {400, 431}
+    assert alice.list_buckets()["Buckets"] == []
+
+
+def test_keys_revoked_are_gone_at_once(server: Server) -> None:
+    key = key_in_rows("alice")
+    client = boto(f"{server.url}/s3", key)
+    client.create_bucket(Bucket="photos")
+    Credential.objects.all().delete()
+    change_epoch()
+    with pytest.raises(ClientError) as caught:
+        client.list_buckets()
+    assert caught.value.response["Error"]["Code"] == "InvalidAccessKeyId"
