@@ -24,6 +24,7 @@ from apps.objectstore.selectors.conditions import Values
 
 DENIED = "Access was denied to this resource."
 GET, PUT, LIST = "s3:GetObject", "s3:PutObject", "s3:ListBucket"
+BYPASS = "s3:BypassGovernanceRetention"
 HEAD = "s3:HeadBucket"  # to policies, a listing; lists of Swift tell them apart
 READ, WRITE, ADMIN = lists.LEVELS
 # What a project's managers may do whatever the policy says, so that no policy locks its bucket for ever.
@@ -191,7 +192,7 @@ def decide(
         return Decision(True, Why.LIST)
     if bucket is not None and _granted(ctx, bucket, action, name, facts or {}, ignore=block.ignore_acls):
         return Decision(True, Why.GRANT)
-    if _level(ctx, account) in _levels_for(action):
+    if action != BYPASS and _level(ctx, account) in _levels_for(action):
         return Decision(True, Why.ACCOUNT)
     return Decision(False, Why.NOTHING)
 
@@ -221,7 +222,8 @@ def _has(ctx: RequestContext, rule: str, account: str) -> bool:
 
 
 def _by_role(ctx: RequestContext, account: str, action: str) -> bool:
-    return _has(ctx, "read" if _only_reads(action) else "own", account)
+    rule = "bypass_retention" if action == BYPASS else "read" if _only_reads(action) else "own"
+    return _has(ctx, rule, account)
 
 
 def _level(ctx: RequestContext, account: str) -> str:

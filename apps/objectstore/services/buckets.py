@@ -5,11 +5,11 @@ from __future__ import annotations
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid
 from apps.core.transactions import service
-from apps.objectstore.models import Bucket
+from apps.objectstore.models import Bucket, Container
 from apps.objectstore.selectors import bucket_row
 from apps.objectstore.selectors.access import require_owner
 from apps.objectstore.services.containers import container_put
-from apps.objectstore.states import is_bucket_name
+from apps.objectstore.states import Versioning, is_bucket_name
 
 
 @service("object_store:public")
@@ -18,8 +18,8 @@ def bucket_create(
 ) -> Bucket:
     """Make a container that S3 reaches, or let S3 reach one that had no such name yet.
 
-    `lock_enabled` cannot be changed later. Raises Forbidden, Invalid for a name that S3 cannot have, Conflict for one
-    that is taken.
+    `lock_enabled` cannot be changed later, and keeps versions. Raises Forbidden, Invalid for a name that S3 cannot
+    have, Conflict for one that is taken.
     """
     require_owner(ctx, account)
     if not is_bucket_name(name):
@@ -32,6 +32,7 @@ def bucket_create(
         _free(made, account)
     if lock_enabled:
         Bucket.objects.filter(pk=name).update(lock_enabled=True)
+        Container.objects.filter(pk=made.container_id).update(versioning=Versioning.ENABLED)
         made.lock_enabled = True
     return made
 

@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 from apps.core.errors import NotFound, PreconditionFailed
 from apps.core.ids import timed_uuid
 from apps.objectstore.models import Container, Object, ObjectFields, Version
+from apps.objectstore.services.lock import release_checked
 from apps.objectstore.services.rows import TICK, Shared, alone, count, etag_checked, put, release, shared
 from apps.objectstore.states import MAX_OBJECT_NAME, NO_VERSION, Versioning
 
@@ -109,15 +110,17 @@ def made_current(place: Container, found: Version) -> Object:
     return row
 
 
-def version_removed(place: Container, found: Version) -> None:
-    """Remove a version or marker, and let its bytes go."""
+def version_removed(place: Container, found: Version, *, bypass: bool = False) -> None:
+    """Remove a version or marker, and let its bytes go. Raises Forbidden for one that is locked."""
+    release_checked(found, bypass=bypass)
     _version_row(place, found).delete()
     count(place, 0, -found.held)
     release(found)
 
 
-def current_removed(place: Container, found: Object) -> None:
-    """Remove an object for good, whatever is kept otherwise."""
+def current_removed(place: Container, found: Object, *, bypass: bool = False) -> None:
+    """Remove an object for good, whatever is kept otherwise. Raises Forbidden for one that is locked."""
+    release_checked(found, bypass=bypass)
     _object_row(place, found).delete()
     count(place, -1, -found.held)
     release(found)
@@ -142,6 +145,7 @@ def _retire(place: Container, state: Shared, old: Object) -> None:
     elif state.versioning == Versioning.ENABLED or old.version_id != NO_VERSION:
         _kept(place, old)
     else:
+        release_checked(old)
         count(place, -1, -old.held)
         release(old)
 

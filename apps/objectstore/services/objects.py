@@ -26,8 +26,8 @@ from apps.objectstore import backends
 from apps.objectstore.backends import BlobLostError, Draft, NoRoomError, Stored, WrongMachineError
 from apps.objectstore.models import Blob, Container, Object, ObjectFields
 from apps.objectstore.selectors import Totals, account_totals, container_row, container_totals, object_row
-from apps.objectstore.selectors.access import require_write
-from apps.objectstore.services import history, rows
+from apps.objectstore.selectors.access import bucket_of, require, require_write
+from apps.objectstore.services import history, lock, rows
 from apps.objectstore.services.checksums import Digests
 from apps.objectstore.services.encryption import (
     Envelope,
@@ -43,6 +43,7 @@ from apps.objectstore.services.encryption import (
 )
 from apps.objectstore.services.errors import InsufficientStorage, Unprocessable
 from apps.objectstore.services.history import Removed
+from apps.objectstore.services.marks import acl_checked
 from apps.objectstore.services.rows import Extent, extents_of
 from apps.objectstore.states import CHUNK, MAX_FILE_BYTES
 
@@ -63,6 +64,11 @@ class New:
     etag: str = ""  # what the bytes' MD5 must be
     only_new: bool = False  # refuse to replace
     only_over: str = ""  # replace only what has this ETag; "*": whatever is there
+    tags: Mapping[str, str] | None = None
+    acl: Mapping[str, Any] | None = None  # S3's grants
+    lock_mode: str = ""  # with `retain_until`; without, the bucket's own retention
+    retain_until: datetime.datetime | None = None
+    legal_hold: bool = False
     digests: Digests | None = None  # checksums to keep of the bytes
     encryption: Wish | None = None
 
@@ -115,6 +121,7 @@ def begin_put(ctx: RequestContext, account: str, container: str, name: str, size
     require_write(ctx, account, row, name)
     if row is None:
         raise NotFound("container", container)
+    _marks_checked(ctx, row, name, new)
     if size > MAX_FILE_BYTES:
         raise TooLarge(f"An object has at most {MAX_FILE_BYTES} bytes.", hint="Upload it in segments.")
     quotas = row.account.metadata
@@ -127,6 +134,20 @@ def begin_put(ctx: RequestContext, account: str, container: str, name: str, size
         rows.etag_checked(old, new.only_over)
     quota_checked(account, row.pk, row.metadata, quotas, 0 if old else 1, size - (old.held if old else 0))
     return row
+
+
+def _marks_checked(ctx: RequestContext, place: Container, name: str, new: New) -> None:
+    """Raise Forbidden, Invalid for what may not be said of an object here, or not by this caller."""
+    needed = {
+        "s3:PutObjectTagging": new.tags,
+        "s3:PutObjectAcl": new.acl,
+        "s3:PutObjectRetention": new.lock_mode or new.retain_until,
+        "s3:PutObjectLegalHold": new.legal_hold,
+    }
+    for action in (action for action, value in needed.items() if value):
+        require(ctx, place.account_id, place, action, name)
+    acl_checked(bucket_of(place), new.acl)
+    lock.wanted_checked(bucket_of(place), new.lock_mode, new.retain_until, hold=new.legal_hold)
 
 
 class _Intake:
@@ -224,6 +245,9 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
     """
     state = rows.shared(place.pk)
     now = history.begin(place.pk, name, state.now) if state.keeps else state.now
+    lock_mode, retain_until = new.lock_mode, new.retain_until
+    if not lock_mode:
+        lock_mode, retain_until = lock.default_of(bucket_of(place), now)
     made = Object(
         container_id=place.pk,
         name=name,
@@ -240,6 +264,11 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
         upload_id=body.upload_id,
         checksums=dict(body.checksums) if body.checksums else None,
         encryption=body.encryption,
+        tags=dict(new.tags) if new.tags else None,
+        acl=dict(new.acl) if new.acl else None,
+        lock_mode=lock_mode,
+        retain_until=retain_until,
+        legal_hold=new.legal_hold,
     )
     if body.stored:
         rows.keep(body.stored, place.policy)
@@ -252,6 +281,7 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
     quota_checked(place.account_id, place.pk, state.metadata, state.quotas, *more)
     rows.count(place, *more)
     if old is not None and not state.keeps:
+        lock.release_checked(old)
         rows.release(old)
     return made
 

@@ -12,6 +12,7 @@ from apps.objectstore.models import Bucket, Container, Object, Version
 from apps.objectstore.selectors import container_row
 from apps.objectstore.selectors.access import require, require_owner, require_write
 from apps.objectstore.services import history, rows
+from apps.objectstore.services.marks import may_bypass
 from apps.objectstore.states import Versioning
 
 
@@ -51,29 +52,36 @@ def versioning_changed(row: Container, versioning: Versioning) -> None:
 
 @streaming("object_store:public")
 def version_delete(
-    ctx: RequestContext, *, account: str, container: str, name: str, version_id: UUID, promote: bool = False
+    ctx: RequestContext,
+    *,
+    account: str,
+    container: str,
+    name: str,
+    version_id: UUID,
+    promote: bool = False,
+    bypass: bool = False,
 ) -> Gone:
     """Remove one version, or the object itself if it is that version, for good; no marker is left.
 
     Where that leaves none current, S3 wants to `promote` the youngest version unless it is a marker; in Swift none
-    is. Raises Forbidden, NotFound.
+    is. `bypass` asks to pass a retention in governance mode. Raises Forbidden, also for what is locked; NotFound.
     """
     place = container_row(account, container)
     require(ctx, account, place, "s3:DeleteObjectVersion", name, facts={"s3:versionid": [str(version_id)]})
-    return _version_delete(place, name, version_id, promote)
+    return _version_delete(place, name, version_id, promote, bypass and may_bypass(ctx, account, place, name))
 
 
 @internal("second part of version_delete, after the rule")
-def _version_delete(place: Container | None, name: str, version_id: UUID, promote: bool) -> Gone:
+def _version_delete(place: Container | None, name: str, version_id: UUID, promote: bool, passes: bool) -> Gone:
     if place is None:
         raise NotFound("object", name)
     current = _alone_with(place, name)
     if current is not None and current.version_id == version_id:
-        history.current_removed(place, current)
+        history.current_removed(place, current, bypass=passes)
         current, is_marker = None, False
     else:
         found = _version_of(place, name, version_id)
-        history.version_removed(place, found)
+        history.version_removed(place, found, bypass=passes)
         is_marker = found.is_marker
     newest = history.newest_version(place.pk, name) if promote and current is None else None
     if newest is not None and not newest.is_marker:
