@@ -58,7 +58,7 @@ def accounts_reap(ctx: RequestContext) -> int:
 def container_reap(row: Container) -> bool:
     """Remove some objects of a container with all their versions, and the container when it is empty; whether it was.
 
-    Raises Conflict for what is protected.
+    Raises Forbidden for what object lock protects.
     """
     for kind in (Object, Version):
         names = kind.objects.filter(container_id=row.pk).order_by("name").values_list("name", flat=True)[:AT_ONCE]
