@@ -1,12 +1,12 @@
 #!/bin/bash
 # Installs what tests need and runs them: ./run-tests.sh [--fast] [STAGE...]
-# Stages: static unit system contract browser kill conformance; --fast is the inner loop: static (without docs) and unit.
+# Stages: static unit ceph system contract browser kill conformance; --fast is the inner loop: static (without docs) and unit.
 # Prints a line per stage and ends with 1 if one failed. Leaves nothing behind, however it ends.
 # shellcheck disable=SC2317  # functions are called by the name of their stage
 set -uo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" || exit 1
 
-all=(static unit system contract browser kill conformance)
+all=(static unit ceph system contract browser kill conformance)
 fast=0 chosen=()
 for word; do
   case $word in
@@ -112,10 +112,14 @@ stage_static() {
   return "$code"
 }
 stage_unit() {
-  local left_out="system or contract or browser or kill"
+  local left_out="ceph or system or contract or browser or kill"
   [ "$fast" = 0 ] || left_out+=" or slow"
   # Each process begins with half of the tests, in their order, so that fixtures of modules are made once.
   run_pytest -n 2 --dist worksteal -m "not ($left_out)" tests
+}
+stage_ceph() {
+  if [ "$(id -u)" = 0 ]; then scripts/packages/install ceph || return 1; fi
+  run_pytest -m ceph tests
 }
 stage_system() { run_pytest -m system tests; }
 stage_contract() { run_pytest -m contract tests; }

@@ -1,4 +1,4 @@
-"""Entry point of the API and bytes pools. It does not start where objects' bytes are another machine's."""
+"""Entry point of the API and bytes pools. It does not start where objects' bytes cannot be reached from here."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloud.settings.base")
 django = get_wsgi_application()
 
 from apps.core.connections import end_with_threads  # noqa: E402 - settings come first
-from apps.objectstore.checks import refuse_foreign_disks  # noqa: E402
+from apps.objectstore.checks import refuse_foreign_disks, refuse_wrong_policies  # noqa: E402
 
 end_with_threads()
+refuse_wrong_policies()
 refuse_foreign_disks()
 
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import logging
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connection
 
 from apps.core.context import system
-from apps.objectstore import services
+from apps.objectstore import backends, services
 
 logger = logging.getLogger("kumo.objectstore")
+
+
+def refuse_wrong_policies() -> None:
+    """End the process where a storage policy's configuration cannot be used. Raises SystemExit."""
+    for policy in backends.policies():
+        try:
+            backends.store(policy)
+        except (ImproperlyConfigured, ImportError, TypeError) as error:  # of its constructor: options
+            raise SystemExit(f"storage policy {policy} (drivers.object_store.{policy}): {error}") from error
 
 
 def refuse_foreign_disks() -> None:

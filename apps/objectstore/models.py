@@ -253,6 +253,16 @@ class Disk(models.Model):
         return f"disk {self.number} at {self.path}"
 
 
+class Claim(models.Model):
+    """That the bucket or pool of a policy is this cloud's: the identity is also in an object there."""
+
+    policy = models.CharField(primary_key=True, max_length=64)
+    identity = models.UUIDField(default=uuid.uuid4)
+
+    def __str__(self) -> str:
+        return f"claim of {self.policy}"
+
+
 class Audit(models.Model):
     """How far the walk over all copies of a policy's blobs has come."""
 

@@ -62,7 +62,10 @@ def sweep(*, only_tell: bool = False) -> Iterator[str]:
             services.places_forget(system(), number=number)
         yield f"copies are said to be on disk {number}, which does not exist"
     for policy in backends.policies():
-        yield from services.strays_remove(system(), policy=policy, only_tell=only_tell)
+        try:
+            yield from services.strays_remove(system(), policy=policy, only_tell=only_tell)
+        except (OSError, WrongMachineError) as error:
+            yield f"storage policy {policy} could not be looked through: {error}"
 
 
 def mend(stop: threading.Event) -> list[str]:

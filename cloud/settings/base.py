@@ -143,10 +143,13 @@ LOGGING = {
 # How the operation engine reaches workers.
 KUMO_DOORBELL = "apps.operations.broker.CeleryDoorbell"
 
-# Drivers by family and key; the operator's table of kumo.toml replaces entries of these.
-KUMO_DRIVERS = {
+# Drivers by family and key; the operator's tables in kumo.toml add entries to families or replace them.
+_BUILT_IN = {
     "hypervisor": {"default": {"BACKEND": "libvirt", "OPTIONS": {}}},
     "network": {"default": {"BACKEND": "ovn", "OPTIONS": {}}},
     "image_store": {"default": {"BACKEND": "filesystem", "OPTIONS": {}}},
     "object_store": {"default": {"BACKEND": "disks", "OPTIONS": {}}},  # keys are the storage policies
-} | CONFIG.drivers
+}
+KUMO_DRIVERS = {
+    family: _BUILT_IN.get(family, {}) | CONFIG.drivers.get(family, {}) for family in _BUILT_IN | CONFIG.drivers
+}

@@ -17,7 +17,11 @@ from django.utils.module_loading import import_string
 
 from apps.objectstore.states import CHUNK
 
-ALIASES = {"disks": "apps.objectstore.backends.disks.DiskStore"}
+ALIASES = {
+    "disks": "apps.objectstore.backends.disks.DiskStore",
+    "rados": "apps.objectstore.backends.rados.RadosStore",
+    "s3": "apps.objectstore.backends.s3.S3Store",
+}
 DEFAULT = "default"
 
 
@@ -30,7 +34,7 @@ class BlobLostError(Exception):
 
 
 class WrongMachineError(Exception):
-    """The bytes are kept by another machine than this."""
+    """The bytes are kept by another machine or cloud than this."""
 
 
 @dataclass(frozen=True, slots=True)

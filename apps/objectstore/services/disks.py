@@ -144,7 +144,9 @@ def draining_mark(ctx: RequestContext) -> int:
 def unknown_places(ctx: RequestContext) -> list[int]:
     """Numbers of disks that copies are said to be on and that do not exist (any more)."""
     known = set(Disk.objects.values_list("pk", flat=True))
-    named = Blob.objects.annotate(place=Func(F("places"), function="unnest")).values_list("place", flat=True).distinct()
+    on_disks = [policy for policy in backends.policies() if isinstance(backends.store(policy), DiskStore)]
+    blobs = Blob.objects.filter(policy__in=on_disks)
+    named = blobs.annotate(place=Func(F("places"), function="unnest")).values_list("place", flat=True).distinct()
     return sorted(set(named) - known)
 
 

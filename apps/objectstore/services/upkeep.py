@@ -197,7 +197,8 @@ def _audited(blob: Blob, pace: Callable[[int], None]) -> int:
     bad = [place for place, good in verdicts.items() if not good]
     for place in bad:
         logger.error("a copy is damaged", extra={"blob": str(blob.pk), "disk": place, "reason": "found by the audit"})
-    return sum(copy_damaged(blob.pk, place) for place in bad)
+        copy_damaged(blob.pk, place)
+    return len(bad)
 
 
 def grace() -> datetime.timedelta:

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from apps.objectstore import backends
-from apps.objectstore.backends import BlobLostError, NoRoomError, WrongMachineError, directory
+from apps.objectstore.backends import BlobLostError, NoRoomError, Stored, WrongMachineError, directory
 from apps.objectstore.backends.disks import DiskStore
 from apps.objectstore.models import Disk
 from apps.objectstore.states import CHUNK
 from cloud.config import Objectstore
-from tests.kit.blobs import BlobStoreCases, keep, read
+from tests.kit.blobs import BlobStoreCases, Spoil, keep, read
 
 
 @pytest.fixture
@@ -29,7 +29,13 @@ def store(disks: list[Path]) -> DiskStore:
 
 
 class TestDisks(BlobStoreCases):
-    pass
+    @pytest.fixture
+    def spoil(self, disks: list[Path]) -> Spoil:
+        def every_copy(stored: Stored, at: int) -> None:
+            for path in copies(disks, stored):
+                spoil(path, at)
+
+        return every_copy
 
 
 def files(disks: list[Path]) -> list[Path]:
