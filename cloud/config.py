@@ -224,6 +224,19 @@ class Objectstore(Section, frozen=True, kw_only=True):
             pattern=r"^([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*)?$",
         ),
     ] = ""
+    account_ratelimit: Annotated[
+        float, msgspec.Meta(description="Containers of an account made or removed a second. 0: any number.", ge=0)
+    ] = 0.0
+    container_ratelimits: Annotated[
+        tuple[tuple[int, float], ...],
+        msgspec.Meta(
+            description="Writes of objects a second in a container: `[[objects, rate], …]` in rising order, with the "
+            "rates between on a line. Empty: any number."
+        ),
+    ] = ()
+    container_listing_ratelimits: Annotated[
+        tuple[tuple[int, float], ...], msgspec.Meta(description="The same of listings of a container.")
+    ] = ()
     cross_domain_policy: Annotated[str, msgspec.Meta(description="What `crossdomain.xml` allows.")] = (
         '<allow-access-from domain="*" secure="false" />'
     )

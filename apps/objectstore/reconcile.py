@@ -46,6 +46,7 @@ def collect(stop: threading.Event) -> None:
         nonlocal swept
         mend(stop)
         services.accounts_reap(system())
+        services.rates_forget(system())
         services.unused_remove(system())
         if time.monotonic() - swept > SWEEP_S:
             swept = time.monotonic()

@@ -13,10 +13,12 @@ from apps.objectstore.selectors.facts import (
     container_origins,
     container_row,
     container_site,
+    container_size,
     container_totals,
     object_get,
     object_list,
     object_row,
+    policy_totals,
     signing_keys,
 )
 from apps.objectstore.selectors.listing import LAST, Entry, Page
@@ -35,6 +37,7 @@ __all__ = [
     "AccountFacts", "Below", "ContainerFacts", "Entry", "LAST", "Page", "Totals", "UploadListing", "UploadPage",
     "VersionEntry", "account_get", "account_totals", "acl_cleaned", "bucket_get", "bucket_list", "bucket_row",
     "container_get", "container_list", "container_origins", "container_row", "container_rows", "container_site",
-    "container_totals", "folder_totals", "marker_row", "object_get", "object_list", "object_row", "signing_keys",
-    "upload_list", "upload_part_list", "version_entries", "version_get", "version_list", "version_row",
+    "container_size", "container_totals", "folder_totals", "marker_row", "object_get", "object_list", "object_row",
+    "policy_totals", "signing_keys", "upload_list", "upload_part_list", "version_entries", "version_get",
+    "version_list", "version_row",
 ]  # fmt: skip

@@ -47,6 +47,7 @@ from apps.objectstore.services.objects import (
     object_put,
     stored_of,
 )
+from apps.objectstore.services.rates import rates_forget, request_count
 from apps.objectstore.services.upkeep import (
     Pace,
     account_verify,
@@ -79,6 +80,7 @@ __all__ = [
     "disk_preview", "draining_mark", "folder_delete", "foreign_disks", "health", "limits_checked", "links_revoke",
     "md5_of", "object_address", "object_copy", "object_delete", "object_manifest_delete", "object_manifest_put",
     "object_move", "object_pieces", "object_post", "object_put", "object_share", "objects_expire", "places_forget",
-    "stored_of", "strays_remove", "unknown_places", "unused_remove", "upload_abort", "upload_complete",
-    "upload_create", "upload_expire", "upload_part_put", "version_delete", "version_restore",
+    "rates_forget", "request_count", "stored_of", "strays_remove", "unknown_places", "unused_remove",
+    "upload_abort", "upload_complete", "upload_create", "upload_expire", "upload_part_put", "version_delete",
+    "version_restore",
 ]  # fmt: skip

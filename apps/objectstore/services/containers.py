@@ -25,6 +25,7 @@ from apps.objectstore.states import (
 )
 
 QUOTAS = {"Quota-Bytes", "Quota-Count"}
+POLICY_QUOTAS = ("Quota-Bytes-Policy-", "Quota-Count-Policy-")  # before a storage policy's name
 KEYS = {"Temp-Url-Key", "Temp-Url-Key-2"}  # of signed addresses
 Changes = Mapping[str, str]  # name without prefix → value; "" removes
 
@@ -36,7 +37,7 @@ def account_post(ctx: RequestContext, *, account: str, changes: Changes, access:
     Raises Forbidden, Invalid.
     """
     require_owner(ctx, account)
-    if set(changes) & QUOTAS and not is_reseller(ctx):
+    if any(is_quota(name) for name in changes) and not is_reseller(ctx):
         raise Forbidden("An account's quota is set by the cloud's administrators.", rule="object_store:reseller")
     account_ensured(account)
     row = Account.objects.select_for_update(no_key=True).get(pk=account)
@@ -114,6 +115,11 @@ def container_delete(ctx: RequestContext, *, account: str, container: str) -> No
     live.notify(account, "container", "")
 
 
+def is_quota(name: str) -> bool:
+    """Whether metadata of that name is a quota."""
+    return name in QUOTAS or name.startswith(POLICY_QUOTAS)
+
+
 def _require_changes(
     ctx: RequestContext, account: str, container: str, changes: Changes, read_acl: str | None, write_acl: str | None
 ) -> None:
@@ -127,7 +133,7 @@ def _require_changes(
 def changed(metadata: Mapping[str, str], changes: Changes) -> dict[str, str]:
     """Metadata with changes made to it. Raises Invalid over a limit, and for quotas that are no numbers."""
     made = {name: value for name, value in (dict(metadata) | dict(changes)).items() if value}
-    for name in QUOTAS & set(changes):
+    for name in filter(is_quota, changes):
         if changes[name] and not changes[name].isdecimal():
             raise Invalid(f"{name} is a number of 0 or more.", field=name)
     limits_checked(changes)

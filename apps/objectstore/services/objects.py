@@ -25,7 +25,14 @@ from apps.core.transactions import internal, streaming
 from apps.objectstore import backends
 from apps.objectstore.backends import BlobLostError, Draft, NoRoomError, Stored, WrongMachineError
 from apps.objectstore.models import Blob, Container, Object, ObjectFields
-from apps.objectstore.selectors import Totals, account_totals, container_row, container_totals, object_row
+from apps.objectstore.selectors import (
+    Totals,
+    account_totals,
+    container_row,
+    container_totals,
+    object_row,
+    policy_totals,
+)
 from apps.objectstore.selectors.access import bucket_of, require, require_write
 from apps.objectstore.services import history, lock, rows
 from apps.objectstore.services.checksums import Digests
@@ -296,15 +303,26 @@ def quota_checked(
     if _has_quota(quotas):
         _alone(f"objectstore/{account}")
         _fits(quotas, account_totals(account), objects, size)
+        _fits_policy(account, container_id, quotas, objects, size)
 
 
 def _has_quota(metadata: Mapping[str, str]) -> bool:
-    return "Quota-Bytes" in metadata or "Quota-Count" in metadata
+    return any(name.startswith("Quota-") for name in metadata)
 
 
 def _alone(key: str) -> None:
     if connection.in_atomic_block:
         rows.alone(key)
+
+
+def _fits_policy(account: str, container_id: UUID, quotas: Mapping[str, str], objects: int, size: int) -> None:
+    """The same for what the account may keep under the container's storage policy. Names of headers have no case."""
+    if not any("-Policy-" in name for name in quotas):
+        return
+    policy = Container.objects.values_list("policy", flat=True).get(pk=container_id)
+    ending = f"-Policy-{policy}".lower()
+    own = {name[: -len(ending)]: value for name, value in quotas.items() if name.lower().endswith(ending)}
+    _fits(own, policy_totals(account).get(policy, Totals(0, 0)), objects, size)
 
 
 def _fits(quota: Mapping[str, str], totals: Totals, objects: int, size: int) -> None:

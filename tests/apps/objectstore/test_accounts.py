@@ -62,3 +62,20 @@ def test_an_account_with_locked_buckets_is_not_closed(alice, box, admin):
 
 def test_what_was_never_used_cannot_be_closed(admin):
     assert Swift(context("ops", "admin"), "nobody")("DELETE", "").status_code == 404
+
+
+@pytest.mark.parametrize("start", ["X_Account_", "X_Account_Meta_"])
+def test_quotas_of_a_storage_policy(alice, box, admin, start):
+    header = f"{start}Quota_Bytes_Policy_Default"
+    assert alice("POST", "", **{header: "100"}).status_code == 403
+    assert admin("POST", "", **{header: "many"}).status_code == 400
+    assert admin("POST", "", **{header: "5"}).status_code == 204
+    assert alice("HEAD", "")["X-Account-Quota-Bytes-Policy-Default"] == "5"
+    assert alice.put("/box/a", b"12345").status_code == 201
+    assert alice.put("/box/b", b"1").status_code == 413
+    assert admin("POST", "", X_Account_Quota_Bytes_Policy_Other="0").status_code == 204
+    assert admin("POST", "", **{header: ""}).status_code == 204
+    assert alice.put("/box/b", b"1").status_code == 201
+    assert admin("POST", "", X_Account_Quota_Count_Policy_Default="2").status_code == 204
+    assert alice.put("/box/c").status_code == 413
+    assert alice.names("/box") == ["a", "b"]

@@ -11,7 +11,7 @@ from apps.objectstore.api.swift import listings, metadata
 from apps.objectstore.api.swift.base import Call, answer, last_modified, latin, stamp
 from apps.objectstore.selectors import AccountFacts, ContainerFacts, Page, Totals
 from apps.objectstore.selectors.lists import account_acl_shown
-from apps.objectstore.services.containers import QUOTAS
+from apps.objectstore.services.containers import is_quota
 
 ACCESS = "X-Account-Access-Control"
 
@@ -36,7 +36,8 @@ def account_get(call: Call) -> HttpResponseBase:
 
 
 def account_post(call: Call) -> HttpResponseBase:
-    quotas = {name: call.header(f"X-Account-{name}") for name in QUOTAS if f"X-Account-{name}" in call.headers}
+    named = (header.removeprefix("X-Account-") for header in call.headers if header.startswith("X-Account-"))
+    quotas = {name: call.header(f"X-Account-{name}") for name in named if is_quota(name)}
     changes = metadata.changes(call, "Account") | quotas
     access = call.header(ACCESS) if ACCESS in call.headers else None
     services.account_post(call.ctx, account=call.address.project_id, changes=changes, access=access)
@@ -67,7 +68,7 @@ def account_headers(found: AccountFacts) -> dict[str, str]:
         for word, count in (("Container-Count", totals.containers), ("Object-Count", totals.objects)):
             headers[f"X-Account-Storage-Policy-{policy}-{word}"] = str(count)
         headers[f"X-Account-Storage-Policy-{policy}-Bytes-Used"] = str(totals.bytes)
-    headers |= {f"X-Account-{name}": value for name, value in found.metadata.items() if name in QUOTAS}
+    headers |= {f"X-Account-{name}": value for name, value in found.metadata.items() if is_quota(name)}
     if found.is_own and found.access:
         headers[ACCESS] = account_acl_shown(found.access)
     return headers | metadata.shown("Account", found.metadata, secrets=found.is_own)

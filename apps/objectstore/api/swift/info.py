@@ -10,7 +10,7 @@ from django.views import View
 
 from apps.objectstore import backends
 from apps.objectstore import states as s
-from apps.objectstore.api.swift import bulk, formpost, tempurl
+from apps.objectstore.api.swift import bulk, formpost, ratelimit, tempurl
 from apps.objectstore.api.swift.base import answer, finished
 from apps.objectstore.services import large
 
@@ -36,6 +36,8 @@ def capabilities() -> dict[str, object]:
             "container_listing_limit": s.MAX_LISTING,
             "valid_api_versions": ["v1", "v1.0"],
             "account_autocreate": True,
+            "allow_account_management": True,
+            "allow_open_expired": False,
             "strict_cors_mode": True,
             "policies": [
                 {"name": name, "default": True, "aliases": name} if not n else {"name": name, "aliases": name}
@@ -66,7 +68,7 @@ def capabilities() -> dict[str, object]:
             "outgoing_allow_headers": ["x-object-meta-public-*"],
             "outgoing_remove_headers": ["x-object-meta-*"],
         },
-    }
+    } | ratelimit.told()
 
 
 class Info(View):

@@ -11,7 +11,7 @@ from django.views import View
 
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid
-from apps.objectstore.api.swift import accounts, bulk, cors, formpost, objects, staticweb, tempurl
+from apps.objectstore.api.swift import accounts, bulk, cors, formpost, objects, ratelimit, staticweb, tempurl
 from apps.objectstore.api.swift.base import (
     Address,
     Call,
@@ -91,7 +91,8 @@ class Store(View):
                 response = formpost.answered(request, address)
             else:
                 ctx = tempurl.caller_of(request, address) if signed else caller_of(request)
-                response = handler_of(call := Call(request, address, ctx), signed=signed)(call)
+                ratelimit.counted(call := Call(request, address, ctx))
+                response = handler_of(call, signed=signed)(call)
             if signed:
                 tempurl.named(request, address, response)
         except Exception as error:  # noqa: BLE001 - each becomes an answer, what nobody foresaw a logged one
