@@ -129,7 +129,7 @@ def object_put(call: Call) -> HttpResponseBase:
         return _copied(call)
     if not call.headers.get("Content-Length"):
         raise S3Error("MissingContentLength")
-    made = stored(call, call.key, call.body, call.body.size, new_of(call))
+    made = put(call, call.body, call.body.size, new_of(call))
     return answer(200, {"ETag": f'"{made.etag}"'})
 
 
@@ -176,15 +176,15 @@ def _conditions(call: Call) -> tuple[bool, str]:
     return "If-None-Match" in call.headers, call.headers.get("If-Match", "").strip().strip('"')
 
 
-def stored(call: Call, key: str, source: Incoming, size: int, new: New) -> Object:
-    """The object, kept in the call's bucket. Raises S3Error and as `services.object_put`."""
-    if size > MAX_FILE_BYTES:
+def put(call: Call, source: Incoming, size: int | None, new: New) -> Object:
+    """The call's object, kept; without a size it is as long as it comes. Raises S3Error, as `services.object_put`."""
+    if size is not None and size > MAX_FILE_BYTES:
         raise S3Error("EntityTooLarge", MaxSizeAllowed=MAX_FILE_BYTES, ProposedSize=size)
     row = call.bucket.container
     if new.only_over:
-        _object(call, call.bucket, key)  # S3 answers otherwise where there is none
+        _object(call, call.bucket, call.key)  # S3 answers otherwise where there is none
     return services.object_put(
-        call.ctx, account=row.account_id, container=row.name, name=key, source=source, size=size, new=new
+        call.ctx, account=row.account_id, container=row.name, name=call.key, source=source, size=size, new=new
     )
 
 
@@ -265,7 +265,7 @@ def _copied(call: Call) -> HttpResponseBase:
         kept = {name: value for name, value in found.metadata.items() if name != services.DYNAMIC}
         new = New(found.content_type, kept, only_new=new.only_new, only_over=new.only_over)
     pieces = Pieces(services.content_pieces(content, 0, content.size))
-    made = stored(call, call.key, pieces, content.size, new)
+    made = put(call, pieces, content.size, new)
     return told("CopyObjectResult", {"LastModified": last_modified(made.created_at), "ETag": f'"{made.etag}"'})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from apps.objectstore.api.s3.base import (
     to_be_signed,
 )
 from apps.objectstore.api.s3.errors import S3Error
+from apps.objectstore.api.s3.post import is_form, upload_of
 from apps.objectstore.api.s3.signatures import signed_by
 from apps.objectstore.selectors import bucket_row
 
@@ -104,9 +105,14 @@ class S3(View):
 def answered(request: HttpRequest, target: Target) -> HttpResponseBase:
     """The answer to a request. Raises S3Error and what services raise."""
     query = query_of(request)
-    signed = signed_by(to_be_signed(request, target, query), request_id(request), datetime.now(UTC))
+    now = datetime.now(UTC)
+    signed = signed_by(to_be_signed(request, target, query), request_id(request), now)
+    upload = upload_of(request) if is_form(request, target) else None
+    if upload is not None:
+        signed = upload.signed(request, signed, target.bucket, now)
+        target = replace(target, key=upload.key)
     call = Call(request, target, parameters_of(query), signed)
-    route = route_of(call)
+    route = route_of(call) if upload is None else Route(upload.answered, "s3:PutObject")
     key_checked(target.key)
     if target.bucket:
         call.row = bucket_row(target.bucket)
