@@ -126,7 +126,12 @@ stage_contract() { run_pytest -m contract tests; }
 stage_browser() { run_pytest -m browser tests; }
 stage_kill() { run_pytest -m kill tests; }
 stage_conformance() {
-  OS_CLIENT_CONFIG_FILE=$KUMO_TEST_CLOUD/clouds.yaml "$venv/bin/python" tests/conformance/run --cloud kumo-admin --smoke
+  local code=0 selection
+  for selection in --smoke --objects; do
+    OS_CLIENT_CONFIG_FILE=$KUMO_TEST_CLOUD/clouds.yaml "$venv/bin/python" tests/conformance/run --cloud kumo-admin "$selection" ||
+      code=1
+  done
+  return "$code"
 }
 
 export KUMO_TEST_DB=${KUMO_TEST_DB:-kumo_tests}

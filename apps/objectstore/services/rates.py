@@ -22,9 +22,9 @@ KEPT = datetime.timedelta(hours=1)
 
 _COUNT = """
 INSERT INTO objectstore_rate AS r (key, due_at)
-VALUES (%(key)s, clock_timestamp() + %(share)s)
-ON CONFLICT (key) DO UPDATE SET due_at = greatest(r.due_at, clock_timestamp()) + %(share)s
-WHERE r.due_at < clock_timestamp() + %(allowance)s
+VALUES (%(key)s, clock_timestamp() + %(share)s * interval '1 s')
+ON CONFLICT (key) DO UPDATE SET due_at = greatest(r.due_at, clock_timestamp()) + %(share)s * interval '1 s'
+WHERE r.due_at < clock_timestamp() + %(allowance)s * interval '1 s'
 """
 
 
@@ -38,9 +38,8 @@ class RateLimited(KumoError):
 @internal("before a request is looked at", atomic=False)
 def request_count(ctx: RequestContext, *, key: str, rate: float) -> None:
     """Count a request of a kind of which `rate` a second may come. Raises RateLimited."""
-    share, allowance = datetime.timedelta(seconds=1 / rate), datetime.timedelta(seconds=ALLOWANCE_S)
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT, {"key": key, "share": share, "allowance": allowance})
+        cursor.execute(_COUNT, {"key": key, "share": 1 / rate, "allowance": ALLOWANCE_S})
         if cursor.rowcount == 0:
             raise RateLimited("Slow down", hint=f"{rate:g} a second may come.")
 

@@ -99,8 +99,8 @@ def described(kind: bytes, size: int, mode: str = "w:gz") -> bytes:
     with tarfile.open(fileobj=made, mode=mode, format=tarfile.GNU_FORMAT) as tar:  # type: ignore[call-overload]
         info = tarfile.TarInfo("box/a")
         info.type, info.size = kind, size
-        tar.fileobj.write(info.tobuf(tarfile.GNU_FORMAT))  # type: ignore[union-attr]
-        tar.fileobj.write(bytes(min(size, 2**22)))  # type: ignore[union-attr]
+        tar.fileobj.write(info.tobuf(tarfile.GNU_FORMAT))
+        tar.fileobj.write(bytes(min(size, 2**22)))
     return made.getvalue()
 
 

@@ -73,7 +73,8 @@ def test_the_path_may_be_a_container(page, alice, path):
 
 
 def test_fields_say_what_the_objects_are(page, alice):
-    page(form(("a", b"1"), **{"content-type": "text/css", "Content-Encoding": "gzip", "x_delete_after": 100}))
+    fields: dict[str, Any] = {"content-type": "text/css", "Content-Encoding": "gzip", "x_delete_after": 100}
+    page(form(("a", b"1"), **fields))
     head = alice("HEAD", "/box/up-a")
     assert (head["Content-Type"], head["Content-Encoding"]) == ("text/css", "gzip")
     assert 0 < int(head["X-Delete-At"]) - time.time() <= 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -25,7 +26,8 @@ def site(alice: Swift) -> None:
 
 
 def shown(alice: Swift, **words: str) -> None:
-    answer = alice("POST", "/site", **{f"X_Container_Meta_Web_{name}": value for name, value in words.items()})
+    headers: dict[str, Any] = {f"X_Container_Meta_Web_{name}": value for name, value in words.items()}
+    answer = alice("POST", "/site", **headers)
     assert answer.status_code == 204
 
 
