@@ -51,12 +51,49 @@
     return patiently(job, () => request(job, "PUT", `${say.file}?${query(job)}`, job.file, kind(job.file), (sent) => show(job, say.sending, sent)));
   }
 
+  // A file in parts. Which upload it is is kept by the file's name, size and time, so that after a reload the same file
+  // finds its parts again.
+  const MIB = 2 ** 20;
+  const partBytes = (file) => Math.max(Number(say.partBytes), Math.ceil(file.size / Number(say.mostParts) / MIB) * MIB);
+  const mark = (job) => `kumo-upload ${say.container} ${job.file.size} ${job.file.lastModified} ${job.name}`;
+  const address = (upload, part) => `${say.uploads}/${upload}${part ? `/${part}` : ""}`;
+
+  async function begun(job) {
+    const known = localStorage.getItem(mark(job));
+    if (known) {
+      try {
+        const said = await patiently(job, () => request(job, "GET", `${address(known)}?${query(job)}`));
+        return [known, said.parts];
+      } catch (error) { if (error.status !== 404) throw error; }
+    }
+    const said = await patiently(job, () => request(job, "POST", `${say.uploads}?${query(job)}`, null, kind(job.file)));
+    localStorage.setItem(mark(job), said.upload);
+    return [said.upload, {}];
+  }
+
+  async function parts(job) {
+    const size = partBytes(job.file), count = Math.ceil(job.file.size / size);
+    const [upload, there] = await begun(job);
+    let before = 0;
+    for (let number = 1; number <= count; number++) {
+      const part = job.file.slice((number - 1) * size, number * size);
+      if (there[number] === part.size) { before += part.size; show(job, say.resumed, before); continue; }
+      await patiently(job, () => request(job, "PUT", `${address(upload, number)}?${query(job)}`, part, "application/octet-stream", (sent) => show(job, say.sending, before + sent)));
+      before += part.size;
+    }
+    show(job, say.joining);
+    const whole = new FormData();
+    whole.set("size", job.file.size);
+    await patiently(job, () => request(job, "POST", `${address(upload)}?${query(job)}`, whole));
+    localStorage.removeItem(mark(job));
+  }
+
   async function run(job) {
     running++;
     button(job, "again", false); button(job, "replace", false);
     job.stopped = false;
     try {
-      await whole(job);
+      await (job.file.size > Number(say.partBytes) ? parts : whole)(job);
       done++;
       job.over = true;
       show(job, say.done, job.file.size);

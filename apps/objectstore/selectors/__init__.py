@@ -1,6 +1,7 @@
 """Reads of the object store."""
 
-from apps.objectstore.selectors.browsing import Below, container_rows, folder_totals
+from apps.objectstore.selectors.access import acl_cleaned
+from apps.objectstore.selectors.browsing import Below, container_rows, folder_totals, uploads_unfinished
 from apps.objectstore.selectors.buckets import bucket_get, bucket_list, bucket_row
 from apps.objectstore.selectors.facts import (
     AccountFacts,
@@ -38,6 +39,6 @@ __all__ = [
     "VersionEntry", "account_get", "account_totals", "acl_cleaned", "bucket_get", "bucket_list", "bucket_row",
     "container_get", "container_list", "container_origins", "container_row", "container_rows", "container_site",
     "container_size", "container_totals", "folder_totals", "marker_row", "object_get", "object_list", "object_row",
-    "policy_totals", "signing_keys", "upload_list", "upload_part_list", "version_entries", "version_get",
-    "version_list", "version_row",
+    "policy_totals", "signing_keys", "upload_list", "upload_part_list", "uploads_unfinished", "version_entries",
+    "version_get", "version_list", "version_row",
 ]  # fmt: skip

@@ -10,11 +10,12 @@ from django.db.models.functions import Cast, Coalesce, Now
 from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 from apps.core.transactions import selector
-from apps.objectstore.models import Container, Delta, Object
-from apps.objectstore.selectors.access import require_read, require_reader
+from apps.objectstore.models import Container, Delta, Object, Upload
+from apps.objectstore.selectors.access import require_read, require_reader, require_write
 from apps.objectstore.selectors.facts import container_row
 from apps.objectstore.selectors.listing import after
 
+MOST_UPLOADS = 50  # that are shown
 MOST_COUNTED = 10_000  # objects of a folder: more is said to be more
 
 
@@ -51,6 +52,22 @@ def folder_totals(ctx: RequestContext, *, account: str, container: str, prefix: 
         raise NotFound("container", container)
     first = list(below(row, prefix).values_list("bytes", flat=True)[: MOST_COUNTED + 1])
     return Below(min(len(first), MOST_COUNTED), sum(first[:MOST_COUNTED]), len(first) > MOST_COUNTED)
+
+
+@selector("object_store:public")
+def uploads_unfinished(ctx: RequestContext, *, account: str, container: str, prefix: str) -> QuerySet[Upload]:
+    """Uploads in parts that go on below a prefix, the latest first, with the bytes that have `arrived_bytes`.
+
+    Raises Forbidden, NotFound.
+    """
+    row = container_row(account, container)
+    require_write(ctx, account, row)
+    if row is None:
+        raise NotFound("container", container)
+    going = Upload.objects.filter(container=row, name__startswith=prefix).order_by("-created_at")
+    return going.annotate(arrived_bytes=Coalesce(Sum("arrived__bytes"), 0, output_field=BigIntegerField()))[
+        :MOST_UPLOADS
+    ]
 
 
 def below(row: Container, prefix: str) -> QuerySet[Object]:

@@ -113,7 +113,7 @@ VERSIONS = {
 class SettingsForm(forms.Form):
     """Versions, and what a container's metadata says to the store."""
 
-    versioning = forms.ChoiceField(label=_("Earlier versions"), required=False)
+    versioning = forms.ChoiceField(label=_("Earlier versions"))
     quota_gib = forms.DecimalField(
         label=_("At most, in GiB"), min_value=0, max_digits=12, decimal_places=3, required=False
     )
@@ -130,7 +130,7 @@ class SettingsForm(forms.Form):
     def __init__(self, *args: Any, now: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         offered = [Versioning.NEVER, Versioning.ENABLED] if not now else [Versioning.ENABLED, Versioning.SUSPENDED]
-        self.fields["versioning"].choices = [(v.value, VERSIONS[v]) for v in offered]  # type: ignore[attr-defined]
+        self.fields["versioning"].choices = [(v.name, VERSIONS[v]) for v in offered]  # type: ignore[attr-defined]
 
 
 class Settings(InContainer, FormPage):
@@ -149,7 +149,7 @@ class Settings(InContainer, FormPage):
         }
         known |= {field: kept.get(name, "") for field, name in CORS.items()}
         now = self.container.versioning
-        return SettingsForm(data, initial=known | {"versioning": now}, now=now)
+        return SettingsForm(data, initial=known | {"versioning": Versioning(now).name}, now=now)
 
     def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
         row = self.container
@@ -182,8 +182,9 @@ class Settings(InContainer, FormPage):
         }
         cors = {name: str(given[field] or "") for field, name in CORS.items()}
         services.container_post(self.ctx, **self.place, changes=quotas | cors)
-        if given["versioning"] != self.container.versioning:
-            services.container_versioning(self.ctx, **self.place, versioning=Versioning(given["versioning"]))
+        versioning = Versioning[given["versioning"]]
+        if versioning != self.container.versioning:
+            services.container_versioning(self.ctx, **self.place, versioning=versioning)
         return self.url("objectstore:container", self.kwargs["ident"]), said(gettext("Saved"), self.container.name)
 
 

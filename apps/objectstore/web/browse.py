@@ -24,9 +24,11 @@ from apps.core.web.pages import PAGE_SIZE, ActPage, FormPage, ListPage, Page, sa
 from apps.core.web.tables import Action, Column, Empty, Table, deletes
 from apps.objectstore import selectors, services
 from apps.objectstore.selectors import Entry
+from apps.objectstore.states import MAX_PARTS, MIB
 from apps.objectstore.web.containers import OWN, container_of
-from apps.objectstore.web.uploads import PART_BYTES
 
+PART_BYTES = 8 * MIB  # a larger file is sent in parts of that many bytes, or more where there would be too many
+UNKNOWN_TYPE = "application/octet-stream"
 MOST_DELETED = 1000  # objects of one folder, with one press
 FOLDER_TYPE = "application/directory"
 SLASH = "/"
@@ -65,9 +67,14 @@ def name_cell(row: Line, page: Any) -> Any:
     """Where it leads: into the folder, or to the object's page."""
     if row.is_folder:
         address = page.address_of("objectstore:objects", folder=row.name)
-        return format_html('{}<a class="name" href="{}">{}</a>', cells.icon("folder"), address, row.label)
-    address = page.address_of("objectstore:object", name=row.name)
-    return format_html('{}<a class="name" href="{}">{}</a>', cells.icon("file"), address, row.label)
+        return _named("folder", address, row.label)
+    return _named("file", page.address_of("objectstore:object", name=row.name), row.label)
+
+
+def _named(icon: str, address: str, label: str) -> Any:
+    return format_html(
+        '<span class="named">{}<a class="name" href="{}">{}</a></span>', cells.icon(icon), address, label
+    )
 
 
 def load_cell(row: Line, page: Any) -> Any:
@@ -120,7 +127,7 @@ TABLE = Table(
         Column(key="size", label=_("Size"), number=True, cell=of_entry(lambda e: cells.size_bytes(e.bytes))),
         Column(key="type", label=_("Type"), cell=of_entry(lambda e: e.content_type), minor=True),
         Column(key="changed", label=_("Changed"), cell=of_entry(lambda e: cells.time_ago(e.at))),
-        Column(key="load", label=_("Download"), cell=load_cell, minor=True),
+        Column(key="load", label=_("Download"), cell=load_cell),
     ),
     sort="name",
     search=("name__startswith",),
@@ -213,9 +220,18 @@ class Objects(InContainer, ListPage):
             "folder": folder,
             "may_write": self.allowed(OWN),
             "part_bytes": PART_BYTES,
+            "most_parts": MAX_PARTS,
+            "uploads_url": self.url("objectstore:uploads", self.kwargs["ident"]),
+            "unfinished": self._unfinished() if self.allowed(OWN) else [],
             "file_url": self.url("objectstore:object-file", self.kwargs["ident"]),
             "folder_url": self.address_of("objectstore:folder-create", folder=folder),
         }
+
+    def _unfinished(self) -> list[dict[str, Any]]:
+        """Uploads in parts below this folder that somebody has begun, with an address that discards them."""
+        found = selectors.uploads_unfinished(self.ctx, **self.place, prefix=self.folder)
+        base = self.url("objectstore:uploads", self.kwargs["ident"])
+        return [{"row": u, "url": f"{base}/{u.pk}?{urlencode({'name': u.name})}"} for u in found]
 
 
 class ObjectsAct(InContainer, ActPage):

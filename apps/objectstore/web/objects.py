@@ -27,10 +27,9 @@ from apps.objectstore import selectors, services
 from apps.objectstore.models import Object
 from apps.objectstore.services import Place, Reader
 from apps.objectstore.states import MAX_OBJECT_NAME
-from apps.objectstore.web import uploads
 from apps.objectstore.web.browse import OWN, InContainer, folder_of
+from apps.objectstore.web.uploads import Sending, length, new_of
 
-UNKNOWN_TYPE = "application/octet-stream"
 META = "X-Object-Meta-"
 # Headers that are sent with the object and that people set.
 SENT = ("Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language")
@@ -92,11 +91,13 @@ class ObjectPage(OfObject):
 
     def size(self, row: Object) -> Any:
         exact = gettext("%d bytes") % row.bytes
+        if row.bytes >= 1024:
+            exact = f"{cells.size_bytes(row.bytes)} · {exact}"
         if row.segments is not None:
-            return f"{cells.size_bytes(row.bytes)} · {exact} · " + gettext("%d segments") % len(row.segments)
+            return f"{exact} · {gettext('%d segments') % len(row.segments)}"
         if row.parts is not None:
-            return f"{cells.size_bytes(row.bytes)} · {exact} · " + gettext("%d parts") % len(row.parts)
-        return f"{cells.size_bytes(row.bytes)} · {exact}"
+            return f"{exact} · {gettext('%d parts') % len(row.parts)}"
+        return exact
 
     def preview(self, row: Object) -> dict[str, Any]:
         """`picture`: an address; `text`: its beginning. Neither where there is nothing that can be shown."""
@@ -128,26 +129,18 @@ def metadata_of(row: Object) -> list[tuple[str, str]]:
     return sorted((name.removeprefix(META), value) for name, value in row.metadata.items())
 
 
-class ObjectFile(OfObject):
+class ObjectFile(Sending):
     """An object's bytes. GET leads to them, by an address that is good for this browser's IP address for an hour."""
 
     def get(self, request: HttpRequest, ident: Any) -> HttpResponse:
-        if not self.name or "\0" in self.name:
-            raise NotFound(_("object"), self.name)
-        to = services.object_address(self.ctx, **self.place, name=self.name, client=client_address(request))
+        to = services.object_address(self.ctx, **self.target, client=client_address(request))
         response = redirect(to)
         response["Cache-Control"] = "no-store"
         return response
 
     def put(self, request: HttpRequest, ident: Any) -> HttpResponse:
         """Keep a file of the browser's; 412 where there is an object already and `replace` is not asked for."""
-        try:
-            new = services.New(content_type=request.content_type or UNKNOWN_TYPE, only_new="replace" not in request.GET)
-            kept = uploads.named(self.name)
-            size = uploads.length(request)
-            made = services.object_put(self.ctx, **self.place, name=kept, source=request, size=size, new=new)
-        except KumoError as error:
-            return uploads.refused(error)
+        made = services.object_put(self.ctx, **self.target, source=request, size=length(request), new=new_of(request))
         return JsonResponse({"etag": made.etag})
 
 

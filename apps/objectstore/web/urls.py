@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.web import cells, navigation, palette
 from apps.core.web.pages import list_paths
 from apps.objectstore import selectors
-from apps.objectstore.web import access, browse, containers, objects
+from apps.objectstore.web import access, browse, containers, objects, uploads
 
 app_name = "objectstore"
 
@@ -23,6 +23,9 @@ urlpatterns = [
     path("objects/<uuid:ident>/object/edit", objects.ObjectEdit.as_view(), name="object-edit"),
     path("objects/<uuid:ident>/object/copy", objects.ObjectCopy.as_view(), name="object-copy"),
     path("objects/<uuid:ident>/object/share", objects.ObjectShare.as_view(), name="object-share"),
+    path("objects/<uuid:ident>/uploads", uploads.Uploads.as_view(), name="uploads"),
+    path("objects/<uuid:ident>/uploads/<uuid:upload>", uploads.Upload.as_view(), name="upload"),
+    path("objects/<uuid:ident>/uploads/<uuid:upload>/<int:number>", uploads.UploadPart.as_view(), name="upload-part"),
     path("objects/<uuid:ident>/file", objects.ObjectFile.as_view(), name="object-file"),
 ]
 

@@ -430,7 +430,7 @@ def test_access_lists_are_told_in_words_and_changed(sign_in: Door, box: Containe
 
 def test_quotas_and_other_sites_are_set(sign_in: Door, box: Container) -> None:
     client = sign_in()
-    form = {"quota_gib": "0.5", "quota_count": "10", "origin": "https://www.example.com", "expose": "", "age": "60"}
+    form = {"versioning": "ENABLED", "quota_gib": "0.5", "quota_count": "10", "origin": "https://www.example.com", "expose": "", "age": "60"}
     assert client.post(page(box, "/settings"), form).status_code == 302
     box.refresh_from_db()
     assert box.metadata == {
@@ -441,6 +441,6 @@ def test_quotas_and_other_sites_are_set(sign_in: Door, box: Container) -> None:
     }
     shown = client.get(page(box, "/settings")).content.decode()
     assert 'value="0.5"' in shown
-    client.post(page(box, "/settings"), {name: "" for name in form})
+    client.post(page(box, "/settings"), {**dict.fromkeys(form, ""), "versioning": "NEVER"})
     box.refresh_from_db()
     assert box.metadata == {}
