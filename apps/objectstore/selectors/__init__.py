@@ -1,6 +1,5 @@
 """Reads of the object store."""
 
-from apps.objectstore.selectors.access import acl_cleaned
 from apps.objectstore.selectors.browsing import Below, container_rows, folder_totals, uploads_unfinished
 from apps.objectstore.selectors.buckets import bucket_get, bucket_list, bucket_row
 from apps.objectstore.selectors.facts import (

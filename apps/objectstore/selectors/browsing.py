@@ -11,7 +11,7 @@ from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 from apps.core.transactions import selector
 from apps.objectstore.models import Container, Delta, Object, Upload
-from apps.objectstore.selectors.access import require_read, require_reader, require_write
+from apps.objectstore.selectors.access import require, require_read, require_reader
 from apps.objectstore.selectors.facts import container_row
 from apps.objectstore.selectors.listing import after
 
@@ -61,7 +61,7 @@ def uploads_unfinished(ctx: RequestContext, *, account: str, container: str, pre
     Raises Forbidden, NotFound.
     """
     row = container_row(account, container)
-    require_write(ctx, account, row)
+    require(ctx, account, row, "s3:ListBucketMultipartUploads")
     if row is None:
         raise NotFound("container", container)
     going = Upload.objects.filter(container=row, name__startswith=prefix).order_by("-created_at")

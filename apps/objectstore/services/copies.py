@@ -77,7 +77,7 @@ def object_move(ctx: RequestContext, *, account: str, source: Place, to: Place, 
 def folder_delete(ctx: RequestContext, *, account: str, container: str, prefix: str, most: int) -> int:
     """Remove the first `most` objects whose names begin so; returns how many went. Raises Forbidden, NotFound."""
     row = container_row(account, container)
-    require_write(ctx, account, row)
+    require_write(ctx, account, row, prefix, "s3:DeleteObject")
     if row is None:
         raise NotFound("container", container)
     gone = 0

@@ -94,9 +94,9 @@ class ObjectPage(OfObject):
         if row.bytes >= 1024:
             exact = f"{cells.size_bytes(row.bytes)} · {exact}"
         if row.segments is not None:
-            return f"{exact} · {gettext('%d segments') % len(row.segments)}"
+            return exact + " · " + gettext("%d segments") % len(row.segments)
         if row.parts is not None:
-            return f"{exact} · {gettext('%d parts') % len(row.parts)}"
+            return exact + " · " + gettext("%d parts") % len(row.parts)
         return exact
 
     def preview(self, row: Object) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from apps.dashboard import sessions
 from apps.identity import selectors as identity
 from apps.identity.models import Project, User
 from apps.objectstore import selectors, services
-from apps.objectstore.models import Container, Object
+from apps.objectstore.models import Container, Object, Upload
 from apps.objectstore.selectors.links import link_key
 from apps.objectstore.services import New, Place
 from apps.objectstore.web import browse
@@ -301,6 +301,78 @@ def test_texts_are_shown_escaped_and_pictures_by_their_address(
     assert "Pictures and texts are shown here" in client.get(page(box, "/object", name="a.bin")).content.decode()
 
 
+# --- uploads in parts --------------------------------------------------------------------------------
+
+PART = 5 * 2**20  # the least that a part has which is not the last
+
+
+def begin(client: Client, box: Container, name: str = "big", **query: str) -> str:
+    answer = client.post(page(box, "/uploads", name=name, **query), CONTENT_TYPE="video/mp4")
+    assert answer.status_code == 200
+    return str(answer.json()["upload"])
+
+
+def part(client: Client, box: Container, upload: str, number: int, body: bytes, name: str = "big") -> None:
+    answer = client.put(page(box, f"/uploads/{upload}/{number}", name=name), body)
+    assert answer.status_code == 200
+
+
+def test_a_large_file_comes_in_parts_and_goes_on_after_a_break(sign_in: Door, box: Container) -> None:
+    client = sign_in()
+    upload = begin(client, box)
+    part(client, box, upload, 1, b"a" * PART)
+    there = page(box, f"/uploads/{upload}", name="big")
+    assert sign_in().get(there).json() == {"parts": {"1": PART}}
+    early = client.post(there, {"size": PART + 3})
+    assert (early.status_code, stored()) == (400, set())
+    part(client, box, upload, 2, b"end")
+    assert client.post(there, {"size": PART + 3}).status_code == 200
+    found = Object.objects.get()
+    assert (found.name, found.bytes, found.content_type) == ("big", PART + 3, "video/mp4")
+    assert client.get(there).status_code == 404
+
+
+def test_an_upload_that_would_replace_is_refused_before_its_bytes(
+    sign_in: Door, box: Container, keep: Callable[..., Object]
+) -> None:
+    keep("big", b"first")
+    client = sign_in()
+    assert client.post(page(box, "/uploads", name="big"), "", content_type="a/b").status_code == 412
+    upload = begin(client, box, replace="1")
+    part(client, box, upload, 1, b"second")
+    there = page(box, f"/uploads/{upload}", name="big")
+    assert client.post(there, {"size": 6}).status_code == 412
+    assert Object.objects.get().bytes == 5
+    assert client.post(page(box, f"/uploads/{upload}", name="big", replace="1"), {"size": 6}).status_code == 200
+    assert Object.objects.get().bytes == 6
+
+
+def test_unfinished_uploads_are_shown_and_discarded(sign_in: Door, box: Container) -> None:
+    client = sign_in()
+    upload = begin(client, box, "films/big")
+    part(client, box, upload, 1, b"x" * 2048, "films/big")
+    shown = client.get(page(box, folder="films/")).content.decode()
+    assert "Unfinished uploads" in shown
+    assert "2.0 KiB" in shown
+    assert "Unfinished uploads" not in client.get(page(box, folder="other/")).content.decode()
+    client.post(page(box, f"/uploads/{upload}", name="films/big"), {"discard": "1"})
+    assert not Upload.objects.exists()
+    assert client.put(page(box, f"/uploads/{upload}/2", name="films/big"), b"x").status_code == 404
+
+
+def test_another_project_reaches_no_upload(sign_in: Door, box: Container) -> None:
+    upload = begin(sign_in(), box)
+    stranger = sign_in("admin")
+    there = f"/p/admin/objects/{box.pk}/uploads/{upload}"
+    answers = [
+        stranger.get(f"{there}?name=big"),
+        stranger.put(f"{there}/1?name=big", b"x"),
+        stranger.post(f"{there}?name=big", {"discard": "1"}),
+    ]
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
+    assert Upload.objects.exists()
+
+
 # --- links -------------------------------------------------------------------------------------------
 
 
@@ -430,7 +502,14 @@ def test_access_lists_are_told_in_words_and_changed(sign_in: Door, box: Containe
 
 def test_quotas_and_other_sites_are_set(sign_in: Door, box: Container) -> None:
     client = sign_in()
-    form = {"versioning": "ENABLED", "quota_gib": "0.5", "quota_count": "10", "origin": "https://www.example.com", "expose": "", "age": "60"}
+    form = {
+        "versioning": "ENABLED",
+        "quota_gib": "0.5",
+        "quota_count": "10",
+        "origin": "https://www.example.com",
+        "expose": "",
+        "age": "60",
+    }
     assert client.post(page(box, "/settings"), form).status_code == 302
     box.refresh_from_db()
     assert box.metadata == {
@@ -441,6 +520,6 @@ def test_quotas_and_other_sites_are_set(sign_in: Door, box: Container) -> None:
     }
     shown = client.get(page(box, "/settings")).content.decode()
     assert 'value="0.5"' in shown
-    client.post(page(box, "/settings"), {**dict.fromkeys(form, ""), "versioning": "NEVER"})
+    client.post(page(box, "/settings"), {**dict.fromkeys(form, ""), "versioning": "SUSPENDED"})
     box.refresh_from_db()
-    assert box.metadata == {}
+    assert (box.metadata, box.versioning) == ({}, "suspended")
