@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypedDict
 from urllib.parse import urlencode
 
 from django import forms
@@ -73,7 +73,7 @@ def name_cell(row: Line, page: Any) -> Any:
 
 def _named(icon: str, address: str, label: str) -> Any:
     return format_html(
-        '<span class="named">{}<a class="name" href="{}">{}</a></span>', cells.icon(icon), address, label
+        '<span class="named">{}<a class="name" href="{}" title="{}">{}</a></span>', cells.icon(icon), address, label, label
     )
 
 
@@ -141,11 +141,18 @@ TABLE = Table(
 )
 
 
+class InAccount(TypedDict):
+    """The arguments of services that say which container."""
+
+    account: str
+    container: str
+
+
 class InContainer(Page):
     """A page of one container, which its address names by id; what is in it stands in the query."""
 
     nav = "objectstore:containers"
-    tabs = (
+    tabs: ClassVar[tuple[tuple[str, Any], ...]] = (
         ("objectstore:objects", _("Objects")),
         ("objectstore:access", _("Access")),
         ("objectstore:container", _("Settings")),
@@ -156,8 +163,7 @@ class InContainer(Page):
         return container_of(self.ctx, self.kwargs["ident"])
 
     @property
-    def place(self) -> dict[str, str]:
-        """The arguments of services that say which container."""
+    def place(self) -> InAccount:
         return {"account": self.ctx.project_id, "container": self.container.name}
 
     def tab_links(self, *args: Any) -> list[tuple[str, Any, bool]]:

@@ -52,7 +52,7 @@ class OfObject(InContainer):
     @cached_property
     def row(self) -> Object:
         if not self.name or "\0" in self.name:
-            raise NotFound(_("object"), self.name)
+            raise NotFound(gettext("object"), self.name)
         return selectors.object_get(self.ctx, **self.place, name=self.name)
 
     def here(self, url_name: str = "objectstore:object") -> str:

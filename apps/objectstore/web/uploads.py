@@ -17,7 +17,7 @@ from apps.core.web.pages import said
 from apps.objectstore import selectors, services
 from apps.objectstore.services import Listed, New, Whole
 from apps.objectstore.states import MAX_OBJECT_NAME, MAX_PARTS
-from apps.objectstore.web.browse import UNKNOWN_TYPE, InContainer
+from apps.objectstore.web.browse import UNKNOWN_TYPE, InAccount, InContainer
 
 
 def length(request: HttpRequest) -> int:
@@ -46,6 +46,12 @@ def new_of(request: HttpRequest) -> New:
     return New(content_type=request.content_type or UNKNOWN_TYPE, only_new="replace" not in request.GET)
 
 
+class Target(InAccount):
+    """The arguments of services that say which object is to be."""
+
+    name: str
+
+
 class Sending(InContainer):
     """A request of the page's script about the object that the query names; refusals are told in JSON."""
 
@@ -56,8 +62,7 @@ class Sending(InContainer):
             return JsonResponse({"error": str(error)}, status=error.status)
 
     @property
-    def target(self) -> dict[str, str]:
-        """The arguments of services that say which object is to be."""
+    def target(self) -> Target:
         return {**self.place, "name": named(self.request.GET.get("name", ""))}
 
 

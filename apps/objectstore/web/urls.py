@@ -37,7 +37,7 @@ palette.searcher(
     "container",
     _("Containers"),
     lambda ctx, typed: [
-        palette.Hit(c.name, "objectstore:objects", (c.pk,), "archive", cells.size_bytes(c.bytes_now))
+        palette.Hit(c.name, "objectstore:objects", (c.pk,), "archive", cells.bytes_of("bytes_now")(c, None))
         for c in selectors.container_rows(ctx).filter(name__icontains=typed).order_by("name")[: palette.MOST]
     ],
 )

@@ -30,7 +30,7 @@ from tests.apps.objectstore.conftest import content
 __all__ = ["people", "sign_in"]
 
 Door = Callable[..., Client]
-ACT = {"HTTP_X_KUMO_ACT": "1"}
+ACT = {"X-Kumo-Act": "1"}
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_container_with_objects_stays(sign_in: Door, box: Container, keep: Cal
     client = sign_in()
     asked = client.get("/p/demo/objects/act/delete", {"id": str(box.pk)}).content.decode()
     assert "1 object: only an empty container can be deleted" in asked
-    client.post("/p/demo/objects/act/delete", {"id": str(box.pk), "sure": "1"}, **ACT)
+    client.post("/p/demo/objects/act/delete", {"id": str(box.pk), "sure": "1"}, headers=ACT)
     assert Container.objects.filter(pk=box.pk).exists()
 
 
@@ -183,7 +183,7 @@ def test_a_folder_is_made_and_deleted_with_what_is_in_it(
     keep("docs/b/c", b"y" * 100)
     asked = client.get(page(box, "/act/delete", id="docs/")).content.decode()
     assert "3 objects · 200 B" in asked
-    answer = client.post(page(box, "/act/delete"), {"id": "docs/", "sure": "1"}, **ACT)
+    answer = client.post(page(box, "/act/delete"), {"id": "docs/", "sure": "1"}, headers=ACT)
     assert answer.status_code == 204
     assert stored() == {"docs-2"}
 
@@ -194,7 +194,7 @@ def test_what_is_more_than_one_press_takes_is_said(
     monkeypatch.setattr(browse, "MOST_DELETED", 2)
     for name in ("f/1", "f/2", "f/3"):
         keep(name)
-    answer = sign_in().post(page(box, "/act/delete"), {"id": "f/", "sure": "1"}, **ACT)
+    answer = sign_in().post(page(box, "/act/delete"), {"id": "f/", "sure": "1"}, headers=ACT)
     assert "there%20are%20more" in answer["X-Kumo-Toasts"]
     assert stored() == {"f/3"}
 
@@ -218,7 +218,7 @@ def test_readers_see_and_change_nothing(
         client.post(page(box, "/access"), {"everybody": "list", "readers": "", "writers": ""}),
     ]
     assert [answer.status_code for answer in refusals] == [403, 403, 422, 422, 403, 422]
-    client.post(page(box, "/act/delete"), {"id": "a", "sure": "1"}, **ACT)
+    client.post(page(box, "/act/delete"), {"id": "a", "sure": "1"}, headers=ACT)
     assert stored() == {"a"}
     box.refresh_from_db()
     assert (box.read_acl, box.link_series) == ("", 0)
