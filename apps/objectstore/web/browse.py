@@ -73,7 +73,11 @@ def name_cell(row: Line, page: Any) -> Any:
 
 def _named(icon: str, address: str, label: str) -> Any:
     return format_html(
-        '<span class="named">{}<a class="name" href="{}" title="{}">{}</a></span>', cells.icon(icon), address, label, label
+        '<span class="named">{0}<a class="name" href="{1}" title="{2}">{2}</a></span>',
+        cells.icon(icon),
+        address,
+        label,
+        label,
     )
 
 

@@ -72,7 +72,7 @@ def page(row: Container, rest: str = "", **query: str) -> str:
 
 
 def names(html: str) -> list[str]:
-    return re.findall(r'class="name" href="[^"]*">([^<]*)</a>', html)
+    return re.findall(r'class="name" href="[^"]*"[^>]*>([^<]*)</a>', html)
 
 
 def stored() -> set[str]:
