@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from apps.core.errors import NotFound, PreconditionFailed
 from apps.objectstore.backends import Stored
-from apps.objectstore.models import Blob, Container, Delta, Object, ObjectFields, UploadPart
+from apps.objectstore.models import Blob, Container, Object, ObjectFields, UploadPart
 from apps.objectstore.states import Versioning
 
 TICK = datetime.timedelta(microseconds=10)  # times of one object rise by at least this: Swift shows five digits
@@ -62,6 +62,8 @@ def put(made: Object, *, only_new: bool = False, only_over: str = "") -> Object 
     """Insert the row, or replace the one of that name, which is returned. Raises PreconditionFailed."""
     same = Object.objects.filter(container_id=made.container_id, name=made.name)
     while True:
+        if not only_over and _inserted(made):
+            return None
         old = same.select_for_update().first()
         there = old is not None and (old.delete_at is None or old.delete_at > made.created_at)
         if only_new and there:
@@ -69,9 +71,7 @@ def put(made: Object, *, only_new: bool = False, only_over: str = "") -> Object 
         if only_over:
             etag_checked(old if there else None, only_over)
         if old is None:
-            if _inserted(made):
-                return None
-            continue  # another writer was first
+            continue  # another writer removed it
         made.created_at = max(made.created_at, old.created_at + TICK)
         same.update(**{column: getattr(made, column) for column in _COLUMNS})
         return old
@@ -83,7 +83,8 @@ def etag_checked(found: Object | None, etag: str) -> None:
         raise PreconditionFailed("The object is not the one that the caller knows.")
 
 
-_COLUMNS = tuple(f.name for f in Object._meta.concrete_fields if f.name not in {"pk", "container_id", "name"})
+_FIELDS = [f for f in Object._meta.concrete_fields if f.name not in {"pk", "container_id", "name"}]
+_COLUMNS = tuple(field.name for field in _FIELDS)
 _INSERT = f"""
 INSERT INTO objectstore_object (container_id, name, {", ".join(_COLUMNS)})
 VALUES (%s, %s{", %s" * len(_COLUMNS)}) ON CONFLICT DO NOTHING
@@ -92,31 +93,33 @@ VALUES (%s, %s{", %s" * len(_COLUMNS)}) ON CONFLICT DO NOTHING
 
 def _inserted(made: Object) -> bool:
     """Insert unless there is one of that name; whether it was done (the ORM would not say)."""
-    fields = [field for field in Object._meta.concrete_fields if field.name in _COLUMNS]
-    values = [field.get_db_prep_save(getattr(made, field.name), connection) for field in fields]
+    values = [field.get_db_prep_save(getattr(made, field.name), connection) for field in _FIELDS]
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, [made.container_id, made.name, *values])
         return cursor.rowcount == 1
 
 
+# What every PUT does is written out: the ORM would take longer to say it than the database to do it.
+_KEEP = """
+INSERT INTO objectstore_blob (id, policy, size, checksums, places, missing) VALUES (%s, %s, %s, %s, %s::smallint[], %s)
+"""
+_COUNT = """
+INSERT INTO objectstore_delta (account_id, container_id, objects_change, bytes_change) VALUES (%s, %s, %s, %s)
+"""
+
+
 def keep(stored: Stored, policy: str) -> None:
     """The row of bytes that have arrived."""
-    Blob.objects.create(
-        id=stored.id,
-        policy=policy,
-        size=stored.size,
-        checksums=stored.checksums,
-        places=list(stored.places),
-        missing=stored.missing,
-    )
+    values = (stored.id, policy, stored.size, stored.checksums, list(stored.places), stored.missing)
+    with connection.cursor() as cursor:
+        cursor.execute(_KEEP, values)
 
 
 def count(place: Container, objects: int, size: int) -> None:
     """Add to the totals of a container and its account."""
     if objects or size:
-        Delta.objects.create(
-            account_id=place.account_id, container_id=place.pk, objects_change=objects, bytes_change=size
-        )
+        with connection.cursor() as cursor:
+            cursor.execute(_COUNT, (place.account_id, place.pk, objects, size))
 
 
 def release(*gone: ObjectFields | UploadPart) -> None:
