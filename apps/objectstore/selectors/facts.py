@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from apps.core.context import RequestContext
 from apps.core.errors import Gone, NotFound
 from apps.core.transactions import internal, selector
-from apps.objectstore.models import Account, Container, Object
+from apps.objectstore.models import Account, Bucket, Container, Object
 from apps.objectstore.selectors import listing
 from apps.objectstore.selectors.access import bucket_of, is_owner, require_read, require_reader
 from apps.objectstore.selectors.links import link_key
@@ -197,9 +199,36 @@ def _metadata(account: str, container: str, prefix: str) -> dict[str, str]:
     return {name: value for name, value in row.metadata.items() if name.startswith(prefix)} if row else {}
 
 
+# Every call looks for its container: for the ORM to say it anew each time was a fifth of the work of a small PUT.
+_ROWS = (("c", Container), ("a", Account), ("b", Bucket))
+_COLUMNS = ", ".join(f"{table}.{f.column}" for table, model in _ROWS for f in model._meta.concrete_fields)
+_CONTAINER_ROW = f"""
+SELECT {_COLUMNS} FROM objectstore_container c JOIN objectstore_account a ON a.project_id = c.account_id
+LEFT JOIN objectstore_bucket b ON b.container_id = c.id WHERE c.account_id = %s AND c.name = %s
+"""  # noqa: S608
+
+
 def container_row(account: str, name: str) -> Container | None:
     """A container's row with its account's and its bucket's, whoever asks. Raises Gone where the account was closed."""
-    return opened(Container.objects.select_related("account", "bucket").filter(account_id=account, name=name).first())
+    with connection.cursor() as cursor:
+        cursor.execute(_CONTAINER_ROW, (account, name))
+        values = cursor.fetchone()
+    if values is None:
+        return None
+    rest = iter(values)
+    found, owner, bucket = (_model(model, rest) for _, model in _ROWS)
+    assert isinstance(found, Container)
+    found.account = owner
+    Container._meta.get_field("bucket").set_cached_value(found, bucket)
+    return opened(found)
+
+
+def _model(model: type[models.Model], values: Iterator[Any]) -> Any:
+    """The next row as the ORM gives it, None where an outer join found none."""
+    fields = model._meta.concrete_fields
+    read = [f.from_db_value(v, None, connection) if hasattr(f, "from_db_value") else v for f, v in zip(fields, values)]  # noqa: B905
+    key = fields.index(model._meta.pk)
+    return model.from_db(connection.alias, [f.attname for f in fields], read) if read[key] is not None else None
 
 
 def opened(row: Container | None) -> Container | None:
