@@ -22,7 +22,18 @@ class Versioning(StrEnum):
     SUSPENDED = "suspended"  # what there is is kept, nothing new
 
 
-NO_VERSION = UUID(int=0)  # of what was put while versions were not kept; S3 calls it "null"
+NO_VERSION = UUID(int=0)  # of what was put while versions were not kept
+
+
+def version_word(version_id: UUID) -> str:
+    """A version's id as both APIs and policies say it."""
+    return "null" if version_id == NO_VERSION else version_id.hex
+
+
+def version_of(word: str) -> UUID:
+    """The reverse. Raises ValueError."""
+    return NO_VERSION if word == "null" else UUID(hex=word)
+
 
 MIB = 2**20
 CHUNK = MIB  # bytes under one checksum

@@ -9,11 +9,12 @@ entry, and the scan jumps behind them all: it touches as many rows as it returns
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.db import connection
 
 LAST = chr(0x10FFFF)
@@ -47,21 +48,22 @@ class Entry:
     etag: str = ""
     content_type: str = ""
     at: datetime.datetime | None = None
+    links: Mapping[str, Any] | None = None  # of a symbolic link: its target
 
 
 _TOTALS = """
   c.base_objects + coalesce((SELECT sum(d.objects_change) FROM objectstore_delta d WHERE d.container_id = c.id), 0),
   c.base_bytes + coalesce((SELECT sum(d.bytes_change) FROM objectstore_delta d WHERE d.container_id = c.id), 0)
 """
-OBJECTS = ("objectstore_object", "container_id", "bytes, 0, etag, content_type, created_at")
+OBJECTS = ("objectstore_object", "container_id", "bytes, 0, etag, content_type, created_at, links")
 CONTAINERS = ("objectstore_container", "account_id", "id")
 
 
 def objects(container_id: UUID, page: Page) -> list[Entry]:
     """Objects and common prefixes of a container."""
     return [
-        Entry(name, True) if is_subdir else Entry(name, False, size, 0, etag, kind, at)
-        for name, is_subdir, size, _, etag, kind, at in _walk(*OBJECTS, container_id, page)
+        Entry(name, True) if is_subdir else Entry(name, False, size, 0, etag, kind, at, links and orjson.loads(links))
+        for name, is_subdir, size, _, etag, kind, at, links in _walk(*OBJECTS, container_id, page)
     ]
 
 

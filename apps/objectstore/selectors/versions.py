@@ -41,20 +41,6 @@ class VersionEntry:
 
 
 @selector("object_store:public")
-def version_get(
-    ctx: RequestContext, *, account: str, container: str, name: str, version_id: UUID, referrer: str = ""
-) -> Object | Version:
-    """One version, the current one or an earlier one, which may be a marker. Raises Forbidden, NotFound."""
-    place = container_row(account, container)
-    facts = {"s3:versionid": [str(version_id)]}
-    require(ctx, account, place, "s3:GetObjectVersion", name, referrer=referrer, facts=facts)
-    found = version_row(place.pk, name, version_id) if place else None
-    if found is None:
-        raise NotFound("version", version_id)
-    return found
-
-
-@selector("object_store:public")
 def version_list(
     ctx: RequestContext,
     *,

@@ -48,6 +48,7 @@ from apps.objectstore.services.objects import (
     stored_of,
 )
 from apps.objectstore.services.rates import rates_forget, request_count
+from apps.objectstore.services.symlinks import Target, symlink_put
 from apps.objectstore.services.upkeep import (
     Pace,
     account_verify,
@@ -69,18 +70,17 @@ from apps.objectstore.services.uploads import (
     upload_expire,
     upload_part_put,
 )
-from apps.objectstore.services.versions import Gone, container_versioning, version_delete, version_restore
+from apps.objectstore.services.versions import Gone, Keeping, container_versioning, version_delete, version_restore
 
 __all__ = [
-    "Content", "DYNAMIC", "Gone", "Incoming", "Listed", "New", "Pace", "Part", "Pieces", "Place", "Reader",
-    "Removed", "Sums", "Wanted", "Whole", "account_delete", "account_post", "account_put", "account_verify",
+    "Content", "DYNAMIC", "Gone", "Incoming", "Keeping", "Listed", "New", "Pace", "Part", "Pieces", "Place", "Reader",
+    "Removed", "Sums", "Target", "Wanted", "Whole", "account_delete", "account_post", "account_put", "account_verify",
     "accounts_reap", "bucket_create", "container_delete", "container_post", "container_put", "container_reap",
     "container_versioning", "content_of", "content_pieces", "copies_audit", "copies_repair", "copy_damaged",
-    "deltas_fold", "disk_activate", "disk_add", "disk_drain", "disk_list", "disk_lost", "disk_policy",
-    "disk_preview", "draining_mark", "folder_delete", "foreign_disks", "health", "limits_checked", "links_revoke",
-    "md5_of", "object_address", "object_copy", "object_delete", "object_manifest_delete", "object_manifest_put",
-    "object_move", "object_pieces", "object_post", "object_put", "object_share", "objects_expire", "places_forget",
-    "rates_forget", "request_count", "stored_of", "strays_remove", "unknown_places", "unused_remove",
-    "upload_abort", "upload_complete", "upload_create", "upload_expire", "upload_part_put", "version_delete",
-    "version_restore",
+    "deltas_fold", "disk_activate", "disk_add", "disk_drain", "disk_list", "disk_lost", "disk_policy", "disk_preview",
+    "draining_mark", "folder_delete", "foreign_disks", "health", "limits_checked", "links_revoke", "md5_of",
+    "object_address", "object_copy", "object_delete", "object_manifest_delete", "object_manifest_put", "object_move",
+    "object_pieces", "object_post", "object_put", "object_share", "objects_expire", "places_forget", "rates_forget",
+    "request_count", "stored_of", "strays_remove", "symlink_put", "unknown_places", "unused_remove", "upload_abort",
+    "upload_complete", "upload_create", "upload_expire", "upload_part_put", "version_delete", "version_restore",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from apps.core import live
@@ -16,6 +17,7 @@ from apps.objectstore.selectors import acl_cleaned, container_row, grants, lists
 from apps.objectstore.selectors.access import bucket_of, is_reseller, require, require_owner, require_writer
 from apps.objectstore.selectors.facts import opened
 from apps.objectstore.services.uploads import uploads_end
+from apps.objectstore.services.versions import Keeping, keeping_changed
 from apps.objectstore.states import (
     MAX_META_COUNT,
     MAX_META_NAME,
@@ -57,6 +59,7 @@ def container_put(
     changes: Changes,
     read_acl: str | None = None,
     write_acl: str | None = None,
+    keeping: Keeping | None = None,
 ) -> bool:
     """Make a container, or change one as `container_post` does; returns whether it is new.
 
@@ -68,11 +71,11 @@ def container_put(
     account_ensured(account)
     made = Container(account_id=account, name=container, policy=policy or backends.DEFAULT)
     Container.objects.bulk_create([made], ignore_conflicts=True)
-    row = Container.objects.select_for_update(no_key=True).get(account_id=account, name=container)
+    row = _locked(keeping).get(account_id=account, name=container)
     if policy and row.policy != policy:
         raise Conflict(f"The container has the storage policy {row.policy}, which cannot be changed.")
     _claim(row)
-    _change(row, changes, read_acl, write_acl)
+    _change(row, changes, read_acl, write_acl, keeping)
     return row.pk == made.pk
 
 
@@ -85,14 +88,15 @@ def container_post(
     changes: Changes,
     read_acl: str | None = None,
     write_acl: str | None = None,
+    keeping: Keeping | None = None,
 ) -> None:
     """Change a container's metadata and access lists (None: as they are). Raises Forbidden, NotFound, Invalid."""
     _require_changes(ctx, account, container, changes, read_acl, write_acl)
-    row = Container.objects.select_for_update(no_key=True).filter(account_id=account, name=container).first()
+    row = _locked(keeping).filter(account_id=account, name=container).first()
     if row is None:
         raise NotFound("container", container)
     opened(row)
-    _change(row, changes, read_acl, write_acl)
+    _change(row, changes, read_acl, write_acl, keeping)
 
 
 @service("object_store:public")
@@ -172,7 +176,14 @@ def account_ensured(account: str) -> bool:
     return found is None
 
 
-def _change(row: Container, changes: Changes, read_acl: str | None, write_acl: str | None) -> None:
+def _locked(keeping: Keeping | None) -> QuerySet[Container]:
+    """How it keeps versions changes only while nobody writes objects."""
+    return Container.objects.select_for_update(no_key=keeping is None)
+
+
+def _change(
+    row: Container, changes: Changes, read_acl: str | None, write_acl: str | None, keeping: Keeping | None
+) -> None:
     row.metadata = changed(row.metadata, changes)
     if read_acl is not None:
         row.read_acl = acl_cleaned(read_acl, field="X-Container-Read", referrers=True)
@@ -181,7 +192,15 @@ def _change(row: Container, changes: Changes, read_acl: str | None, write_acl: s
     public = any(map(lists.is_public, lists.entries_of(row.read_acl) + lists.entries_of(row.write_acl)))
     if public and (read_acl or write_acl) and grants.block_of(bucket_of(row)).refuse_acls:
         raise Forbidden("The bucket blocks public access lists.", rule="object_store:own")
+    if keeping is not None:
+        keeping_changed(row, keeping)
     Container.objects.filter(pk=row.pk).update(
-        metadata=row.metadata, read_acl=row.read_acl, write_acl=row.write_acl, updated_at=Now()
+        metadata=row.metadata,
+        read_acl=row.read_acl,
+        write_acl=row.write_acl,
+        versioning=row.versioning,
+        archive=row.archive,
+        is_history=row.is_history,
+        updated_at=Now(),
     )
     live.notify(row.account_id, "container", row.pk)

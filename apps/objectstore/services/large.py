@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
 from urllib.parse import unquote
 
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.transactions import internal, streaming
-from apps.objectstore.models import Container, Object
-from apps.objectstore.selectors import container_row, object_row
+from apps.objectstore.models import Container, Object, ObjectFields
+from apps.objectstore.selectors import Found, container_row, object_followed, object_row
 from apps.objectstore.selectors.access import require_read
 from apps.objectstore.services.encryption import require_key
 from apps.objectstore.services.errors import Unprocessable
@@ -55,7 +55,7 @@ class Segment(TypedDict, total=False):
 class Part:
     """Bytes of one object, or bytes themselves, from `start` up to `end`."""
 
-    source: Object | bytes
+    source: ObjectFields | bytes
     start: int
     end: int
 
@@ -81,12 +81,12 @@ class Reader:
     key: bytes = field(default=b"", repr=False)  # to decrypt with
 
 
-def is_large(found: Object) -> bool:
+def is_large(found: ObjectFields) -> bool:
     return found.segments is not None or DYNAMIC in found.metadata
 
 
 @internal("reads of an object that the caller was given", atomic=False)
-def content_of(reader: Reader, found: Object) -> Content:
+def content_of(reader: Reader, found: ObjectFields) -> Content:
     """The bytes of an object, which may lie in others.
 
     Raises Forbidden, Conflict for a segment that changed, Invalid where a key is missing or does not belong here.
@@ -125,7 +125,7 @@ def _pieces(content: Content, start: int, end: int) -> Iterator[bytes]:
             yield from object_pieces(part.source, part.start + low, part.start + high, content.key)
 
 
-def _resolved(reader: Reader, found: Object, depth: int) -> tuple[list[Part], list[str]]:
+def _resolved(reader: Reader, found: ObjectFields, depth: int) -> tuple[list[Part], list[str]]:
     """The parts of a large object, and the hashes of its segments."""
     if depth == 0:
         raise Conflict("Large objects are nested too deeply.")
@@ -137,14 +137,14 @@ def _resolved(reader: Reader, found: Object, depth: int) -> tuple[list[Part], li
             data = base64.b64decode(segment["data"])
             parts.append(Part(data, 0, len(data)))
             continue
-        if inner is None or inner.etag != segment["hash"]:
+        if inner is None or inner[1].etag != segment["hash"]:
             raise Conflict(f"The segment {segment['name']} is not what it was.")
-        parts += _cut(_parts_of(reader, inner, depth), segment.get("range", ""))
+        parts += _cut(_parts_of(*inner, depth), segment.get("range", ""))
         _bounded(parts)
     return parts, []
 
 
-def _below(reader: Reader, found: Object, depth: int) -> tuple[list[Part], list[str]]:
+def _below(reader: Reader, found: ObjectFields, depth: int) -> tuple[list[Part], list[str]]:
     container, _, prefix = unquote(found.metadata[DYNAMIC]).partition("/")
     place = container_row(reader.account, container)
     facts = {"s3:prefix": [prefix]}
@@ -155,8 +155,11 @@ def _below(reader: Reader, found: Object, depth: int) -> tuple[list[Part], list[
         if (inner.container_id, inner.name) == (found.container_id, found.name):
             continue
         require_read(reader.ctx, reader.account, place, referrer=reader.referrer, name=inner.name)
-        hashes.append(inner.etag)
-        parts += _parts_of(reader, inner, depth)
+        segment = _through(reader, place, inner) if place else None
+        if segment is None:
+            raise Conflict(f"The segment {inner.name} is a symbolic link to nothing.")
+        hashes.append(segment[1].etag)
+        parts += _parts_of(*segment, depth)
         _bounded(parts)
     return parts, hashes
 
@@ -172,7 +175,18 @@ def _named(place: Container, prefix: str) -> Iterator[Object]:
         marker = page[-1].name
 
 
-def _parts_of(reader: Reader, inner: Object, depth: int) -> list[Part]:
+def _through(reader: Reader, place: Container, inner: Object) -> tuple[Reader, ObjectFields] | None:
+    """A segment, or what it is a symbolic link to, and who reads it where; None where that is not there."""
+    if inner.links is None:
+        return reader, inner
+    try:
+        found = object_followed(reader.ctx, Found(inner, place), referrer=reader.referrer)
+    except NotFound:
+        return None
+    return replace(reader, account=found.place.account_id), found.row
+
+
+def _parts_of(reader: Reader, inner: ObjectFields, depth: int) -> list[Part]:
     require_key(inner.encryption, b"")
     return _resolved(reader, inner, depth - 1)[0] if is_large(inner) else [Part(inner, 0, inner.bytes)]
 
@@ -209,13 +223,13 @@ def bounds(text: str, size: int) -> tuple[int, int]:
     return low, high
 
 
-def _segment_rows(reader: Reader, segments: Sequence[Segment]) -> list[Object | None]:
+def _segment_rows(reader: Reader, segments: Sequence[Segment]) -> list[tuple[Reader, ObjectFields] | None]:
     """The objects that segments name, None for those that are not there; two queries for each container."""
     wanted: dict[str, set[str]] = {}
     names = [_split(segment["name"]) if "data" not in segment else ("", "") for segment in segments]
     for container, name in names:
         wanted.setdefault(container, set()).add(name)
-    found: dict[tuple[str, str], Object] = {}
+    found: dict[tuple[str, str], tuple[Reader, ObjectFields] | None] = {}
     for container, inner in wanted.items():
         if not container:
             continue
@@ -224,7 +238,7 @@ def _segment_rows(reader: Reader, segments: Sequence[Segment]) -> list[Object | 
             require_read(reader.ctx, reader.account, place, referrer=reader.referrer, name=name)
         if place is not None:
             rows = Object.objects.filter(container_id=place.pk, name__in=inner)
-            found |= {(container, row.name): row for row in rows}
+            found |= {(container, row.name): _through(reader, place, row) for row in rows}
     return [found.get(pair) for pair in names]
 
 
@@ -262,7 +276,7 @@ def object_manifest_put(
     problems: list[str] = []
     for wanted, row in zip(segments, rows, strict=True):
         try:
-            kept.append(_kept(wanted, row))
+            kept.append(_kept(wanted, row[1] if row else None))
         except Invalid as error:
             problems.append(f"{wanted.get('path', 'data')}, {error.message}")
     if problems:
@@ -274,7 +288,7 @@ def object_manifest_put(
     return commit_put(place, name, Body(etag, size, segments=kept), new)
 
 
-def _kept(wanted: Wanted, row: Object | None) -> Segment:
+def _kept(wanted: Wanted, row: ObjectFields | None) -> Segment:
     if "data" in wanted:
         data = base64.b64decode(wanted["data"])
         return Segment(data=wanted["data"], bytes=len(data), hash=md5_of(data))

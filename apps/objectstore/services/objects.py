@@ -17,7 +17,6 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import F, Func, Value
-from django.db.models.functions import Greatest, Now
 
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid, KumoError, NotFound, PreconditionFailed, TooLarge, Unavailable
@@ -76,6 +75,7 @@ class New:
     lock_mode: str = ""  # with `retain_until`; without, the bucket's own retention
     retain_until: datetime.datetime | None = None
     legal_hold: bool = False
+    links: Mapping[str, Any] | None = None  # a symbolic link's target
     digests: Digests | None = None  # checksums to keep of the bytes
     encryption: Wish | None = None
 
@@ -269,6 +269,7 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
         segments=None if body.segments is None else list(body.segments),
         parts=None if body.parts is None else list(body.parts),
         upload_id=body.upload_id,
+        links=dict(new.links) if new.links is not None else None,
         checksums=dict(body.checksums) if body.checksums else None,
         encryption=body.encryption,
         tags=dict(new.tags) if new.tags else None,
@@ -363,11 +364,14 @@ def object_post(
     content_type: str = "",
     metadata: Mapping[str, str],
     delete_at: datetime.datetime | None,
-) -> None:
-    """Replace an object's metadata; without a content type it keeps its own. Raises Forbidden, NotFound."""
+) -> Object:
+    """Replace an object's metadata; without a content type it keeps its own. No version comes of it.
+
+    Raises Forbidden, NotFound.
+    """
     place = container_row(account, container)
     require_write(ctx, account, place, name)
-    _describe(place, name, content_type, metadata, delete_at)
+    return _describe(place, name, content_type, metadata, delete_at)
 
 
 @internal("second part of object_post, after the rule")
@@ -377,15 +381,14 @@ def _describe(
     content_type: str,
     metadata: Mapping[str, str],
     delete_at: datetime.datetime | None,
-) -> None:
+) -> Object:
     found = _locked(place, name)
-    created_at = Greatest(Now(), Value(found.created_at + rows.TICK))
-    Object.objects.filter(container_id=found.container_id, name=name).update(
-        metadata=dict(metadata),
-        delete_at=delete_at,
-        created_at=created_at,
-        content_type=content_type or found.content_type,
-    )
+    found.metadata, found.delete_at = dict(metadata), delete_at
+    found.content_type = content_type or found.content_type
+    found.created_at = max(rows.shared(found.container_id).now, found.created_at + rows.TICK)
+    changed = {name: getattr(found, name) for name in ("metadata", "delete_at", "content_type", "created_at")}
+    Object.objects.filter(container_id=found.container_id, name=name).update(**changed)
+    return found
 
 
 @streaming("object_store:public")

@@ -13,7 +13,7 @@ from apps.objectstore.selectors import container_row
 from apps.objectstore.selectors.access import require, require_owner, require_write
 from apps.objectstore.services import history, rows
 from apps.objectstore.services.marks import may_bypass
-from apps.objectstore.states import Versioning
+from apps.objectstore.states import Versioning, version_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,15 @@ class Gone:
     current: UUID | None
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How a container shall keep what is replaced and deleted: as versions, or in an archive; None: as it does."""
+
+    versioning: Versioning | None = None
+    archive: str | None = None  # a container of the account; "": none any more
+    is_history: bool = False
+
+
 @service("object_store:public")
 def container_versioning(ctx: RequestContext, *, account: str, container: str, versioning: Versioning) -> None:
     """Begin or suspend keeping versions in a container. Raises Forbidden, NotFound, Conflict, Invalid."""
@@ -32,18 +41,28 @@ def container_versioning(ctx: RequestContext, *, account: str, container: str, v
     if row is None:
         raise NotFound("container", container)
     require(ctx, account, row, "s3:PutBucketVersioning")
-    versioning_changed(row, versioning)
+    keeping_changed(row, Keeping(versioning=versioning))
     Container.objects.filter(pk=row.pk).update(versioning=row.versioning)
 
 
-def versioning_changed(row: Container, versioning: Versioning) -> None:
+def keeping_changed(row: Container, keeping: Keeping) -> None:
     """Set it on a row that is locked against writers of objects. Raises Conflict, Invalid."""
+    if keeping.archive is not None:
+        row.archive, row.is_history = keeping.archive, keeping.is_history and bool(keeping.archive)
+    if keeping.versioning is not None:
+        _versioning_changed(row, keeping.versioning)
+    if row.archive and row.versioning != Versioning.NEVER:
+        raise Invalid(
+            "Cannot enable object versioning on a container that is already using the legacy versioned writes feature.",
+            hint="Remove X-Versions-Location or X-History-Location first.",
+        )
+
+
+def _versioning_changed(row: Container, versioning: Versioning) -> None:
     if versioning == Versioning.NEVER and row.versioning != Versioning.NEVER:
         raise Invalid("Keeping versions can be suspended, not be undone.")
     if versioning == Versioning.SUSPENDED and Bucket.objects.filter(container_id=row.pk, lock_enabled=True).exists():
         raise Conflict("Versions cannot be suspended where objects can be locked.")
-    if versioning != Versioning.NEVER and row.archive:
-        raise Invalid("The container archives versions already, by X-Versions-Location or X-History-Location.")
     row.versioning = versioning
 
 
@@ -67,7 +86,7 @@ def version_delete(
     is. `bypass` asks to pass a retention in governance mode. Raises Forbidden, also for what is locked; NotFound.
     """
     place = container_row(account, container)
-    require(ctx, account, place, "s3:DeleteObjectVersion", name, facts={"s3:versionid": [str(version_id)]})
+    require(ctx, account, place, "s3:DeleteObjectVersion", name, facts={"s3:versionid": [version_word(version_id)]})
     return _version_delete(place, name, version_id, promote, bypass and may_bypass(ctx, account, place, name))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 from django.http.response import HttpResponseBase
 
 from apps.objectstore import backends, selectors, services
-from apps.objectstore.api.swift import listings, metadata
+from apps.objectstore.api.swift import listings, metadata, versions
 from apps.objectstore.api.swift.base import Call, answer, last_modified, latin, stamp
 from apps.objectstore.selectors import AccountFacts, ContainerFacts, Page, Totals
 from apps.objectstore.selectors.lists import account_acl_shown
@@ -81,6 +82,8 @@ def container_head(call: Call) -> HttpResponseBase:
 def container_get(call: Call) -> HttpResponseBase:
     page = listings.page_of(call)
     found = _container(call, page)
+    if "versions" in call.request.GET:
+        return versions.listed(call, container_headers(found))
     address = call.address
     entries = selectors.object_list(
         call.ctx, account=address.project_id, container=address.container, page=page, referrer=call.referrer
@@ -91,7 +94,7 @@ def container_get(call: Call) -> HttpResponseBase:
         container_headers(found),
         noun="container",
         name=address.container,
-        member=listings.object_member,
+        member=partial(listings.object_member, address),
     )
 
 
@@ -116,6 +119,7 @@ def container_headers(found: ContainerFacts) -> dict[str, str]:
     if found.is_own:
         lists = {"X-Container-Read": row.read_acl, "X-Container-Write": row.write_acl}
         headers |= {name: latin(acl) for name, acl in lists.items() if acl}
+    headers |= versions.container_headers(row)
     return headers | metadata.shown("Container", row.metadata, secrets=found.is_own)
 
 
@@ -128,6 +132,7 @@ def container_put(call: Call) -> HttpResponseBase:
         changes=metadata.changes(call, "Container"),
         read_acl=_acl(call, "Read"),
         write_acl=_acl(call, "Write"),
+        keeping=versions.keeping(call),
     )
     return answer(201 if made else 202)
 
@@ -140,6 +145,7 @@ def container_post(call: Call) -> HttpResponseBase:
         changes=metadata.changes(call, "Container"),
         read_acl=_acl(call, "Read"),
         write_acl=_acl(call, "Write"),
+        keeping=versions.keeping(call),
     )
     return answer(204)
 

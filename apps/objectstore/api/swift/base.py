@@ -192,6 +192,8 @@ def fault(request: HttpRequest, error: Exception, ctx: RequestContext | None) ->
     if isinstance(known, Forbidden) and ctx is not None and not ctx.user_id and not ctx.project_id:
         known = Unauthorized("This server could not verify that you may access the document you requested.")
     response = _page(known.status, known.title, str(known))
+    for name, value in getattr(known, "headers", {}).items():
+        response[name] = value
     if isinstance(known, Unauthorized):
         base = f"{request.scheme}://{request.get_host()}"
         response["WWW-Authenticate"] = f'Keystone uri="{base}/identity"'

@@ -69,7 +69,8 @@ def _delete(call: Call, text: str) -> None:
     limits_checked(Address(call.address.project_id, container, name))
     account = call.address.project_id
     if name:
-        services.object_delete(call.ctx, account=account, container=container, name=name)
+        if not services.object_delete(call.ctx, account=account, container=container, name=name).found:
+            raise NotFound("object", name)
     else:
         services.container_delete(call.ctx, account=account, container=container)
 

@@ -12,6 +12,7 @@ from apps.objectstore import backends
 from apps.objectstore import states as s
 from apps.objectstore.api.swift import bulk, formpost, ratelimit, tempurl
 from apps.objectstore.api.swift.base import answer, finished
+from apps.objectstore.selectors.symlinks import MOST_LINKS
 from apps.objectstore.services import large
 
 _CROSS_DOMAIN = """<?xml version="1.0"?>
@@ -58,6 +59,9 @@ def capabilities() -> dict[str, object]:
         "formpost": {"allowed_digests": list(formpost.DIGESTS), "deprecated_digests": ["sha1"]},
         "staticweb": {},
         "crossdomain": {},
+        "object_versioning": {},
+        "versioned_writes": {"allowed_flags": ["x-versions-location", "x-history-location"]},
+        "symlink": {"symloop_max": MOST_LINKS, "static_links": True},
         "account_quotas": {},
         "container_quotas": {},
         "tempurl": {

@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 from apps.core.errors import Invalid, TooLarge
 from apps.objectstore import services
 from apps.objectstore.api.swift.base import Call, answer, utf8
-from apps.objectstore.models import Object
+from apps.objectstore.models import ObjectFields
 from apps.objectstore.services import Wanted
 from apps.objectstore.services.large import MOST_BYTES, MOST_SEGMENTS
 
@@ -71,7 +71,7 @@ def _data_problem(segment: dict[str, Any]) -> str:
         return "data must be valid base64"
 
 
-def shown(call: Call, found: Object) -> bytes:
+def shown(call: Call, found: ObjectFields) -> bytes:
     """The manifest, as it is kept or, with `format=raw`, as it may be put again."""
     segments = found.segments or []
     if call.request.GET.get("format") != "raw":

@@ -9,7 +9,8 @@ import orjson
 from django.http import HttpResponse
 
 from apps.core.errors import PreconditionFailed
-from apps.objectstore.api.swift.base import Call, NotAcceptable, answer, is_true
+from apps.objectstore.api.swift import symlinks
+from apps.objectstore.api.swift.base import Address, Call, NotAcceptable, answer, is_true
 from apps.objectstore.selectors import LAST, Entry, Page
 from apps.objectstore.states import MAX_LISTING
 
@@ -54,6 +55,16 @@ def form_of(call: Call) -> str:
     return best
 
 
+def takes_json(call: Call) -> bool:
+    """Whether the caller takes JSON, perhaps among others."""
+    if named := call.parameter("format").lower():
+        return named == "json"
+    parts = (part.strip().lower().split(";") for part in (call.headers.get("Accept", "") or "*/*").split(","))
+    return any(
+        media in {JSON, "application/*", "*/*"} and _quality([p.strip() for p in more]) for media, *more in parts
+    )
+
+
 def _matching(media: str) -> str:
     if media in {"*/*", "text/*", TEXT}:
         return TEXT
@@ -89,6 +100,7 @@ def listing(
     members = [{"subdir": e.name} if e.is_subdir else member(e) for e in entries]
     if form == JSON:
         return answer(200, headers, orjson.dumps(members), JSON)
+    members = [{key: v for key, v in found.items() if not key.startswith("symlink_")} for found in members]
     parts = ['<?xml version="1.0" encoding="UTF-8"?>', f"<{noun} name={quoteattr(_printable(name))}>"]
     inner = "container" if noun == "account" else "object"
     for found in members:
@@ -116,11 +128,12 @@ def container_member(entry: Entry) -> dict[str, object]:
     return {"name": entry.name, "count": entry.count, "bytes": entry.bytes, "last_modified": moment(entry)}
 
 
-def object_member(entry: Entry) -> dict[str, object]:
+def object_member(address: Address, entry: Entry) -> dict[str, object]:
+    """An object of the listing; of a symbolic link also where it leads, which only JSON tells."""
     return {
         "name": entry.name,
         "hash": entry.etag,
         "bytes": entry.bytes,
         "content_type": entry.content_type,
         "last_modified": moment(entry),
-    }
+    } | (symlinks.listed(address, entry.links) if entry.links else {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote
 
 from django.http import HttpResponse, StreamingHttpResponse
@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 
 from apps.core.errors import Invalid, PreconditionFailed
 from apps.objectstore import selectors, services
-from apps.objectstore.api.swift import large, metadata, ranges
+from apps.objectstore.api.swift import large, metadata, ranges, symlinks, versions
 from apps.objectstore.api.swift.base import (
     Address,
     Call,
@@ -25,9 +25,10 @@ from apps.objectstore.api.swift.base import (
     stamp,
     utf8,
 )
-from apps.objectstore.models import Object
+from apps.objectstore.models import Object, ObjectFields
+from apps.objectstore.selectors import Found
 from apps.objectstore.services import Content, Incoming, New, Part, Reader
-from apps.objectstore.states import PREFIX
+from apps.objectstore.states import PREFIX, Versioning, version_word
 
 UNKNOWN_TYPE = "application/octet-stream"
 _FALSE = {"", "false", "0", "no", "off", "f", "n"}
@@ -37,32 +38,38 @@ _FALSE = {"", "false", "0", "no", "off", "f", "n"}
 
 
 def object_head(call: Call) -> HttpResponseBase:
-    return _told(call, _object(call), with_bytes=False)
+    return _told(call, _found(call, call.address), with_bytes=False)
 
 
 def object_get(call: Call) -> HttpResponseBase:
-    return _told(call, _object(call), with_bytes=True)
+    return _told(call, _found(call, call.address), with_bytes=True)
 
 
-def _object(call: Call) -> Object:
-    address = call.address
-    return selectors.object_get(
+def _found(call: Call, address: Address) -> Found:
+    """The object that is asked for, or the version of it, through symbolic links unless one itself is meant."""
+    found = selectors.object_find(
         call.ctx,
         account=address.project_id,
         container=address.container,
         name=address.name,
+        version_id=versions.asked(call),
         referrer=call.referrer,
+        follow=not symlinks.asks(call),
     )
+    versions.readable(found.row)
+    return found
 
 
-def _told(call: Call, found: Object, *, with_bytes: bool) -> HttpResponseBase:
+def _told(call: Call, at: Found, *, with_bytes: bool) -> HttpResponseBase:
     """The object or the parts of it that are asked for, if the request's conditions hold."""
+    found = at.row
     headers = object_headers(found)
+    headers |= symlinks.location(at) if at.is_linked else versions.headers_of(found, at.place)
     if found.segments is not None and large.asks(call, "get"):
         body = large.shown(call, found)
         headers |= {"Etag": services.md5_of(body), "Content-Type": f"{large.JSON}; charset=utf-8"}
         return HttpResponse(body if with_bytes else b"", headers=headers | {"Content-Length": str(len(body))})
-    content = _content(call, found)
+    content = _content(call, found, at.place.account_id)
     headers["Etag"] = f'"{content.etag}"' if content.is_large else content.etag
     refused = ranges.unmet(call.headers, content.etag, found.created_at)
     if refused == 412:
@@ -76,11 +83,11 @@ def _told(call: Call, found: Object, *, with_bytes: bool) -> HttpResponseBase:
     return _parts(content, headers, ranges.wanted(call.headers, content.etag, found.created_at, content.size))
 
 
-def _content(call: Call, found: Object, account: str = "") -> Content:
+def _content(call: Call, found: ObjectFields, account: str) -> Content:
     """What a reader gets; of a dynamic large object whose manifest is asked for, its own bytes."""
     if found.segments is None and large.asks(call, "get"):
         return Content(found.bytes, found.etag, (Part(found, 0, found.bytes),))
-    return services.content_of(Reader(call.ctx, account or call.address.project_id, call.referrer), found)
+    return services.content_of(Reader(call.ctx, account, call.referrer), found)
 
 
 def _parts(content: Content, headers: dict[str, str], parts: list[tuple[int, int]] | None) -> HttpResponseBase:
@@ -97,7 +104,7 @@ def _parts(content: Content, headers: dict[str, str], parts: list[tuple[int, int
     return response
 
 
-def object_headers(found: Object) -> dict[str, str]:
+def object_headers(found: ObjectFields) -> dict[str, str]:
     headers = {name: latin(value) for name, value in found.metadata.items()} | {
         "Content-Type": latin(found.content_type),
         "Etag": found.etag,
@@ -109,7 +116,7 @@ def object_headers(found: Object) -> dict[str, str]:
         headers["X-Delete-At"] = str(int(found.delete_at.timestamp()))
     if found.segments is not None:
         headers["X-Static-Large-Object"] = "True"
-    return headers
+    return headers | symlinks.headers_of(found)
 
 
 def _streamed(content: Content, headers: dict[str, str], start: int, end: int) -> HttpResponseBase:
@@ -148,6 +155,8 @@ def _several(content: Content, headers: dict[str, str], parts: list[tuple[int, i
 def object_put(call: Call) -> HttpResponseBase:
     if "X-Copy-From" in call.headers:
         return _copied_from(call)
+    if (version_id := versions.asked(call)) is not None:
+        return _made(versions.restored(call, version_id))
     source: Incoming = call.request
     size = length_of(call)
     new = New(
@@ -157,6 +166,8 @@ def object_put(call: Call) -> HttpResponseBase:
         etag=call.headers.get("Etag", "").strip('"').lower(),
         only_new=_only_new(call),
     )
+    if (target := symlinks.target_of(call)) is not None:
+        return _made(symlinks.put(call, target, size, replace(new, content_type=call.header("Content-Type"))))
     if large.asks(call, "put"):
         return _manifest_put(call, size, new)
     return _made(_put(call, call.address, source, size, new))
@@ -184,6 +195,7 @@ def _made(found: Object, headers: dict[str, str] | None = None) -> HttpResponseB
     return answer(
         201,
         {"Etag": found.etag, "Last-Modified": last_modified(found.created_at), "X-Timestamp": stamp(found.created_at)}
+        | versions.made_headers(found)
         | (headers or {}),
     )
 
@@ -222,7 +234,11 @@ def _only_new(call: Call) -> bool:
 
 
 def object_post(call: Call) -> HttpResponseBase:
-    services.object_post(
+    if symlinks.target_of(call) is not None:
+        raise Invalid("A PUT request is required to set a symlink target")
+    if versions.asked(call) is not None:
+        raise Invalid("POST to a specific version is not allowed")
+    changed = services.object_post(
         call.ctx,
         account=call.address.project_id,
         container=call.address.container,
@@ -231,16 +247,20 @@ def object_post(call: Call) -> HttpResponseBase:
         metadata=_checked(metadata.of_object(call)),
         delete_at=metadata.delete_at(call),
     )
-    return answer(202)
+    return answer(202) if changed.links is None else symlinks.redirected(call.address, changed.links)
 
 
 def object_delete(call: Call) -> HttpResponseBase:
+    if (version_id := versions.asked(call)) is not None:
+        return versions.removed(call, version_id)
     if large.asks(call, "delete"):
         return large.deleted(call)
-    services.object_delete(
+    gone = services.object_delete(
         call.ctx, account=call.address.project_id, container=call.address.container, name=call.address.name
     )
-    return answer(204)
+    if not gone.found and gone.version_id is not None:
+        raise versions.DeletedError(call.address.name, gone.version_id)
+    return answer(204, {versions.ID: version_word(gone.version_id)} if gone.version_id is not None else {})
 
 
 # --- copies ----------------------------------------------------------------------------------------
@@ -283,9 +303,8 @@ def _elsewhere(call: Call, header: str, account: str) -> Address:
 
 
 def _copy(call: Call, source: Address, to: Address) -> HttpResponseBase:
-    found = selectors.object_get(
-        call.ctx, account=source.project_id, container=source.container, name=source.name, referrer=call.referrer
-    )
+    at = _found(call, source)
+    found = at.row
     conditions = {n: v for n, v in call.headers.items() if n.startswith("If-") and n != "If-None-Match"}
     if ranges.unmet(conditions, found.etag, found.created_at):
         raise PreconditionFailed("A precondition for this request was not met.")
@@ -296,23 +315,29 @@ def _copy(call: Call, source: Address, to: Address) -> HttpResponseBase:
         metadata=own if fresh else {**_carried(call, found), **own},
         delete_at=metadata.delete_at(call) or (None if fresh else found.delete_at),
         only_new=_only_new(call),
+        links=symlinks.carried(at, to),
     )
-    if source == to:
+    if source == to and _is_in_place(call, at):
         return _changed_in_place(call, found, new)
-    content = _content(call, found, source.project_id)
+    content = _content(call, found, at.place.account_id)
     pieces = services.content_pieces(content, 0, content.size)
     made = _put(call, to, _Pieces(pieces), content.size, new)
     return _made(made, _copied(found, source, made))
 
 
-def _carried(call: Call, found: Object) -> dict[str, str]:
+def _is_in_place(call: Call, at: Found) -> bool:
+    """Whether a copy of an object onto itself only changes its metadata: no version comes, nor goes a link."""
+    return versions.asked(call) is None and not at.is_linked and at.place.versioning != Versioning.ENABLED
+
+
+def _carried(call: Call, found: ObjectFields) -> dict[str, str]:
     """Metadata that goes with a copy: of a dynamic large object's bytes, not that it is one."""
     return {n: v for n, v in found.metadata.items() if n != services.DYNAMIC or large.asks(call, "get")}
 
 
-def _changed_in_place(call: Call, found: Object, new: New) -> HttpResponseBase:
+def _changed_in_place(call: Call, found: ObjectFields, new: New) -> HttpResponseBase:
     """A copy onto itself is how older clients change metadata."""
-    services.object_post(
+    changed = services.object_post(
         call.ctx,
         account=call.address.project_id,
         container=call.address.container,
@@ -321,11 +346,10 @@ def _changed_in_place(call: Call, found: Object, new: New) -> HttpResponseBase:
         metadata=new.metadata,
         delete_at=new.delete_at,
     )
-    changed = _object(call)
     return _made(changed, _copied(found, call.address, changed))
 
 
-def _copied(found: Object, source: Address, made: Object) -> dict[str, str]:
+def _copied(found: ObjectFields, source: Address, made: Object) -> dict[str, str]:
     return {
         "X-Copied-From": quote(f"{source.container}/{source.name}"),
         "X-Copied-From-Account": quote(source.account),

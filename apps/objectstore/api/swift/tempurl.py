@@ -61,6 +61,8 @@ def caller_of(request: HttpRequest, address: Address) -> RequestContext:
     signed = signer_of(address, getattr(request, "request_id", ""), digest, signature, texts)
     if signed is None:
         raise refused
+    if "version-id" in query:
+        raise Invalid("A temporary URL is for the object as it is.")
     if any(name in request.headers for name in _REFUSED) or query.get("multipart-manifest") == "put":
         raise Invalid("A temporary URL cannot make an object of others.")
     return signed

@@ -51,10 +51,6 @@ OBJECT: dict[str, Handler] = {
 NOT_SERVED = (
     "X-Container-Sync-Key",
     "X-Container-Sync-To",
-    "X-History-Location",
-    "X-Symlink-Target",
-    "X-Versions-Enabled",
-    "X-Versions-Location",
 )
 
 
