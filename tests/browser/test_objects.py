@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from apps.core.context import RequestContext
 from apps.objectstore import services
 from apps.objectstore.models import Container, Object, Upload, UploadPart
+from apps.objectstore.states import Versioning
 from tests.apps.dashboard.conftest import Town, people, town
 from tests.apps.objectstore.conftest import disks
 from tests.browser.conftest import Visitor
@@ -159,6 +161,46 @@ def test_several_are_deleted_at_once_after_a_look_at_what_goes(at_box: tuple[Vis
     page.click("#modal button.danger")
     page.wait_for_selector("#list >> text=c.txt", state="detached")
     assert set(Object.objects.values_list("name", flat=True)) == {"b.txt"}
+
+
+def test_an_earlier_version_is_brought_back(at_box: tuple[Visitor, Container], town: Town) -> None:
+    visitor, box = at_box
+    page = visitor.page
+    account = town.ctx.project_id
+    services.container_versioning(town.ctx, account=account, container="box", versioning=Versioning.ENABLED)
+    page.set_input_files("#choose-files", [chosen("a.txt", b"good")])
+    page.wait_for_selector("#transfers-sum >> text=1 / 1")
+    services.object_delete(town.ctx, account=account, container="box", name="a.txt")
+    visitor.go(f"/p/demo/objects/{box.pk}/versions")
+    earlier = page.locator("#list tr", has=page.locator(".state.idle"))
+    earlier.locator("summary").click()
+    earlier.locator("button:has-text('Bring back')").click()
+    page.wait_for_selector("#list .state.ok >> text=Current")
+    assert Object.objects.get().bytes == 4
+
+
+@pytest.mark.parametrize(
+    ("width", "locale", "dark"), [(360, "ja-JP", True), (360, "en-US", False), (800, "en-US", True)]
+)
+def test_pages_of_a_container_fit_their_window(
+    town: Town, disks: list[Path], live_server: Any, visit: Visit, width: int, locale: str, dark: bool
+) -> None:
+    account, long = town.ctx.project_id, "a-name-that-is-much-longer-than-anybody-would-choose-" * 3
+    acl = ".r:*,.rlistings,a-project-that-has-a-long-name-too:*"
+    services.container_put(town.ctx, account=account, container=long, changes={}, read_acl=acl)
+    services.container_versioning(town.ctx, account=account, container=long, versioning=Versioning.ENABLED)
+    place = {"account": account, "container": long, "name": long}
+    for body in (b"first", b"second"):
+        services.object_put(town.ctx, **place, source=BytesIO(body), size=len(body), new=services.New("text/plain"))
+    row = Container.objects.get(name=long)
+    visitor = visit(live_server.url, width=width, locale=locale, dark=dark)
+    visitor.sign_in()
+    paths = ["", "/create", f"/{row.pk}", f"/{row.pk}/versions", f"/{row.pk}/access", f"/{row.pk}/settings"]
+    paths += [f"/{row.pk}/object{part}?name={long}" for part in ("", "/edit", "/copy", "/share")]
+    for path in paths:
+        visitor.go(f"/p/demo/objects{path}")
+        assert visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+    assert visitor.complaints == []
 
 
 def test_an_access_key_is_made_shown_and_revoked(at_box: tuple[Visitor, Container]) -> None:

@@ -44,13 +44,15 @@ def cut(rows: QuerySet[Any], *, sort: str, descending: bool, cursor: str, size: 
     return _slice(found, backwards, bool(edge), size, sort, key)
 
 
-def cut_names(fetch: Callable[[str, bool, int], list[Any]], *, descending: bool, cursor: str, size: int) -> Slice:
-    """The same of what `fetch(marker, backwards, limit)` gives in the order of its `name`s, from behind the marker."""
+def cut_by(
+    fetch: Callable[[str, bool, int], list[Any]], *, descending: bool, cursor: str, size: int, key: str = "name"
+) -> Slice:
+    """The same of what `fetch(marker, backwards, limit)` gives from behind a marker, which is the `key` of a row."""
     backwards, edge = _read(cursor)
     if edge and not isinstance(edge[0], str):
         raise Invalid(_STRANGE, field="cursor")
     found = fetch(edge[0] if edge else "", descending != backwards, size + 1)
-    return _slice(found, backwards, bool(edge), size, "name", "name")
+    return _slice(found, backwards, bool(edge), size, key, key)
 
 
 def _slice(found: list[Any], backwards: bool, begun: bool, size: int, sort: str, key: str) -> Slice:

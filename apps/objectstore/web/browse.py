@@ -24,7 +24,7 @@ from apps.core.web.pages import PAGE_SIZE, ActPage, FormPage, ListPage, Page, sa
 from apps.core.web.tables import Action, Column, Empty, Table, deletes
 from apps.objectstore import selectors, services
 from apps.objectstore.selectors import Entry
-from apps.objectstore.states import MAX_PARTS, MIB
+from apps.objectstore.states import MAX_PARTS, MIB, Versioning
 from apps.objectstore.web.containers import OWN, container_of
 
 PART_BYTES = 8 * MIB  # a larger file is sent in parts of that many bytes, or more where there would be too many
@@ -158,6 +158,7 @@ class InContainer(Page):
     nav = "objectstore:containers"
     tabs: ClassVar[tuple[tuple[str, Any], ...]] = (
         ("objectstore:objects", _("Objects")),
+        ("objectstore:versions", _("Versions")),
         ("objectstore:access", _("Access")),
         ("objectstore:container", _("Settings")),
     )
@@ -171,7 +172,11 @@ class InContainer(Page):
         return {"account": self.ctx.project_id, "container": self.container.name}
 
     def tab_links(self, *args: Any) -> list[tuple[str, Any, bool]]:
-        return super().tab_links(self.kwargs["ident"])
+        found = super().tab_links(self.kwargs["ident"])
+        if self.tabs and self.container.versioning == Versioning.NEVER:
+            hidden = self.url("objectstore:versions", self.kwargs["ident"])
+            return [link for link in found if link[0] != hidden]
+        return found
 
     def address_of(self, url_name: str, **query: str) -> str:
         """Address of a page of this container."""
@@ -209,7 +214,7 @@ class Objects(InContainer, ListPage):
             found = selectors.object_list(self.ctx, **self.place, page=page)
             return [self.line(entry) for entry in found]
 
-        found = paging.cut_names(fetch, descending=descending, cursor=cursor, size=PAGE_SIZE)
+        found = paging.cut_by(fetch, descending=descending, cursor=cursor, size=PAGE_SIZE)
         rows = [line for line in found.rows if line.name != self.folder]  # the folder itself is no line of it
         return paging.Slice(rows, found.before, found.after), None
 

@@ -74,6 +74,7 @@ class ObjectPage(OfObject):
             metadata=metadata_of(row),
             may_write=self.allowed(OWN),
             addresses={word: self.here(f"objectstore:object-{word}") for word in ("file", "edit", "copy", "share")},
+            versions_url=self.address_of("objectstore:versions", q=row.name) if self.container.versioning else "",
             delete_url=self.url("objectstore:objects-act", ident, "delete"),
             **self.preview(row),
         )

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.web import cells, navigation, palette
 from apps.core.web.pages import list_paths
 from apps.objectstore import selectors
-from apps.objectstore.web import access, browse, containers, objects, uploads
+from apps.objectstore.web import access, browse, containers, objects, uploads, versions
 
 app_name = "objectstore"
 
@@ -15,6 +15,9 @@ urlpatterns = [
     path("objects/create", containers.ContainerCreate.as_view(), name="container-create"),
     path("objects/<uuid:ident>", browse.Objects.as_view(), name="objects"),
     path("objects/<uuid:ident>/act/<slug:action>", browse.ObjectsAct.as_view(), name="objects-act"),
+    path("objects/<uuid:ident>/versions", versions.Versions.as_view(), name="versions"),
+    path("objects/<uuid:ident>/versions/act/<slug:action>", versions.VersionsAct.as_view(), name="versions-act"),
+    path("objects/<uuid:ident>/versions/file", versions.VersionFile.as_view(), name="version-file"),
     path("objects/<uuid:ident>/access", access.Access.as_view(), name="access"),
     path("objects/<uuid:ident>/settings", access.Settings.as_view(), name="container"),
     path("objects/<uuid:ident>/links/revoke", access.LinksRevoke.as_view(), name="links-revoke"),

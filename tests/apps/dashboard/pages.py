@@ -21,7 +21,7 @@ PREFIX = "p/<str:project>/"
 NOT_READ = {
     "image:image-file", "network:subnet", "dashboard:passkey-add", "dashboard:passkey", "dashboard:access-key",
     "objectstore:object-file", "objectstore:links-revoke",
-    "objectstore:uploads", "objectstore:upload", "objectstore:upload-part",
+    "objectstore:uploads", "objectstore:upload", "objectstore:upload-part", "objectstore:version-file",
 }  # fmt: skip
 
 

@@ -20,10 +20,12 @@ from apps.dashboard import sessions
 from apps.identity import selectors as identity
 from apps.identity.models import Project, User
 from apps.objectstore import selectors, services
-from apps.objectstore.models import Container, Object, Upload
+from apps.objectstore.models import Container, Object, Upload, Version
 from apps.objectstore.selectors.links import link_key
 from apps.objectstore.services import New, Place
+from apps.objectstore.states import Versioning
 from apps.objectstore.web import browse
+from apps.objectstore.web import versions as versions_page
 from tests.apps.dashboard.conftest import people, sign_in
 from tests.apps.objectstore.conftest import content
 
@@ -371,6 +373,91 @@ def test_another_project_reaches_no_upload(sign_in: Door, box: Container) -> Non
     ]
     assert [answer.status_code for answer in answers] == [404, 404, 404]
     assert Upload.objects.exists()
+
+
+# --- versions ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def history(ctx: RequestContext, box: Container, keep: Callable[..., Object]) -> Container:
+    """The container keeps versions: `a` was written twice, `gone` was deleted."""
+    services.container_versioning(ctx, account=ctx.project_id, container="box", versioning=Versioning.ENABLED)
+    for body in (b"first", b"second one"):
+        keep("a", body)
+    keep("gone", b"old")
+    services.object_delete(ctx, account=ctx.project_id, container="box", name="gone")
+    return box
+
+
+def versions(client: Client, box: Container, **query: str) -> list[tuple[str, str]]:
+    """Name and state of each line, as the page shows them."""
+    html = client.get(page(box, "/versions", **query)).content.decode()
+    rows = re.findall(r'<tr id="row-.*?</tr>', html, re.DOTALL)
+    return [(names(row)[0], re.findall(r'class="state \w+">([^<]*)<', row)[0]) for row in rows]
+
+
+def test_versions_are_listed_from_the_latest_back(sign_in: Door, history: Container) -> None:
+    client = sign_in()
+    assert versions(client, history) == [
+        ("a", "Current"),
+        ("a", "Earlier"),
+        ("gone", "Deleted"),
+        ("gone", "Earlier"),
+    ]
+    assert versions(client, history, q="gone") == [("gone", "Deleted"), ("gone", "Earlier")]
+    assert "/versions" in client.get(page(history, "/object", name="a")).content.decode()
+
+
+def test_versions_have_pages(sign_in: Door, history: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions_page, "PAGE_SIZE", 3)
+    client = sign_in()
+    first = client.get(page(history, "/versions")).content.decode()
+    found = re.search(r'rel="next" href="[^?]*\?at=([^"]*)"', first)
+    assert found
+    assert versions(client, history, at=found[1]) == [("gone", "Earlier")]
+    second = client.get(page(history, "/versions", at=found[1])).content.decode()
+    before = re.search(r'rel="prev" href="[^?]*\?at=([^"]*)"', second)
+    assert before
+    assert versions(client, history, at=before[1]) == [("a", "Current"), ("a", "Earlier"), ("gone", "Deleted")]
+
+
+def test_what_was_replaced_or_deleted_is_brought_back(sign_in: Door, history: Container) -> None:
+    client = sign_in()
+    for name in ("a", "gone"):
+        row = Version.objects.get(name=name, is_marker=False)
+        answer = client.post(page(history, "/versions/act/restore"), {"only": f"{row.version_id}/{name}"}, headers=ACT)
+        assert answer.status_code == 204
+        assert Object.objects.get(name=name).version_id == row.version_id
+    assert Object.objects.get(name="a").bytes == 5
+    assert stored() == {"a", "gone"}
+
+
+def test_a_version_is_downloaded_and_deleted_for_good(sign_in: Door, history: Container) -> None:
+    client = sign_in()
+    row = Version.objects.get(name="a")
+    answer = client.get(page(history, "/versions/file", name="a", version=str(row.version_id)))
+    assert (content(answer), answer["Content-Security-Policy"]) == (b"first", "sandbox")
+    assert answer["Content-Disposition"] == "attachment; filename*=UTF-8''a"
+    ident = f"{row.version_id}/a"
+    assert "5 B" in client.get(page(history, "/versions/act/delete", id=ident)).content.decode()
+    client.post(page(history, "/versions/act/delete"), {"id": ident, "sure": "1"}, headers=ACT)
+    assert not Version.objects.filter(name="a").exists()
+    assert Object.objects.get(name="a").bytes == 10
+
+
+def test_where_a_marker_goes_the_object_comes_back(sign_in: Door, history: Container) -> None:
+    client = sign_in()
+    ident = f"{Version.objects.get(name='gone', is_marker=True).version_id}/gone"
+    asked = client.get(page(history, "/versions/act/delete", id=ident)).content.decode()
+    assert "the version before it is current again" in asked
+    client.post(page(history, "/versions/act/delete"), {"id": ident, "sure": "1"}, headers=ACT)
+    assert stored() == {"a", "gone"}
+
+
+@pytest.mark.parametrize("version", ["", "no-uuid", "00000000-0000-0000-0000-000000000001"])
+def test_a_version_that_is_not_there_is_404(sign_in: Door, history: Container, version: str) -> None:
+    client = sign_in()
+    assert client.get(page(history, "/versions/file", name="a", version=version)).status_code == 404
 
 
 # --- links -------------------------------------------------------------------------------------------
