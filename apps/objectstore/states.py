@@ -63,3 +63,9 @@ _BUCKET_NAME = re.compile(
 def is_bucket_name(text: str) -> bool:
     """Whether S3 can reach a container of that name. Source: "Bucket naming rules" of Amazon S3."""
     return 3 <= len(text) <= 63 and bool(_BUCKET_NAME.fullmatch(text))
+
+
+def number_of(digits: str) -> int:
+    """What decimal digits say; of more than twenty only that it is beyond any size, for Python refuses thousands."""
+    plain = digits.lstrip("0")
+    return int(plain or 0) if len(plain) <= 20 else 10**20

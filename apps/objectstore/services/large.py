@@ -29,7 +29,7 @@ from apps.objectstore.services.objects import (
     object_delete,
     object_pieces,
 )
-from apps.objectstore.states import MAX_LISTING
+from apps.objectstore.states import MAX_LISTING, number_of
 
 DYNAMIC = "X-Object-Manifest"
 MOST_SEGMENTS = 1000  # of a static large object
@@ -216,8 +216,8 @@ def bounds(text: str, size: int) -> tuple[int, int]:
     first, dash, last = text.partition("-")
     if not dash or not (first or last) or not all(not n or (n.isascii() and n.isdecimal()) for n in (first, last)):
         raise Invalid("Invalid Range")
-    low = int(first) if first else max(size - int(last), 0)
-    high = min(int(last) + 1, size) if first and last else size
+    low = number_of(first) if first else max(size - number_of(last), 0)
+    high = min(number_of(last) + 1, size) if first and last else size
     if low >= high:
         raise Invalid("Unsatisfiable Range")
     return low, high

@@ -12,7 +12,7 @@ from apps.core.errors import PreconditionFailed
 from apps.objectstore.api.swift import symlinks
 from apps.objectstore.api.swift.base import Address, Call, NotAcceptable, answer, is_true
 from apps.objectstore.selectors import LAST, Entry, Page
-from apps.objectstore.states import MAX_LISTING
+from apps.objectstore.states import MAX_LISTING, number_of
 
 TEXT, JSON, XML = "text/plain", "application/json", "application/xml"
 _NAMED = {"json": JSON, "xml": XML, "plain": TEXT, "text": TEXT}
@@ -21,7 +21,7 @@ _NAMED = {"json": JSON, "xml": XML, "plain": TEXT, "text": TEXT}
 def page_of(call: Call) -> Page:
     """Which page the query asks for. Raises PreconditionFailed for a limit above the highest."""
     text = call.parameter("limit")
-    limit = int(text) if text.isascii() and text.isdecimal() else MAX_LISTING
+    limit = number_of(text) if text.isascii() and text.isdecimal() else MAX_LISTING
     if limit > MAX_LISTING:
         raise PreconditionFailed(f"Maximum limit is {MAX_LISTING}")
     if LAST in call.parameter("delimiter"):

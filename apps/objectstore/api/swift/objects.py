@@ -22,13 +22,14 @@ from apps.objectstore.api.swift.base import (
     answer,
     last_modified,
     latin,
+    limits_checked,
     stamp,
     utf8,
 )
 from apps.objectstore.models import Object, ObjectFields
 from apps.objectstore.selectors import Found
 from apps.objectstore.services import Content, Incoming, New, Part, Reader
-from apps.objectstore.states import PREFIX, Versioning, version_word
+from apps.objectstore.states import PREFIX, Versioning, number_of, version_word
 
 UNKNOWN_TYPE = "application/octet-stream"
 _FALSE = {"", "false", "0", "no", "off", "f", "n"}
@@ -207,7 +208,7 @@ def length_of(call: Call) -> int:
         raise LengthRequired("Missing Content-Length header.")
     if not (text.isascii() and text.isdecimal()):
         raise Invalid("Invalid Content-Length header value.")
-    return int(text)
+    return number_of(text)
 
 
 def _content_type(call: Call) -> str:
@@ -299,7 +300,9 @@ def _elsewhere(call: Call, header: str, account: str) -> Address:
         raise PreconditionFailed(f"{header} header must be of the form <container name>/<object name>")
     if account and (not account.startswith(PREFIX) or "/" in account):
         raise PreconditionFailed("Account name cannot contain slashes, and begins with AUTH_.")
-    return Address(account.removeprefix(PREFIX) or call.address.project_id, container, name)
+    found = Address(account.removeprefix(PREFIX) or call.address.project_id, container, name)
+    limits_checked(found)
+    return found
 
 
 def _copy(call: Call, source: Address, to: Address) -> HttpResponseBase:

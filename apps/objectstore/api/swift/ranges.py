@@ -10,6 +10,8 @@ from datetime import datetime
 
 from django.utils.http import parse_http_date_safe
 
+from apps.objectstore.states import number_of
+
 _ONE = re.compile(r"^(\d*)-(\d*)$", re.ASCII)
 MOST = 50  # ranges in one request
 _OVERLAPS = 2
@@ -48,14 +50,16 @@ def wanted(headers: Mapping[str, str], etag: str, at: datetime, size: int) -> li
     found: list[tuple[int, int]] = []
     for text in header.removeprefix("bytes=").split(","):
         match = _ONE.match(text.strip())
-        if not match or match[1] == match[2] == "" or (match[1] and match[2] and int(match[2]) < int(match[1])):
+        if not match or not (match[1] or match[2]):
             return None
-        first, last = match[1], match[2]
-        if not first:
-            if int(last) and size:
-                found.append((max(size - int(last), 0), size))
-        elif int(first) < size:
-            found.append((int(first), min(int(last) + 1, size) if last else size))
+        first, last = number_of(match[1]), number_of(match[2])
+        if match[1] and match[2] and last < first:
+            return None
+        if not match[1]:
+            if last and size:
+                found.append((max(size - last, 0), size))
+        elif first < size:
+            found.append((first, min(last + 1, size) if match[2] else size))
     return [] if _costly(found) else found
 
 
