@@ -82,9 +82,9 @@ class S3:
         extra = {"CONTENT_TYPE": media} if media else {}  # the test client drops it where there is no body
         return self.client.generic(str(request.method), path, data, headers=headers, **extra)
 
-    def xml(self, method: str, path: str, body: bytes = b"") -> Element:
+    def xml(self, method: str, path: str, body: bytes = b"", **headers: str) -> Element:
         """The document that answers a call which must succeed."""
-        answer = self(method, path, body)
+        answer = self(method, path, body, **headers)
         assert answer.status_code == 200, answer.content
         return plain(answer.content)
 

@@ -1,7 +1,8 @@
 """Checksums of S3: computed as bytes pass, combined from those of parts.
 
 Values are base64 of the big-endian number or digest. An object's row keeps algorithm → value and, under `type`,
-whether that is of all its bytes or of the checksums of its parts; the latter ends in the number of parts.
+whether that is of all its bytes (also where nothing is said) or of the checksums of its parts; the latter ends in the
+number of parts.
 Source: "Checking object integrity" of the Amazon S3 User Guide.
 """
 
@@ -108,11 +109,6 @@ def is_value(algorithm: str, text: str) -> bool:
         return len(base64.b64decode(text, validate=True)) == _SIZES[algorithm]
     except (binascii.Error, ValueError):
         return False
-
-
-def full(values: Mapping[str, str]) -> dict[str, str] | None:
-    """What the row of an object keeps that came in one piece."""
-    return {TYPE: FULL, **values} if values else None
 
 
 def of_parts(algorithm: str, kind: str, parts: Sequence[tuple[str, int]]) -> str:

@@ -68,6 +68,7 @@ class Content:
     etag: str
     parts: tuple[Part, ...]
     is_large: bool = False
+    segments: int = 0
     key: bytes = field(default=b"", repr=False)  # the caller's, of an object that is encrypted with one
 
 
@@ -96,7 +97,8 @@ def content_of(reader: Reader, found: ObjectFields) -> Content:
         return Content(found.bytes, found.etag, (Part(found, 0, found.bytes),), key=reader.key)
     parts, hashes = _resolved(reader, found, MOST_DEPTH)
     etag = found.etag if found.segments is not None else md5_of("".join(hashes).encode())
-    return Content(sum(part.end - part.start for part in parts), etag, tuple(parts), True)
+    size, segments = sum(part.end - part.start for part in parts), len(hashes) or len(found.segments or [])
+    return Content(size, etag, tuple(parts), True, segments)
 
 
 def content_pieces(content: Content, start: int, end: int) -> Iterator[bytes]:

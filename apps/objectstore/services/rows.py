@@ -78,8 +78,8 @@ def put(made: Object, *, only_new: bool = False, only_over: str = "") -> Object 
 
 
 def etag_checked(found: Object | None, etag: str) -> None:
-    """Raise PreconditionFailed unless there is an object and it has this ETag; `*` is any."""
-    if found is None or etag not in {"*", found.etag}:
+    """Raise PreconditionFailed unless there is an object and it has this ETag, or S3's form of it; `*` is any."""
+    if found is None or etag not in {"*", found.etag, f"{found.etag}-{len(found.segments or [])}"}:
         raise PreconditionFailed("The object is not the one that the caller knows.")
 
 

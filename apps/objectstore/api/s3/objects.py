@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from django.http import StreamingHttpResponse
@@ -12,7 +12,7 @@ from django.utils.http import http_date
 
 from apps.core.errors import KumoError, NotFound
 from apps.objectstore import selectors, services
-from apps.objectstore.api.s3 import xml
+from apps.objectstore.api.s3 import checksums, encryption, parts, xml
 from apps.objectstore.api.s3.base import Call, Target, answer, key_checked, last_modified, latin, told
 from apps.objectstore.api.s3.errors import S3Error, as_s3
 from apps.objectstore.api.swift import ranges
@@ -47,52 +47,82 @@ _COPY_CONDITIONS = {
 
 
 def object_head(call: Call) -> HttpResponseBase:
-    return _told(call, _object(call, call.bucket, call.key), with_bytes=False)
+    return _told(call, *found_of(call), with_bytes=False)
 
 
 def object_get(call: Call) -> HttpResponseBase:
-    return _told(call, _object(call, call.bucket, call.key), with_bytes=True)
+    return _told(call, *found_of(call), with_bytes=True)
 
 
-def _object(call: Call, bucket: Bucket, key: str) -> Object:
+def object_of(call: Call, bucket: Bucket, key: str) -> Object:
     row = bucket.container
     referrer = call.headers.get("Referer", "")
     return selectors.object_get(call.ctx, account=row.account_id, container=row.name, name=key, referrer=referrer)
 
 
-def _content(call: Call, bucket: Bucket, found: Object) -> Content:
-    return services.content_of(Reader(call.ctx, bucket.container.account_id, call.headers.get("Referer", "")), found)
+def _content(call: Call, bucket: Bucket, found: Object, key: bytes) -> Content:
+    reader = Reader(call.ctx, bucket.container.account_id, call.headers.get("Referer", ""), key)
+    return services.content_of(reader, found)
 
 
-def _told(call: Call, found: Object, *, with_bytes: bool) -> HttpResponseBase:
+def found_of(call: Call) -> tuple[Object, Content]:
+    """The object that a reading call names, and its content. Raises S3Error and what services raise."""
+    found = object_of(call, call.bucket, call.key)
+    return found, _content(call, call.bucket, found, encryption.reading_key_of(call))
+
+
+def etag_of(found: Object, content: Content) -> str:
+    """The ETag as S3 tells it: one with a dash is, to clients, no MD5 of the bytes."""
+    return f"{content.etag}-{content.segments}" if content.is_large else found.etag
+
+
+def _told(call: Call, found: Object, content: Content, *, with_bytes: bool) -> HttpResponseBase:
     """The object or the part of it that is asked for, if the request's conditions hold."""
-    overrides = _overrides(call)
-    content = _content(call, call.bucket, found)
-    headers = object_headers(found) | {"ETag": f'"{content.etag}"'} | overrides
-    refused = ranges.unmet(call.headers, content.etag, found.created_at)
+    etag = etag_of(found, content)
+    headers = object_headers(found) | {"ETag": f'"{etag}"'} | _overrides(call)
+    headers |= encryption.headers_of(call, found.encryption)
+    refused = ranges.unmet(call.headers, etag, found.created_at)
     if refused == 412:
         raise S3Error("PreconditionFailed")
     if refused:
         kept = ("ETag", "Last-Modified", "Cache-Control", "Expires")
         return answer(304, {name: headers[name] for name in kept if name in headers})
-    part = _range(call, content, found)
-    status, (start, end) = (206, part) if part else (200, (0, content.size))
-    if part:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
-    headers["Content-Length"] = str(end - start)
+    span = _span(call, found, content, etag)
+    if span.is_partial:
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{content.size}"
+    if checksums.is_asked(call):
+        headers |= span.checksums
+    status, start, end = 206 if span.is_partial else 200, span.start, span.end
+    headers |= span.headers | {"Content-Length": str(end - start)}
     if not with_bytes:
         return answer(status, headers)
     return StreamingHttpResponse(services.content_pieces(content, start, end), status=status, headers=headers)
 
 
-def _range(call: Call, content: Content, found: Object) -> tuple[int, int] | None:
-    """The one range that is asked for; several are answered with the whole, as Amazon does."""
-    parts = ranges.wanted(call.headers, content.etag, found.created_at, content.size)
-    if parts == []:
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """From where to where of an object an answer goes, and what it says of these bytes."""
+
+    start: int
+    end: int
+    is_partial: bool = True
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def _span(call: Call, found: Object, content: Content, etag: str) -> _Span:
+    """The part or the one range that is asked for; several ranges are answered with the whole, as Amazon does."""
+    part = parts.part_of(call, found)
+    if part is not None:
+        return _Span(part.start, part.end, part.end > part.start, part.checksums, part.headers)
+    wanted = ranges.wanted(call.headers, etag, found.created_at, content.size)
+    if wanted == []:
         error = S3Error("InvalidRange", RangeRequested=call.headers["Range"], ActualObjectSize=content.size)
         error.headers = {"Content-Range": f"bytes */{content.size}"}
         raise error
-    return parts[0] if parts and len(parts) == 1 else None
+    if wanted and len(wanted) == 1:
+        return _Span(*wanted[0])
+    return _Span(0, content.size, False, checksums.headers_of(found.checksums))
 
 
 def object_headers(found: Object) -> dict[str, str]:
@@ -129,8 +159,10 @@ def object_put(call: Call) -> HttpResponseBase:
         return _copied(call)
     if not call.headers.get("Content-Length"):
         raise S3Error("MissingContentLength")
-    made = put(call, call.body, call.body.size, new_of(call))
-    return answer(200, {"ETag": f'"{made.etag}"'})
+    digests = checksums.with_default(checksums.digests_of(call))
+    made = put(call, call.body, call.body.size, replace(new_of(call), digests=digests))
+    said = checksums.headers_of(made.checksums) | encryption.headers_of(call, made.encryption)
+    return answer(200, {"ETag": f'"{made.etag}"'} | said)
 
 
 def new_of(call: Call) -> New:
@@ -138,13 +170,14 @@ def new_of(call: Call) -> New:
     storage = call.headers.get("X-Amz-Storage-Class", "STANDARD")
     if storage != "STANDARD":
         raise S3Error("InvalidStorageClass", StorageClassRequested=storage)
-    only_new, only_over = _conditions(call)
+    only_new, only_over = conditions(call)
     return New(
         content_type=call.header("Content-Type") or UNKNOWN_TYPE,
         metadata=metadata_of(call),
         etag=call.md5(),
         only_new=only_new,
         only_over=only_over,
+        encryption=encryption.wish_of(call),
     )
 
 
@@ -169,7 +202,7 @@ def own_checked(own: Mapping[str, str]) -> dict[str, str]:
     return {f"{SHARED}{name}": value for name, value in own.items()}
 
 
-def _conditions(call: Call) -> tuple[bool, str]:
+def conditions(call: Call) -> tuple[bool, str]:
     """Whether the object must be new, or which one it may replace. Raises S3Error for other conditions."""
     if call.headers.get("If-None-Match", "*") != "*":
         raise S3Error("NotImplemented", Header="If-None-Match")
@@ -182,7 +215,7 @@ def put(call: Call, source: Incoming, size: int | None, new: New) -> Object:
         raise S3Error("EntityTooLarge", MaxSizeAllowed=MAX_FILE_BYTES, ProposedSize=size)
     row = call.bucket.container
     if new.only_over:
-        _object(call, call.bucket, call.key)  # S3 answers otherwise where there is none
+        object_of(call, call.bucket, call.key)  # S3 answers otherwise where there is none
     return services.object_put(
         call.ctx, account=row.account_id, container=row.name, name=call.key, source=source, size=size, new=new
     )
@@ -259,14 +292,19 @@ def _copied(call: Call) -> HttpResponseBase:
     new = new_of(call)
     replaces = _directive(call) == "REPLACE"
     if not replaces:
-        if (source.bucket, source.key) == (call.target.bucket, call.key):
+        if (source.bucket, source.key) == (call.target.bucket, call.key) and new.encryption is None:
             words = "This copy request is illegal because it is trying to copy an object to itself without changing it."
             raise S3Error("InvalidRequest", words)
         kept = {name: value for name, value in found.metadata.items() if name != services.DYNAMIC}
-        new = New(found.content_type, kept, only_new=new.only_new, only_over=new.only_over)
+        new = replace(new, content_type=found.content_type, metadata=kept)
+    new = replace(new, digests=checksums.digests_of_copy(call, found.checksums))
     pieces = Pieces(services.content_pieces(content, 0, content.size))
     made = put(call, pieces, content.size, new)
-    return told("CopyObjectResult", {"LastModified": last_modified(made.created_at), "ETag": f'"{made.etag}"'})
+    result: dict[str, xml.Value] = {"LastModified": last_modified(made.created_at), "ETag": f'"{made.etag}"'}
+    response = told("CopyObjectResult", result | checksums.elements_of(made.checksums))
+    for name, value in encryption.headers_of(call, made.encryption).items():
+        response[name] = value
+    return response
 
 
 def _directive(call: Call) -> str:
@@ -294,9 +332,9 @@ def source_of(call: Call) -> tuple[Target, Object, Content]:
     row = bucket_row(bucket)
     if row is None:
         raise S3Error("NoSuchBucket", BucketName=bucket)
-    found = _object(call, row, key)
-    content = _content(call, row, found)
-    conditions = {name: call.headers[header] for header, name in _COPY_CONDITIONS.items() if header in call.headers}
-    if ranges.unmet(conditions, content.etag, found.created_at):
+    found = object_of(call, row, key)
+    content = _content(call, row, found, encryption.key_of_source(call))
+    wanted = {name: call.headers[header] for header, name in _COPY_CONDITIONS.items() if header in call.headers}
+    if ranges.unmet(wanted, etag_of(found, content), found.created_at):
         raise S3Error("PreconditionFailed")
     return Target("", bucket, key), found, content

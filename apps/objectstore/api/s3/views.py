@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views import View
 
-from apps.objectstore.api.s3 import buckets, listing, objects
+from apps.objectstore.api.s3 import buckets, encryption, listing, multipart, objects
 from apps.objectstore.api.s3.base import (
     Call,
     Handler,
@@ -56,6 +56,13 @@ ROUTES: Mapping[tuple[str, str, str], Route] = {
     (OBJECT, "", "HEAD"): Route(objects.object_head, "s3:GetObject"),
     (OBJECT, "", "PUT"): Route(objects.object_put, "s3:PutObject"),
     (OBJECT, "", "DELETE"): Route(objects.object_delete, "s3:DeleteObject"),
+    (OBJECT, "attributes", "GET"): Route(multipart.attributes_get, "s3:GetObjectAttributes"),
+    (BUCKET, "uploads", "GET"): Route(multipart.uploads_list, "s3:ListBucketMultipartUploads"),
+    (OBJECT, "uploads", "POST"): Route(multipart.upload_create, "s3:PutObject"),
+    (OBJECT, "uploadId", "PUT"): Route(multipart.part_put, "s3:PutObject"),
+    (OBJECT, "uploadId", "POST"): Route(multipart.upload_complete, "s3:PutObject"),
+    (OBJECT, "uploadId", "GET"): Route(multipart.parts_list, "s3:ListMultipartUploadParts"),
+    (OBJECT, "uploadId", "DELETE"): Route(multipart.upload_abort, "s3:AbortMultipartUpload"),
 } | {(BUCKET, name, "GET"): Route(handler, f"s3:{action}") for name, (handler, action) in buckets.WITHOUT.items()}
 
 # All sub-resources that S3 knows: one without a call here is not implemented, and never taken for another call.
@@ -73,20 +80,19 @@ NOT_SERVED_HEADERS = (
     "X-Amz-Acl",
     "X-Amz-Bucket-Object-Lock-Enabled",
     "X-Amz-Bypass-Governance-Retention",
-    "X-Amz-Checksum-Algorithm",
-    "X-Amz-Copy-Source-Server-Side-Encryption",
     "X-Amz-Grant-",
     "X-Amz-Mfa",
     "X-Amz-Object-Lock-",
     "X-Amz-Object-Ownership",
     "X-Amz-Request-Payer",
-    "X-Amz-Server-Side-Encryption",
+    *encryption.NOT_SERVED,
     "X-Amz-Source-Expected-Bucket-Owner",
     "X-Amz-Tagging",
     "X-Amz-Website-Redirect-Location",
     "X-Amz-Write-Offset-Bytes",
 )
-NOT_SERVED_PARAMETERS = ("partNumber", "versionId")
+NOT_SERVED_PARAMETERS = ("versionId",)
+_OF_PARTS = {("", "GET"), ("", "HEAD"), ("uploadId", "PUT")}  # calls that a part's number belongs to
 
 
 class S3(View):
@@ -135,6 +141,8 @@ def route_of(call: Call) -> Route:
     asked = [name for name in SUBRESOURCES if name in call.query] if level != SERVICE else []
     refused = [name for name in NOT_SERVED_PARAMETERS if name in call.query]
     route = ROUTES.get((level, asked[0] if asked else "", method))
+    if route is not None and "partNumber" in call.query and ("".join(asked), method) not in _OF_PARTS:
+        raise S3Error("InvalidArgument", "This operation does not accept a part number.", ArgumentName="partNumber")
     if route is not None and len(asked) < 2 and not refused:
         return route
     if asked or refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -72,17 +73,36 @@ def _data_problem(segment: dict[str, Any]) -> str:
 
 
 def shown(call: Call, found: ObjectFields) -> bytes:
-    """The manifest, as it is kept or, with `format=raw`, as it may be put again."""
-    segments = found.segments or []
+    """The manifest, as it is kept or, with `format=raw`, as it may be put again.
+
+    That of an object which S3 made of parts has them as ranges of the object itself.
+    """
+    segments = found.segments if found.parts is None else list(_ranges_of(call, found))
+    segments = segments or []
     if call.request.GET.get("format") != "raw":
         return orjson.dumps(segments)
     return orjson.dumps([_raw(segment) for segment in segments])
 
 
+def _ranges_of(call: Call, found: ObjectFields) -> Iterator[dict[str, Any]]:
+    at = 0
+    for part in found.parts or []:
+        yield {
+            "name": f"/{call.address.container}/{found.name}",
+            "hash": part["etag"],
+            "of": found.etag,
+            "bytes": part["bytes"],
+            "range": f"{at}-{at + part['bytes'] - 1}",
+            "content_type": found.content_type,
+            "last_modified": f"{found.created_at:%Y-%m-%dT%H:%M:%S.%f}",
+        }
+        at += part["bytes"]
+
+
 def _raw(segment: dict[str, Any]) -> dict[str, Any]:
     if "data" in segment:
         return {"data": segment["data"]}
-    made = {"path": segment["name"], "etag": segment["hash"]}
+    made = {"path": segment["name"], "etag": segment.get("of", segment["hash"])}
     return made | ({"range": segment["range"]} if "range" in segment else {"size_bytes": segment["bytes"]})
 
 

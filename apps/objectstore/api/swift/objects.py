@@ -66,7 +66,7 @@ def _told(call: Call, at: Found, *, with_bytes: bool) -> HttpResponseBase:
     found = at.row
     headers = object_headers(found)
     headers |= symlinks.location(at) if at.is_linked else versions.headers_of(found, at.place)
-    if found.segments is not None and large.asks(call, "get"):
+    if (found.segments is not None or found.parts is not None) and large.asks(call, "get"):
         body = large.shown(call, found)
         headers |= {"Etag": services.md5_of(body), "Content-Type": f"{large.JSON}; charset=utf-8"}
         return HttpResponse(body if with_bytes else b"", headers=headers | {"Content-Length": str(len(body))})
