@@ -66,6 +66,7 @@ CATALOGUE = (
     ("identity", "keystone", "/identity"),
     ("image", "glance", "/image"),
     ("object-store", "swift", "/object-store/v1/AUTH_$(project_id)s"),
+    ("s3", "s3", "/s3"),
     ("network", "neutron", "/networking"),
     ("compute", "nova", "/compute/v2.1"),
     ("placement", "placement", "/placement"),

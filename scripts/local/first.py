@@ -59,6 +59,7 @@ def closing_words(site: Site, *, demo: bool) -> None:
     print(
         f"\nThe cloud is up.\n"
         f"  web address   {site.url}\n"
+        f"  S3 address    http://{site.s3_listen}   (also {site.url}/s3)\n"
         f"  passwords     {site.path('passwords')}   (users admin and demo)"
     )
     address = site.path("demo_address")
@@ -70,5 +71,7 @@ def closing_words(site: Site, *, demo: bool) -> None:
         "                openstack --os-cloud kumo-demo server list\n"
         "                openstack --os-cloud kumo-demo console log show demo\n"
         "                openstack --os-cloud kumo-admin hypervisor list\n"
+        "                openstack --os-cloud kumo-demo ec2 credentials create   (an access key for S3)\n"
+        f"                aws --endpoint-url http://{site.s3_listen} s3 mb s3://my-bucket\n"
         "  later         ./quickstart.sh status | stop | destroy"
     )

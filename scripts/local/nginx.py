@@ -16,6 +16,10 @@ from .supervisor import Service, Supervisor
 
 NAME = "nginx"
 TEMPLATE = Path(__file__).with_name("nginx.conf")
+SLOW_DOWN = (
+    '<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code>'
+    "<Message>Too many transfers at once; try again in some seconds.</Message></Error>"
+)
 SCRIPT = Path(__file__).with_name("headers.js")
 
 
@@ -36,6 +40,8 @@ def configuration(site: Site) -> str:
         sockets=sockets(site),
         static=site.path("static"),
         listen=site.listen,
+        s3_listen=site.s3_listen,
+        slow_down=SLOW_DOWN,
         tls=tls(site),
         hosts_address=site.underlay_address,
         hosts_port=HOSTS_PORT,
@@ -75,8 +81,13 @@ def start(site: Site, supervisor: Supervisor) -> None:
 
 
 def refuse_busy(site: Site) -> None:
-    """Say in words that the address cannot be had, before anything is made. Raises Failure."""
-    host, _, port = site.listen.rpartition(":")
+    """Say in words that an address cannot be had, before anything is made. Raises Failure."""
+    _refuse_busy(site, site.listen, "KUMO_LISTEN=127.0.0.1:8081")
+    _refuse_busy(site, site.s3_listen, "KUMO_S3_LISTEN=127.0.0.1:9081")
+
+
+def _refuse_busy(site: Site, address: str, another: str) -> None:
+    host, _, port = address.rpartition(":")
     will_come = any(ipaddress.IPv4Address(host) in network for network in (site.underlay, site.external))
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -86,8 +97,8 @@ def refuse_busy(site: Site) -> None:
             if error.errno == errno.EADDRNOTAVAIL and will_come:
                 return  # it is on a network that this start makes
             raise Failure(
-                f"{site.listen} cannot be used: {error.strerror}",
-                "stop what listens there, or choose another: KUMO_LISTEN=127.0.0.1:8081 ./quickstart.sh",
+                f"{address} cannot be used: {error.strerror}",
+                f"stop what listens there, or choose another: {another} ./quickstart.sh",
             ) from None
 
 

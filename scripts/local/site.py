@@ -32,6 +32,7 @@ class Site:
     state: Path
     tag: str = "kumo"
     listen: str = "127.0.0.1:8080"
+    s3_port_listen: str = ""  # where S3 has a root of its own; empty: 1000 ports above
     public_url: str = ""  # how clients reach it, where that is not the listening address
     underlay: ipaddress.IPv4Network = UNDERLAY
     external: ipaddress.IPv4Network = EXTERNAL
@@ -67,6 +68,12 @@ class Site:
         return self.public_url or f"http://{self.listen}"
 
     @property
+    def s3_listen(self) -> str:
+        """Where S3 has a root of its own."""
+        host, _, port = self.listen.rpartition(":")
+        return self.s3_port_listen or f"{host}:{int(port) + 1000 if int(port) <= 64535 else int(port) - 1000}"
+
+    @property
     def venv_is_given(self) -> bool:
         return self.venv != CHECKOUT / ".venv"
 
@@ -96,6 +103,7 @@ class Site:
             "KUMO_STATE": str(self.state),
             "KUMO_TAG": self.tag,
             "KUMO_LISTEN": self.listen,
+            "KUMO_S3_LISTEN": self.s3_port_listen,
             "KUMO_PUBLIC_URL": self.public_url,
             "KUMO_UNDERLAY": str(self.underlay),
             "KUMO_EXTERNAL": str(self.external),
@@ -143,7 +151,8 @@ def from_environment(given: Mapping[str, str] = os.environ) -> Site:
     site = Site(
         state=state,
         tag=environment.get("KUMO_TAG") or "kumo",
-        listen=listen_address(environment.get("KUMO_LISTEN") or "127.0.0.1:8080"),
+        listen=listen_address("KUMO_LISTEN", environment.get("KUMO_LISTEN") or "127.0.0.1:8080"),
+        s3_port_listen=listen_address("KUMO_S3_LISTEN", environment.get("KUMO_S3_LISTEN") or ""),
         public_url=(environment.get("KUMO_PUBLIC_URL") or "").rstrip("/"),
         underlay=network("KUMO_UNDERLAY", environment.get("KUMO_UNDERLAY") or str(UNDERLAY)),
         external=network("KUMO_EXTERNAL", environment.get("KUMO_EXTERNAL") or str(EXTERNAL)),
@@ -168,15 +177,17 @@ def settled_at(state: Path) -> dict[str, str]:
     return {name: value for name, _, value in (line.partition("=") for line in lines) if value}
 
 
-def listen_address(text: str) -> str:
-    """`ADDRESS:PORT` with an IPv4 address. Raises Failure."""
+def listen_address(name: str, text: str) -> str:
+    """`ADDRESS:PORT` with an IPv4 address, or nothing. Raises Failure."""
+    if not text:
+        return ""
     address, _, port = text.rpartition(":")
     try:
         ipaddress.IPv4Address(address)
         if not 1 <= int(port) <= 65535:
             raise ValueError
     except ValueError:
-        raise Failure(f"KUMO_LISTEN is {text}", "give ADDRESS:PORT, for example 127.0.0.1:8080") from None
+        raise Failure(f"{name} is {text}", "give ADDRESS:PORT, for example 127.0.0.1:8080") from None
     return text
 
 

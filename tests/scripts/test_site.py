@@ -33,7 +33,20 @@ def test_defaults_are_the_quickstarts(checkout: Path) -> None:
     site = from_environment({})
     assert site.state == checkout / "var"
     assert site.url == "http://127.0.0.1:8080"
+    assert site.s3_listen == "127.0.0.1:9080"
     assert (site.external_gateway, site.underlay_address) == ("172.24.4.1", "172.24.5.1")
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ({"KUMO_LISTEN": "10.0.0.1:9000"}, "10.0.0.1:10000"),
+        ({"KUMO_LISTEN": "10.0.0.1:65000"}, "10.0.0.1:64000"),
+        ({"KUMO_S3_LISTEN": "10.0.0.1:80"}, "10.0.0.1:80"),
+    ],
+)
+def test_s3_listens_beside_the_other_address(settings: dict[str, str], address: str) -> None:
+    assert from_environment(settings).s3_listen == address
 
 
 def test_environment_gives_the_same_site_again() -> None:
@@ -71,6 +84,7 @@ def test_configuration_follows_a_changed_address_and_keeps_what_an_operator_wrot
         ("KUMO_LISTEN", "8080"),
         ("KUMO_LISTEN", "localhost:8080"),
         ("KUMO_LISTEN", "127.0.0.1:70000"),
+        ("KUMO_S3_LISTEN", "9080"),
         ("KUMO_EXTERNAL", "10.0.0.0/28"),
         ("KUMO_EXTERNAL", "172.24.5.0/24"),
         ("KUMO_UNDERLAY", "10.0.0.1/24"),
