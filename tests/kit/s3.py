@@ -80,9 +80,9 @@ class S3:
         if request.method == "PUT":
             headers.setdefault("Content-Length", str(len(data)))
         extra = {"CONTENT_TYPE": media} if media else {}  # the test client drops it where there is no body
-        return self.client.generic(str(request.method), path, data, headers=headers, **extra)
+        return self.client.generic(str(request.method), path, data, content_type=media, headers=headers, **extra)
 
-    def xml(self, method: str, path: str, body: bytes = b"", **headers: str) -> Element:
+    def xml(self, method: str, path: str, body: bytes = b"", **headers: Any) -> Element:
         """The document that answers a call which must succeed."""
         answer = self(method, path, body, **headers)
         assert answer.status_code == 200, answer.content
