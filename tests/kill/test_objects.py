@@ -1,5 +1,6 @@
-"""No acknowledged object is ever lost, none that was not acknowledged is ever half there: through kills of the server,
-a disk that vanishes, one that is full, one that becomes read-only, and bytes that flip."""
+"""No acknowledged object is ever lost, none that was not acknowledged is ever half there: through kills of the server
+and of PostgreSQL, a disk that vanishes, one that is full, one that becomes read-only, bytes that flip, and clients that
+go away in the middle."""
 
 from __future__ import annotations
 
@@ -8,17 +9,21 @@ import hashlib
 import os
 import random
 import subprocess
+import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg2
+import psycopg2.extras
 import pytest
 from django.db import connection
 
 from apps.core.context import RequestContext
 from apps.objectstore import backends, reconcile, services
-from apps.objectstore.models import Blob, Object
+from apps.objectstore.models import Blob, Disk, Object
+from tests.kit.postgres import Postgres
 from tests.kit.served import Server
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kill]
@@ -27,8 +32,11 @@ SYSTEM = RequestContext(is_system=True)
 MIB = 2**20
 WRITERS = 6
 EACH = 40  # objects of one writer between two faults
+MANY = 100  # writers while a disk vanishes
+CUT = 0.1  # share of the writes whose client goes away in the middle
 BOX = "/object-store/v1/AUTH_alice/box"
-DISK_MIB = 400
+DISK_MIB = 800
+KILLS = 3  # of PostgreSQL
 
 
 @pytest.fixture
@@ -69,17 +77,18 @@ class Writers:
         self.server = server
         self.acknowledged: dict[str, str] = {}  # name → MD5
         self.unanswered: dict[str, set[str]] = defaultdict(set)  # sent since, without an answer
-        self.refused = 0
+        self.sent = self.refused = self.cut = 0
 
-    def round(self, fault: threading.Event) -> threading.Thread:
+    def round(self, fault: threading.Event, writers: int = WRITERS, each: int = EACH) -> threading.Thread:
         """Let all write their share; the fault comes when half is done. Returns the thread to be joined."""
-        done = threading.Barrier(WRITERS + 1)
+        done = threading.Barrier(writers + 1)
         half = threading.Semaphore(0)
-        for writer in range(WRITERS):
-            threading.Thread(target=self._write, args=(writer, half, done), daemon=True).start()
+        for writer in range(writers):
+            threading.Thread(target=self._write, args=(writer, each, half, done), daemon=True).start()
+        self.sent += writers * each
 
         def conduct() -> None:
-            for _ in range(WRITERS * EACH // 2):
+            for _ in range(writers * each // 2):
                 half.acquire()
             fault.set()
             done.wait()
@@ -88,11 +97,17 @@ class Writers:
         thread.start()
         return thread
 
-    def _write(self, writer: int, half: threading.Semaphore, done: threading.Barrier) -> None:
+    def _write(self, writer: int, each: int, half: threading.Semaphore, done: threading.Barrier) -> None:
         chance = random.Random()
-        for _ in range(EACH):
+        for _ in range(each):
             name = f"{writer}/{chance.randrange(12)}"
             body = os.urandom(chance.choice((1, 1000, 100_000, MIB + 5)))
+            if chance.random() < CUT:
+                with contextlib.suppress(OSError):
+                    self.server.cut_off("PUT", f"{BOX}/{name}", body, chance.randrange(len(body)))
+                self.cut += 1
+                half.release()
+                continue
             digest = hashlib.md5(body).hexdigest()
             try:
                 status, _, _ = self.server("PUT", f"{BOX}/{name}", body)
@@ -105,7 +120,7 @@ class Writers:
                 else:
                     assert status in {500, 503, 507}, status
                     self.refused += 1
-                    if status == 500:
+                    if status != 507:  # it may have been committed
                         self.unanswered[name].add(digest)
             half.release()
         done.wait()
@@ -145,19 +160,13 @@ def test_nothing_acknowledged_is_lost(server: Server, disks: list[Path]) -> None
         (kill, lambda: None),
         (lambda: disks[0].rename(away), lambda: away.rename(disks[0])),
         (fill, full.unlink),
-        (lambda: _remount(disks[2], "ro"), lambda: _remount(disks[2], "rw")),
+        (lambda: _read_only(disks[2]), lambda: subprocess.run(["umount", "-l", disks[2].parent], check=True)),
         (lambda: _flip(disks[1]), lambda: None),
         (kill, lambda: None),
     ]
     checked = 0
-    for fault, mend in faults:
-        now = threading.Event()
-        round_ = writers.round(now)
-        assert now.wait(120)
-        fault()
-        round_.join(120)
-        assert not round_.is_alive()
-        checked += writers.verify()
+    for number, (fault, mend) in enumerate(faults):
+        checked += _through(writers, fault, *((MANY, 4) if number == 1 else (WRITERS, EACH)))
         mend()
         server("GET", "/object-store/healthcheck")
     backends.store.cache_clear()
@@ -168,13 +177,71 @@ def test_nothing_acknowledged_is_lost(server: Server, disks: list[Path]) -> None
     assert list(services.account_verify(SYSTEM, account="alice", pace=pace)) == []
     assert set(Blob.objects.filter(unused_since=None).values_list("missing", flat=True)) == {0}
     assert Blob.objects.filter(unused_since=None).count() == Object.objects.count() == len(writers.acknowledged)
+    _tell(writers, len(faults), checked)
+
+
+def test_a_killed_database_loses_nothing(disks: list[Path], tmp_path: Path) -> None:
+    there = connection.settings_dict
+    with tempfile.TemporaryDirectory(prefix="kumo-kill-") as name:
+        home = Path(name)
+        home.chmod(0o755)
+        postgres = Postgres(home / "data", str(there["NAME"]))
+        postgres.make(str(there["HOST"]), str(there["PORT"]))
+        postgres.start()
+        server = Server(postgres.database, tmp_path / "state", postgres.address)
+        server.start()
+        try:
+            _told_of(disks, postgres)
+            assert server("PUT", BOX)[0] == 201
+            writers, checked = Writers(server), 0
+
+            def kill() -> None:
+                postgres.kill()
+                postgres.start()
+
+            for _ in range(KILLS):
+                checked += _through(writers, kill)
+            _tell(writers, KILLS, checked)
+        finally:
+            server.kill()
+            postgres.kill()
+
+
+def _told_of(disks: list[Path], postgres: Postgres) -> None:
+    """Let another database know the disks that this one knows."""
+    rows = [(d.number, d.policy, d.path, d.identity, d.machine, d.state) for d in Disk.objects.all()]
+    assert len(rows) == len(disks)
+    with psycopg2.connect(host="127.0.0.1", port=postgres.port, user="kumo", dbname=postgres.database) as other:
+        psycopg2.extras.register_uuid()
+        sql = "INSERT INTO objectstore_disk (number, policy, path, identity, machine, state) VALUES (%s,%s,%s,%s,%s,%s)"
+        with other.cursor() as cursor:
+            cursor.executemany(sql, rows)
+    other.close()
+
+
+def _through(writers: Writers, fault: Callable[[], object], count: int = WRITERS, each: int = EACH) -> int:
+    """Let all write, with a fault in the middle, and read everything; how many objects were right."""
+    now = threading.Event()
+    round_ = writers.round(now, count, each)
+    assert now.wait(120)
+    fault()
+    round_.join(120)
+    assert not round_.is_alive()
+    return writers.verify()
+
+
+def _tell(writers: Writers, faults: int, checked: int) -> None:
     print(
-        f"{WRITERS * EACH * len(faults)} writes, {writers.refused} refused, {len(faults)} faults, {checked} read back"
+        f"{writers.sent} writes, {writers.refused} refused, {writers.cut} cut off, {faults} faults, "
+        f"{checked} read back, 0 of {len(writers.acknowledged)} lost"
     )
 
 
-def _remount(disk: Path, mode: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{mode}", disk.parent], check=True)
+def _read_only(disk: Path) -> None:
+    """Whoever opens a file of the disk from now on finds it read-only; remounting it would need all to let go."""
+    mount = disk.parent
+    subprocess.run(["mount", "--bind", mount, mount], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", mount], check=True)
 
 
 def _flip(disk: Path) -> None:

@@ -23,7 +23,7 @@ START_S = 60
 class Server:
     """One server; it can be killed and started again at the same address."""
 
-    def __init__(self, database: str, state: Path) -> None:
+    def __init__(self, database: str, state: Path, postgres: str = "") -> None:
         self.state = state
         self.state.mkdir(exist_ok=True)
         # What is sealed in the test's database is opened with the test's own key.
@@ -31,11 +31,15 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self._environment = os.environ | {
-            "DJANGO_SETTINGS_MODULE": "tests.kit.served_settings",
-            "KUMO_TEST_DB": database,
-            "KUMO_TEST_STATE": str(state),
-        }
+        self._environment = (
+            os.environ
+            | {
+                "DJANGO_SETTINGS_MODULE": "tests.kit.served_settings",
+                "KUMO_TEST_DB": database,
+                "KUMO_TEST_STATE": str(state),
+            }
+            | ({"KUMO_TEST_PG": postgres} if postgres else {})
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -68,6 +72,14 @@ class Server:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def cut_off(self, method: str, path: str, body: bytes, sent: int, *, token: str = "alice") -> None:
+        """Announce a body, send only the first part of it, and go away. Raises OSError."""
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: there\r\nX-Auth-Token: {token}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as line:
+            line.sendall(head.encode() + body[:sent])
 
     def _answers(self) -> bool:
         try:
