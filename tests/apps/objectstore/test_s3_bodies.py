@@ -224,3 +224,16 @@ def test_metadata_and_keys_that_are_too_long(alice_s3, bucket):
 def test_parameters_that_are_no_text(alice_s3, bucket):
     for query in ("prefix=%FF", "prefix=%00", "%FF", "marker=%ED%A0%80"):
         assert code_of(alice_s3("GET", f"/photos?{query}")) == "InvalidArgument"
+
+
+def test_documents_must_have_the_checksums_that_were_said(alice_s3, bucket):
+    alice_s3("PUT", "/photos/a", b"1")
+    body = b"<Delete><Object><Key>a</Key></Object></Delete>"
+    for name in ("crc32", "crc32c", "sha1", "sha256", "crc64nvme"):
+        wrong = {f"x_amz_checksum_{name}": base64.b64encode(b"wrong").decode()}
+        assert code_of(alice_s3("POST", "/photos?delete", body, **wrong)) == "BadDigest"
+    assert code_of(alice_s3("POST", "/photos?delete", body, Content_MD5="A" * 22 + "==")) == "BadDigest"
+    assert Object.objects.count() == 1
+    right = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    assert alice_s3("POST", "/photos?delete", body, x_amz_checksum_sha256=right).status_code == 200
+    assert not Object.objects.exists()

@@ -25,6 +25,7 @@ from apps.objectstore.api.s3.chunked import Body, body_of
 from apps.objectstore.api.s3.errors import CODES, S3Error, as_s3
 from apps.objectstore.api.s3.signatures import Request, Signed
 from apps.objectstore.models import Bucket
+from apps.objectstore.services.checksums import ALGORITHMS, digests_of
 from apps.objectstore.states import MAX_OBJECT_NAME
 
 logger = logging.getLogger("kumo.api")
@@ -121,8 +122,11 @@ class Call:
             raise S3Error("InvalidDigest", **{"Content-MD5": self.headers["Content-MD5"]})
         return digest.hex()
 
-    def whole_body(self, most: int = xml.MOST_BYTES) -> bytes:
-        """The body of a call that takes a short one, checked. Raises S3Error."""
+    def whole_body(self, most: int = xml.MOST_BYTES, *, summed: bool = True) -> bytes:
+        """The body of a call that takes a short one, checked; not `summed` where checksums are of something else.
+
+        Raises S3Error.
+        """
         if self.body.size > most:
             raise S3Error("MaxMessageLengthExceeded", MaxMessageLengthBytes=most)
         pieces = []
@@ -132,11 +136,16 @@ class Call:
         wanted = self.md5()
         if wanted and hashlib.md5(found, usedforsecurity=False).hexdigest() != wanted:
             raise S3Error("BadDigest")
+        for name in ALGORITHMS if summed else ():
+            header = f"x-amz-checksum-{name.lower()}"
+            said = self.headers.get(header) or self.body.trailers.get(header)
+            if said and digests_of(found, [name])[name] != said:
+                raise S3Error("BadDigest")
         return found
 
-    def document(self, root: str) -> Element:
-        """The body as an XML document with that root. Raises S3Error."""
-        return xml.parsed(self.whole_body(), root)
+    def document(self, root: str, *, summed: bool = True) -> Element:
+        """The body as an XML document with that root. Raises S3Error, as `whole_body`."""
+        return xml.parsed(self.whole_body(summed=summed), root)
 
 
 Handler = Callable[[Call], HttpResponseBase]

@@ -127,7 +127,7 @@ def upload_complete(call: Call) -> HttpResponseBase:
 
 def _listed(call: Call) -> list[Listed]:
     """The parts that the completing caller names. Raises S3Error."""
-    asked = xml.parsed(call.whole_body(MOST_BYTES), "CompleteMultipartUpload")
+    asked = xml.parsed(call.whole_body(MOST_BYTES, summed=False), "CompleteMultipartUpload")
     found = asked.findall("Part")
     if not 0 < len(found) <= MAX_PARTS or len(found) != len(asked):
         raise S3Error("MalformedXML")
