@@ -1,8 +1,8 @@
 """What all guests of a host together get of the processors.
 
-libvirt puts guests below a control group `machine`, which then weighs as much as one other program: fifty guests that
-boot do not starve the control plane beside them. Each host made of namespaces sees a group of its own as the whole
-tree. Only version 1 of control groups can be handed on like this; elsewhere guests compete one by one.
+libvirt puts guests below a control group `machine`, which then weighs as much as a few other programs: fifty guests
+that boot do not starve the control plane beside them. Each host made of namespaces sees a group of its own as the
+whole tree. Only version 1 of control groups can be handed on like this; elsewhere guests compete one by one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .namespaces import mounts_of, quoted
+from .run import wait_until
 
 TREE = Path("/sys/fs/cgroup")
 
@@ -35,6 +36,7 @@ class CpuShare:
         """Shell lines for new namespaces, before `/sys` is mounted anew: hold the group, let go of all others."""
         return [
             quoted("mkdir", "-p", self.group, self.place),
+            f"echo {1024 * (os.cpu_count() or 1)} >{quoted(self.group / 'cpu.shares')}",  # a program for each processor
             quoted("mount", "--bind", self.group, self.place),
             quoted("umount", "--recursive", TREE),
         ]
@@ -51,6 +53,13 @@ class CpuShare:
         ]
 
     def remove(self) -> None:
-        """Remove the group and those that libvirt left below it; no process may be in them."""
-        for group, _, _ in os.walk(self.group, topdown=False):
-            os.rmdir(group)
+        """Remove the group and those that libvirt left below it, once all processes in them are gone. Raises Failure."""
+        wait_until(self._is_removed, seconds=10, what=f"removing {self.group}")
+
+    def _is_removed(self) -> bool:
+        try:
+            for group, _, _ in os.walk(self.group, topdown=False):
+                os.rmdir(group)
+        except OSError:  # what was ended is not reaped yet
+            return False
+        return True
