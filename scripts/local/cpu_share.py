@@ -53,7 +53,7 @@ class CpuShare:
         ]
 
     def remove(self) -> None:
-        """Remove the group and those that libvirt left below it, once all processes in them are gone. Raises Failure."""
+        """Remove the group and those that libvirt left below it, when no process is left in them. Raises Failure."""
         wait_until(self._is_removed, seconds=10, what=f"removing {self.group}")
 
     def _is_removed(self) -> bool:
