@@ -57,7 +57,15 @@ class Postgres:
         """Start it and wait until it takes connections; after a kill it recovers first."""
         settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": ""}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        words = [*DROP, program("postgres"), "-D", self.data, "-c", "dynamic_shared_memory_type=mmap", *options]
+        words: list[str | Path] = [
+            *DROP,
+            program("postgres"),
+            "-D",
+            self.data,
+            "-c",
+            "dynamic_shared_memory_type=mmap",
+            *options,
+        ]
         with (self.data / "log").open("ab") as log:
             self._process = subprocess.Popen(words, cwd="/", stdout=log, stderr=log)
         end = time.monotonic() + WAIT_S
