@@ -139,6 +139,24 @@ def test_the_audit_log_has_containers_and_no_keys(alice):
     assert "hush" not in str(events)
 
 
+def test_copies_between_accounts_need_both_lists(alice, bob):
+    mine = Swift(bob.ctx)
+    mine.put("/own")
+    mine.put("/own/x", b"of bob")
+    from_alice = {"X_Copy_From": "box/a", "X_Copy_From_Account": "AUTH_alice"}
+    assert mine.put("/own/a", **from_alice).status_code == 403
+    alice("POST", "/box", X_Container_Read="bob:*")
+    answer = mine.put("/own/a", **from_alice)
+    assert (answer.status_code, answer["X-Copied-From-Account"]) == (201, "AUTH_alice")
+    assert mine.bytes("/own/a") == b"secret"
+    to_alice = {"Destination": "box/x", "Destination_Account": "AUTH_alice"}
+    assert mine("COPY", "/own/x", **to_alice).status_code == 403
+    assert alice.names("/box") == ["a"]
+    alice("POST", "/box", X_Container_Write="bob:*")
+    assert mine("COPY", "/own/x", **to_alice).status_code == 201
+    assert alice.bytes("/box/x") == b"of bob"
+
+
 # --- an account's own list -------------------------------------------------------------------------
 
 LEVELS = {"read-only": 1, "read-write": 2, "admin": 3}

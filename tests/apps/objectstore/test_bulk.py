@@ -8,6 +8,7 @@ import tracemalloc
 
 import pytest
 
+from apps.objectstore.api.swift.base import utf8
 from apps.objectstore.models import Blob, Container
 from tests.apps.objectstore.conftest import Swift
 from tests.kit.http import context
@@ -64,6 +65,27 @@ def test_deletes_have_a_limit(alice, box):
     assert alice("POST", "?bulk-delete", b"box\n" * 1001).status_code == 413
     assert alice("POST", "?bulk-delete", b"", Accept=JSON).json()["Response Status"] == "400 Bad Request"
     assert alice.names("") == ["box"]
+
+
+def test_attributes_of_files_describe_the_objects(alice, box):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, pax in {
+            "a.css": {},
+            "b": {"SCHILY.xattr.user.mime_type": "text/own", "SCHILY.xattr.user.meta.wort": "日"},
+            "c": {"LIBARCHIVE.xattr.user.meta.color": "blue", "SCHILY.xattr.user.meta.a\nb": "1", "comment": "x"},
+            "d": {"SCHILY.xattr.user.meta.long": "x" * 257},
+        }.items():
+            info = tarfile.TarInfo(name)
+            info.pax_headers = pax
+            tar.addfile(info, io.BytesIO())
+    report = alice.put("/box?extract-archive=tar", made.getvalue(), Accept=JSON).json()
+    assert (report["Number Files Created"], report["Errors"]) == (3, [["d", "400 Bad Request"]])
+    assert alice("HEAD", "/box/a.css")["Content-Type"] == "text/css"
+    head = alice("HEAD", "/box/b")
+    assert (head["Content-Type"], utf8(head["X-Object-Meta-Wort"], "")) == ("text/own", "日")
+    head = alice("HEAD", "/box/c")
+    assert {n for n in head.headers if n.startswith("X-Object-Meta-")} == {"X-Object-Meta-Color"}
 
 
 @pytest.mark.parametrize(("form", "mode"), [("tar", "w"), ("tar.gz", "w:gz"), ("tar.bz2", "w:bz2")])

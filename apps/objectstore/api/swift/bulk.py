@@ -6,6 +6,7 @@ Each name stands for itself: what fails is told at the end, and the rest is done
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from typing import Any, Literal
 from urllib.parse import quote, unquote
@@ -14,7 +15,7 @@ from django.http.response import HttpResponseBase
 
 from apps.core.errors import Forbidden, Invalid, KumoError, NotFound, TooLarge, Unauthorized
 from apps.objectstore import services
-from apps.objectstore.api.swift import large, objects
+from apps.objectstore.api.swift import large, metadata, objects
 from apps.objectstore.api.swift.base import Address, Call, answer, limits_checked, utf8
 from apps.objectstore.services import New
 from apps.objectstore.states import MAX_CONTAINER_NAME, MAX_FILE_BYTES, MAX_OBJECT_NAME
@@ -26,6 +27,8 @@ MOST_LIST_BYTES = MOST_DELETES * 3 * (MAX_CONTAINER_NAME + MAX_OBJECT_NAME)
 MOST_HEADER_BYTES = 2**20  # that describe a member; tar itself sets no bound, and they are read at once
 MOST_GROWTH = 100  # how many bytes each byte of an archive may become …
 FREE_GROWTH_BYTES = 2**30  # … beyond these
+_ATTRIBUTES = ("SCHILY.xattr.user.", "LIBARCHIVE.xattr.user.")  # as GNU's and BSD's tar write them
+_TOKEN = re.compile(r"[A-Za-z0-9-]+\Z")
 FORMATS: dict[str, Literal["r|", "r|gz", "r|bz2"]] = {"tar": "r|", "tar.gz": "r|gz", "tar.bz2": "r|bz2"}
 
 
@@ -148,11 +151,25 @@ def _take(
             name=name,
             source=source,
             size=member.size,
-            new=New(),
+            new=_new(member, name),
         )
         report["Number Files Created"] += 1
     except KumoError as error:
         report["Errors"].append([quote(member.name, errors="surrogateescape"), _status(error)])
+
+
+def _new(member: tarfile.TarInfo, name: str) -> New:
+    """What an object shall be by the extended attributes that its file had. Raises Invalid over a limit."""
+    attributes: dict[str, str] = {}
+    for key, value in member.pax_headers.items():
+        if (start := next((start for start in _ATTRIBUTES if key.startswith(start)), "")) and value.isprintable():
+            attributes[key.removeprefix(start)] = value
+    own = {key.removeprefix("meta."): value for key, value in attributes.items() if key.startswith("meta.")}
+    services.limits_checked(own)
+    return New(
+        content_type=attributes.get("mime_type") or objects.type_of(name) or objects.UNKNOWN_TYPE,
+        metadata={f"{metadata.OBJECT}{name.title()}": value for name, value in own.items() if _TOKEN.match(name)},
+    )
 
 
 def _plain(name: str) -> str:

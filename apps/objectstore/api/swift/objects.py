@@ -211,11 +211,16 @@ def length_of(call: Call) -> int:
     return number_of(text)
 
 
+def type_of(name: str) -> str:
+    """The media type that a name hints at, or nothing."""
+    return mimetypes.guess_type(name)[0] or ""
+
+
 def _content_type(call: Call) -> str:
     said = call.header("Content-Type")
     if said and call.headers.get("X-Detect-Content-Type", "").lower() in _FALSE:
         return said
-    return mimetypes.guess_type(call.address.name)[0] or ""
+    return type_of(call.address.name)
 
 
 def _checked(found: dict[str, str]) -> dict[str, str]:
