@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid
 from apps.core.transactions import service
@@ -14,7 +17,13 @@ from apps.objectstore.states import Versioning, is_bucket_name
 
 @service("object_store:public")
 def bucket_create(
-    ctx: RequestContext, *, account: str, name: str, policy: str = "", lock_enabled: bool = False
+    ctx: RequestContext,
+    *,
+    account: str,
+    name: str,
+    policy: str = "",
+    lock_enabled: bool = False,
+    documents: Mapping[str, Any] | None = None,
 ) -> Bucket:
     """Make a container that S3 reaches, or let S3 reach one that had no such name yet.
 
@@ -30,6 +39,9 @@ def bucket_create(
     assert made is not None  # the container claimed it, or somebody else did
     if made.container.account_id != account:
         _free(made, account)
+    if documents:
+        made.documents = dict(documents)
+        made.save(update_fields=["documents"])
     if lock_enabled:
         Bucket.objects.filter(pk=name).update(lock_enabled=True)
         Container.objects.filter(pk=made.container_id).update(versioning=Versioning.ENABLED)

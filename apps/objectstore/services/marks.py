@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from apps.core.transactions import internal, streaming
 from apps.objectstore.models import Bucket, Container, Object, ObjectFields, Version
 from apps.objectstore.selectors import container_row, grants
 from apps.objectstore.selectors.access import bucket_of, decide, require
+from apps.objectstore.selectors.conditions import Values
 from apps.objectstore.services import lock, rows
 
 # Like `object_put` these leave no event in the audit log: what is done with single objects is in the access log.
@@ -31,7 +33,8 @@ def object_tags_put(
     """Replace a version's tags (None: the current one's; no tags: remove them). Raises Forbidden, NotFound."""
     place = container_row(account, container)
     verb = "PutObject" if tags else "DeleteObject"
-    require(ctx, account, place, f"s3:{verb}{'Version' if version_id else ''}Tagging", name)
+    action = f"s3:{verb}{'Version' if version_id else ''}Tagging"
+    require(ctx, account, place, action, name, facts=facts_of(tags))
     return _changed(place, name, version_id, tags=dict(tags) if tags else None)
 
 
@@ -69,7 +72,7 @@ def object_retention_put(
     Raises Forbidden, also for less than what protects it now; NotFound, Invalid.
     """
     place = container_row(account, container)
-    require(ctx, account, place, "s3:PutObjectRetention", name)
+    require(ctx, account, place, "s3:PutObjectRetention", name, facts=facts_of(mode=mode, until=until))
     _lock_checked(bucket_of(place))
     passes = bypass and may_bypass(ctx, account, place, name)
     return _retained(place, name, version_id, mode, until, passes)
@@ -81,9 +84,30 @@ def object_hold_put(
 ) -> ObjectFields:
     """Put a legal hold on a version, or take it off. Raises Forbidden, NotFound, Invalid."""
     place = container_row(account, container)
-    require(ctx, account, place, "s3:PutObjectLegalHold", name)
+    require(ctx, account, place, "s3:PutObjectLegalHold", name, facts=facts_of(hold=hold))
     _lock_checked(bucket_of(place))
     return _changed(place, name, version_id, legal_hold=hold)
+
+
+def facts_of(
+    tags: Mapping[str, str] | None = None,
+    mode: str = "",
+    until: datetime.datetime | None = None,
+    hold: bool | None = None,
+) -> Values:
+    """What conditions of policies can say of what a request wants to be said of an object."""
+    found: dict[str, list[str]] = {f"s3:requestobjecttag/{key}": [value] for key, value in (tags or {}).items()}
+    if tags:
+        found["s3:requestobjecttagkeys"] = list(tags)
+    if mode:
+        found["s3:object-lock-mode"] = [mode]
+    if until is not None:
+        days = (until - datetime.datetime.now(datetime.UTC)).total_seconds() / 86_400
+        found["s3:object-lock-retain-until-date"] = [until.isoformat()]
+        found["s3:object-lock-remaining-retention-days"] = [str(max(0, math.ceil(days)))]
+    if hold is not None:
+        found["s3:object-lock-legal-hold"] = ["ON" if hold else "OFF"]
+    return found
 
 
 def may_bypass(ctx: RequestContext, account: str, place: Container | None, name: str) -> bool:

@@ -32,7 +32,8 @@ from apps.objectstore.selectors import (
     object_row,
     policy_totals,
 )
-from apps.objectstore.selectors.access import bucket_of, require, require_write
+from apps.objectstore.selectors.access import PUT, bucket_of, require, require_write
+from apps.objectstore.selectors.conditions import Values
 from apps.objectstore.services import history, lock, rows
 from apps.objectstore.services.checksums import Digests
 from apps.objectstore.services.encryption import (
@@ -49,7 +50,7 @@ from apps.objectstore.services.encryption import (
 )
 from apps.objectstore.services.errors import InsufficientStorage, Unprocessable
 from apps.objectstore.services.history import Removed
-from apps.objectstore.services.marks import acl_checked
+from apps.objectstore.services.marks import acl_checked, facts_of
 from apps.objectstore.services.rows import Extent, extents_of
 from apps.objectstore.states import CHUNK, MAX_FILE_BYTES
 
@@ -125,10 +126,11 @@ def object_put(
 def begin_put(ctx: RequestContext, account: str, container: str, name: str, size: int, new: New) -> Container:
     """The container, if the caller may put so many bytes there. Raises as `object_put`."""
     row = container_row(account, container)
-    require_write(ctx, account, row, name)
+    facts = facts_of(new.tags, new.lock_mode, new.retain_until, new.legal_hold or None)
+    require(ctx, account, row, PUT, name, facts=facts)
     if row is None:
         raise NotFound("container", container)
-    _marks_checked(ctx, row, name, new)
+    _marks_checked(ctx, row, name, new, facts)
     if size > MAX_FILE_BYTES:
         raise TooLarge(f"An object has at most {MAX_FILE_BYTES} bytes.", hint="Upload it in segments.")
     quotas = row.account.metadata
@@ -143,7 +145,7 @@ def begin_put(ctx: RequestContext, account: str, container: str, name: str, size
     return row
 
 
-def _marks_checked(ctx: RequestContext, place: Container, name: str, new: New) -> None:
+def _marks_checked(ctx: RequestContext, place: Container, name: str, new: New, facts: Values) -> None:
     """Raise Forbidden, Invalid for what may not be said of an object here, or not by this caller."""
     needed = {
         "s3:PutObjectTagging": new.tags,
@@ -152,7 +154,7 @@ def _marks_checked(ctx: RequestContext, place: Container, name: str, new: New) -
         "s3:PutObjectLegalHold": new.legal_hold,
     }
     for action in (action for action, value in needed.items() if value):
-        require(ctx, place.account_id, place, action, name)
+        require(ctx, place.account_id, place, action, name, facts=facts)
     acl_checked(bucket_of(place), new.acl)
     lock.wanted_checked(bucket_of(place), new.lock_mode, new.retain_until, hold=new.legal_hold)
 

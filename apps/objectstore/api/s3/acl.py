@@ -21,6 +21,12 @@ _GROUPS = "http://acs.amazonaws.com/groups/global/"
 _URIS = {ALL: f"{_GROUPS}AllUsers", AUTHENTICATED: f"{_GROUPS}AuthenticatedUsers"}
 _BY_URI = {uri: grantee for grantee, uri in _URIS.items()}
 _TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
+# Type of a grantee → the element that says who it is, and its name in headers.
+_KINDS = {
+    "CanonicalUser": ("ID", "id"),
+    "Group": ("URI", "uri"),
+    "AmazonCustomerByEmail": ("EmailAddress", "emailAddress"),
+}
 _MOST = 100
 _HEADER = re.compile(r'\s*(id|uri|emailAddress)\s*=\s*"([^"]*)"\s*')
 _ID = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
@@ -109,7 +115,11 @@ def _grant(element: Element) -> Grant:
     if grantee is None or permission not in PERMISSIONS:
         raise S3Error("MalformedACLError")
     xml.only(grantee, "ID", "DisplayName", "URI", "EmailAddress")
-    kinds = {"CanonicalUser": ("ID", "id"), "Group": ("URI", "uri"), "AmazonCustomerByEmail": ("EmailAddress", "emailAddress")}
+    kinds = {
+        "CanonicalUser": ("ID", "id"),
+        "Group": ("URI", "uri"),
+        "AmazonCustomerByEmail": ("EmailAddress", "emailAddress"),
+    }
     kind = kinds.get(grantee.get(_TYPE, ""))
     if kind is None or not (value := xml.text_of(grantee, kind[0])):
         raise S3Error("MalformedACLError")
@@ -143,5 +153,3 @@ def of_lists(container: Container) -> list[Grant]:
         found.append(Grant(AUTHENTICATED, "READ"))
     found += [Grant(PROJECT + project, "WRITE") for project in map(lists.project_of, writers) if project]
     return [*found, *([Grant(AUTHENTICATED, "WRITE")] if lists.EVERYBODY in writers else [])]
-
-

@@ -11,8 +11,9 @@ from django.http.response import HttpResponseBase
 from apps.objectstore import selectors, services
 from apps.objectstore.api.s3 import xml
 from apps.objectstore.api.s3.base import Call, Handler, answer, told
+from apps.objectstore.api.s3.documents import of_new_bucket
 from apps.objectstore.api.s3.errors import S3Error
-from apps.objectstore.selectors.access import require_reader
+from apps.objectstore.selectors.access import require
 
 _MOST_BUCKETS = 10_000
 
@@ -57,7 +58,11 @@ def bucket_put(call: Call) -> HttpResponseBase:
         region = xml.text_of(asked, "LocationConstraint")
         if region not in {"", _region(), call.signed.region}:
             raise S3Error("InvalidLocationConstraint", LocationConstraint=region)
-    services.bucket_create(call.ctx, account=call.ctx.project_id, name=call.target.bucket)
+    lock = call.headers.get("X-Amz-Bucket-Object-Lock-Enabled", "").lower() == "true"
+    documents = of_new_bucket(call.headers, call.ctx.project_id)
+    services.bucket_create(
+        call.ctx, account=call.ctx.project_id, name=call.target.bucket, lock_enabled=lock, documents=documents
+    )
     return answer(200, {"Location": f"/{call.target.bucket}"})
 
 
@@ -76,7 +81,7 @@ def bucket_delete(call: Call) -> HttpResponseBase:
 
 def location_get(call: Call) -> HttpResponseBase:
     """`GET /{bucket}?location`. The root element itself has the text."""
-    _owned(call)
+    _allowed(call, "GetBucketLocation")
     return told("LocationConstraint", _region())
 
 
@@ -84,36 +89,36 @@ def _region() -> str:
     return str(settings.CONFIG.public.region)
 
 
-def _owned(call: Call) -> None:
-    """Settings of a bucket are for those who may read all of its account."""
-    require_reader(call.ctx, call.bucket.container.account_id)
+def _allowed(call: Call, action: str) -> None:
+    row = call.bucket.container
+    require(call.ctx, row.account_id, row, f"s3:{action}")
 
 
 # --- what no bucket has here -----------------------------------------------------------------------
 
 
-def _without(root: str, content: Mapping[str, Any]) -> Handler:
+def _without(action: str, root: str, content: Mapping[str, Any]) -> tuple[Handler, str]:
     def handler(call: Call) -> HttpResponseBase:
-        _owned(call)
+        _allowed(call, action)
         return told(root, content)
 
-    return handler
+    return handler, action
 
 
-def _absent(code: str) -> Handler:
+def _absent(action: str, code: str) -> tuple[Handler, str]:
     def handler(call: Call) -> HttpResponseBase:
-        _owned(call)
+        _allowed(call, action)
         raise S3Error(code, BucketName=call.target.bucket)
 
-    return handler
+    return handler, action
 
 
 # Features that are left out and can be asked about: the answer of a bucket without them, which tools rely on. To set
 # them is not implemented.
 WITHOUT: Mapping[str, tuple[Handler, str]] = {
-    "accelerate": (_without("AccelerateConfiguration", {}), "GetAccelerateConfiguration"),
-    "logging": (_without("BucketLoggingStatus", {}), "GetBucketLogging"),
-    "notification": (_without("NotificationConfiguration", {}), "GetBucketNotification"),
-    "replication": (_absent("ReplicationConfigurationNotFoundError"), "GetReplicationConfiguration"),
-    "requestPayment": (_without("RequestPaymentConfiguration", {"Payer": "BucketOwner"}), "GetBucketRequestPayment"),
+    "accelerate": _without("GetAccelerateConfiguration", "AccelerateConfiguration", {}),
+    "logging": _without("GetBucketLogging", "BucketLoggingStatus", {}),
+    "notification": _without("GetBucketNotification", "NotificationConfiguration", {}),
+    "replication": _absent("GetReplicationConfiguration", "ReplicationConfigurationNotFoundError"),
+    "requestPayment": _without("GetBucketRequestPayment", "RequestPaymentConfiguration", {"Payer": "BucketOwner"}),
 }

@@ -66,12 +66,12 @@ def _rule(element: Element) -> dict[str, Any]:
 
 def shown(document: Mapping[str, Any]) -> dict[str, xml.Value]:
     """The reverse."""
-    return {
-        "CORSRule": [
-            {"ID": rule["id"] or None, **{name: rule[key] for key, name in _LISTS.items()}, "MaxAgeSeconds": rule["age"]}
-            for rule in document["rules"]
-        ]
-    }
+    return {"CORSRule": [_shown(rule) for rule in document["rules"]]}
+
+
+def _shown(rule: Mapping[str, Any]) -> dict[str, xml.Value]:
+    lists = {name: rule[key] for key, name in _LISTS.items()}
+    return {"ID": rule["id"] or None, **lists, "MaxAgeSeconds": rule["age"]}
 
 
 def preflight(request: HttpRequest, bucket: str) -> HttpResponse:

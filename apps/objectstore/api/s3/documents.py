@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element  # the type only
 from django.http.response import HttpResponseBase
 
 from apps.objectstore import services
-from apps.objectstore.api.s3 import acl, cors, lifecycle, lock, policy, tagging, xml
+from apps.objectstore.api.s3 import acl, cors, lock, policy, tagging, xml
 from apps.objectstore.api.s3.base import Call, Handler, answer, told
 from apps.objectstore.api.s3.errors import S3Error
 from apps.objectstore.models import ObjectFields
@@ -90,7 +90,6 @@ def _bucket_tags(root: Element) -> dict[str, str]:
 FORMS: Mapping[str, Form] = {
     "cors": Form("cors", cors.ROOT, cors.of_document, cors.shown),
     "encryption": Form("encryption", "ServerSideEncryptionConfiguration", _encryption, _encryption_shown),
-    "lifecycle": Form("lifecycle", lifecycle.ROOT, lifecycle.of_document, lifecycle.shown),
     "object-lock": Form("lock", "ObjectLockConfiguration", lock.default_of_document, lock.default_shown, goes=False),
     "ownershipControls": Form(
         "ownership", "OwnershipControls", _ownership, lambda found: {"Rule": {"ObjectOwnership": found["rule"]}}

@@ -15,9 +15,11 @@ from apps.objectstore.services.errors import InsufficientStorage, Unprocessable
 CODES: Mapping[str, tuple[int, str]] = {
     "AccessDenied": (403, "Access Denied"),
     "AccessControlListNotSupported": (400, "The bucket does not allow ACLs."),
+    "AccessForbidden": (403, "CORSResponse: This CORS request is not allowed."),
     "AuthorizationHeaderMalformed": (400, "The authorization header that you provided is not valid."),
     "AuthorizationQueryParametersError": (400, "The authorization query parameters that you provided are not valid."),
     "BadDigest": (400, "The Content-MD5 or checksum value that you specified did not match what the server received."),
+    "BadRequest": (400, "Bad Request"),
     "BucketAlreadyExists": (409, "The requested bucket name is not available. Select a different name and try again."),
     "BucketAlreadyOwnedByYou": (409, "Your previous request to create the named bucket succeeded and you own it."),
     "BucketNotEmpty": (409, "The bucket that you tried to delete is not empty."),
@@ -32,6 +34,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "InternalError": (500, "We encountered an internal error. Please try again."),
     "InvalidAccessKeyId": (403, "The access key ID that you provided does not exist in our records."),
     "InvalidArgument": (400, "Invalid Argument"),
+    "InvalidBucketAclWithObjectOwnership": (400, "A bucket with BucketOwnerEnforced cannot have ACLs."),
     "InvalidBucketName": (400, "The specified bucket is not valid."),
     "InvalidBucketState": (409, "The request is not valid for the current state of the bucket."),
     "InvalidDigest": (400, "The Content-MD5 or checksum value that you specified is not valid."),
@@ -91,6 +94,8 @@ CODES: Mapping[str, tuple[int, str]] = {
         "Check your secret access key and signing method.",
     ),
     "TooManyBuckets": (400, "You have attempted to create more buckets than are allowed for an account."),
+    "UnexpectedContent": (400, "This request does not support content."),
+    "UnresolvableGrantByEmailAddress": (400, "The email address does not match any account on record."),
     "UnsupportedMediaType": (415, "The media type of the request is not supported."),
     "XAmzContentSHA256Mismatch": (400, "The provided x-amz-content-sha256 header does not match what was computed."),
 }  # fmt: skip

@@ -14,10 +14,12 @@ from apps.core.errors import KumoError, NotFound
 from apps.objectstore import selectors, services
 from apps.objectstore.api.s3 import checksums, encryption, parts, xml
 from apps.objectstore.api.s3.base import Call, Target, answer, key_checked, last_modified, latin, told
+from apps.objectstore.api.s3.documents import mark_headers, marks_of
 from apps.objectstore.api.s3.errors import S3Error, as_s3
 from apps.objectstore.api.swift import ranges
 from apps.objectstore.models import Bucket, Object
 from apps.objectstore.selectors import bucket_row
+from apps.objectstore.selectors.marks import object_marks
 from apps.objectstore.services import Content, Incoming, New, Reader
 from apps.objectstore.states import MAX_FILE_BYTES
 
@@ -133,11 +135,15 @@ def object_headers(found: Object) -> dict[str, str]:
         for name, value in found.metadata.items()
         if name.startswith(SHARED)
     }
-    return headers | {
-        "Content-Type": latin(found.content_type),
-        "Last-Modified": http_date(last_modified(found.created_at).timestamp()),
-        "Accept-Ranges": "bytes",
-    }
+    return (
+        headers
+        | {
+            "Content-Type": latin(found.content_type),
+            "Last-Modified": http_date(last_modified(found.created_at).timestamp()),
+            "Accept-Ranges": "bytes",
+        }
+        | mark_headers(found)
+    )
 
 
 def _overrides(call: Call) -> dict[str, str]:
@@ -178,6 +184,7 @@ def new_of(call: Call) -> New:
         only_new=only_new,
         only_over=only_over,
         encryption=encryption.wish_of(call),
+        **marks_of(call.headers, call.bucket.container.account_id),
     )
 
 
@@ -290,7 +297,7 @@ def _copied(call: Call) -> HttpResponseBase:
     """`PUT` with `x-amz-copy-source: bucket/key`."""
     source, found, content = source_of(call)
     new = new_of(call)
-    replaces = _directive(call) == "REPLACE"
+    replaces = _directive(call, "Metadata") == "REPLACE"
     if not replaces:
         if (source.bucket, source.key) == (call.target.bucket, call.key) and new.encryption is None:
             words = "This copy request is illegal because it is trying to copy an object to itself without changing it."
@@ -298,6 +305,8 @@ def _copied(call: Call) -> HttpResponseBase:
         kept = {name: value for name, value in found.metadata.items() if name != services.DYNAMIC}
         new = replace(new, content_type=found.content_type, metadata=kept)
     new = replace(new, digests=checksums.digests_of_copy(call, found.checksums))
+    if _directive(call, "Tagging") == "COPY":
+        new = replace(new, tags=_tags_of(call, source) if found.tags else None)
     pieces = Pieces(services.content_pieces(content, 0, content.size))
     made = put(call, pieces, content.size, new)
     result: dict[str, xml.Value] = {"LastModified": last_modified(made.created_at), "ETag": f'"{made.etag}"'}
@@ -307,11 +316,21 @@ def _copied(call: Call) -> HttpResponseBase:
     return response
 
 
-def _directive(call: Call) -> str:
-    found = call.headers.get("X-Amz-Metadata-Directive", "COPY")
+def _tags_of(call: Call, source: Target) -> dict[str, str] | None:
+    """The tags that go with a copy, if the caller may see them. Raises Forbidden."""
+    row = bucket_row(source.bucket)
+    if row is None:
+        raise S3Error("NoSuchBucket", BucketName=source.bucket)
+    account, container = row.container.account_id, row.container.name
+    return object_marks(call.ctx, account=account, container=container, name=source.key, aspect="Tagging").tags
+
+
+def _directive(call: Call, what: str) -> str:
+    header = f"X-Amz-{what}-Directive"
+    found = call.headers.get(header, "COPY")
     if found not in {"COPY", "REPLACE"}:
-        words = "Unknown metadata directive."
-        raise S3Error("InvalidArgument", words, ArgumentName="x-amz-metadata-directive", ArgumentValue=found)
+        words = f"Unknown {what.lower()} directive."
+        raise S3Error("InvalidArgument", words, ArgumentName=header.lower(), ArgumentValue=found)
     return found
 
 

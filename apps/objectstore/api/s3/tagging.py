@@ -38,8 +38,8 @@ def of_header(text: str, most: int = MOST_OF_OBJECT) -> dict[str, str]:
     try:
         pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=100)
     except ValueError:
-        raise S3Error("InvalidArgument", "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded "
-                      "URL query parameters without tag name duplicates.", ArgumentName="x-amz-tagging") from None  # fmt: skip
+        words = "x-amz-tagging is of the form key=value&key=value, encoded as UTF-8 and as parameters of a URL."
+        raise S3Error("InvalidArgument", words, ArgumentName="x-amz-tagging") from None
     return checked(pairs, most)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views import View
 
-from apps.objectstore.api.s3 import buckets, encryption, listing, multipart, objects
+from apps.objectstore.api.s3 import buckets, cors, documents, encryption, listing, multipart, objects
 from apps.objectstore.api.s3.base import (
     Call,
     Handler,
@@ -27,9 +26,11 @@ from apps.objectstore.api.s3.base import (
     to_be_signed,
 )
 from apps.objectstore.api.s3.errors import S3Error
+from apps.objectstore.api.s3.policy import asked_of
 from apps.objectstore.api.s3.post import is_form, upload_of
 from apps.objectstore.api.s3.signatures import signed_by
 from apps.objectstore.selectors import bucket_row
+from apps.objectstore.selectors.access import asked
 
 SERVICE, BUCKET, OBJECT = "service", "bucket", "object"
 
@@ -41,10 +42,11 @@ class Route:
     handler: Handler
     action: str
     makes: bool = False  # the bucket need not be there
+    takes: tuple[str, ...] = ()  # parameters of the query that other calls refuse
 
 
 # (what the address names, sub-resource of the query, method) → call.
-ROUTES: Mapping[tuple[str, str, str], Route] = {
+ROUTES: dict[tuple[str, str, str], Route] = {
     (SERVICE, "", "GET"): Route(buckets.buckets_list, "s3:ListAllMyBuckets"),
     (BUCKET, "", "PUT"): Route(buckets.bucket_put, "s3:CreateBucket", makes=True),
     (BUCKET, "", "HEAD"): Route(buckets.bucket_head, "s3:ListBucket"),
@@ -63,7 +65,13 @@ ROUTES: Mapping[tuple[str, str, str], Route] = {
     (OBJECT, "uploadId", "POST"): Route(multipart.upload_complete, "s3:PutObject"),
     (OBJECT, "uploadId", "GET"): Route(multipart.parts_list, "s3:ListMultipartUploadParts"),
     (OBJECT, "uploadId", "DELETE"): Route(multipart.upload_abort, "s3:AbortMultipartUpload"),
-} | {(BUCKET, name, "GET"): Route(handler, f"s3:{action}") for name, (handler, action) in buckets.WITHOUT.items()}
+}
+ROUTES |= {(BUCKET, name, "GET"): Route(handler, f"s3:{action}") for name, (handler, action) in buckets.WITHOUT.items()}
+ROUTES |= {(BUCKET, *key): Route(handler, action) for key, (handler, action) in documents.BUCKET_CALLS.items()}
+ROUTES |= {
+    (OBJECT, *key): Route(handler, action, takes=("versionId",))
+    for key, (handler, action) in documents.OBJECT_CALLS.items()
+}
 
 # All sub-resources that S3 knows: one without a call here is not implemented, and never taken for another call.
 SUBRESOURCES = (
@@ -77,17 +85,10 @@ SUBRESOURCES = (
 
 # Headers and parameters that promise what this store does not do: taken silently, a user would rely on them.
 NOT_SERVED_HEADERS = (
-    "X-Amz-Acl",
-    "X-Amz-Bucket-Object-Lock-Enabled",
-    "X-Amz-Bypass-Governance-Retention",
-    "X-Amz-Grant-",
     "X-Amz-Mfa",
-    "X-Amz-Object-Lock-",
-    "X-Amz-Object-Ownership",
     "X-Amz-Request-Payer",
     *encryption.NOT_SERVED,
     "X-Amz-Source-Expected-Bucket-Owner",
-    "X-Amz-Tagging",
     "X-Amz-Website-Redirect-Location",
     "X-Amz-Write-Offset-Bytes",
 )
@@ -102,10 +103,16 @@ class S3(View):
         target: Target | None = None
         try:
             target = target_of(request)
-            response = answered(request, target)
+            response = cors.preflight(request, target.bucket) if _is_preflight(request) else answered(request, target)
         except Exception as error:  # noqa: BLE001 - each becomes an answer, what nobody foresaw a logged one
             response = fault(request, error, target.path if target else "")
+        if target is not None and response.status_code < 500:
+            cors.shared(request, target.bucket, response)
         return finished(request, response)
+
+
+def _is_preflight(request: HttpRequest) -> bool:
+    return request.method == "OPTIONS"
 
 
 def answered(request: HttpRequest, target: Target) -> HttpResponseBase:
@@ -125,7 +132,11 @@ def answered(request: HttpRequest, target: Target) -> HttpResponseBase:
         if call.row is None and not route.makes:
             raise S3Error("NoSuchBucket", BucketName=target.bucket)
     owner_checked(call)
-    response = route.handler(call)
+    token = asked.set(asked_of(call))
+    try:
+        response = route.handler(call)
+    finally:
+        asked.reset(token)
     if call.row is not None:
         response["x-amz-bucket-region"] = settings.CONFIG.public.region
     return response
@@ -138,15 +149,16 @@ def route_of(call: Call) -> Route:
         raise S3Error("NotImplemented", Header=refused[0])
     level = OBJECT if call.target.key else BUCKET if call.target.bucket else SERVICE
     method = call.request.method or ""
-    asked = [name for name in SUBRESOURCES if name in call.query] if level != SERVICE else []
+    named = [name for name in SUBRESOURCES if name in call.query] if level != SERVICE else []
     refused = [name for name in NOT_SERVED_PARAMETERS if name in call.query]
-    route = ROUTES.get((level, asked[0] if asked else "", method))
-    if route is not None and "partNumber" in call.query and ("".join(asked), method) not in _OF_PARTS:
+    route = ROUTES.get((level, named[0] if named else "", method))
+    refused = [name for name in refused if route is None or name not in route.takes]
+    if route is not None and "partNumber" in call.query and ("".join(named), method) not in _OF_PARTS:
         raise S3Error("InvalidArgument", "This operation does not accept a part number.", ArgumentName="partNumber")
-    if route is not None and len(asked) < 2 and not refused:
+    if route is not None and len(named) < 2 and not refused:
         return route
-    if asked or refused:
-        raise S3Error("NotImplemented", Resource=(asked or refused)[0])
+    if named or refused:
+        raise S3Error("NotImplemented", Resource=(named or refused)[0])
     raise S3Error("MethodNotAllowed", Method=method, ResourceType=level.upper())
 
 
