@@ -182,6 +182,16 @@ def test_hosts_name_buckets(alice_s3: S3, bucket: str, signer: Any) -> None:
             assert code_of(caller.send(request)) == "SignatureDoesNotMatch"
 
 
+def test_version_2_may_end_a_bucket_with_a_slash(alice_s3: S3, bucket: str) -> None:
+    for signer in (HmacV1Auth, SIGNERS["v2-query"]):
+        caller = S3(context("alice"), root="/s3", signer=signer)
+        for path in ("/photos/", "/s3/photos/", "/photos"):
+            request = caller.request("GET", "/photos", signed=False)
+            request.auth_path = path
+            signer(caller.key).add_auth(request)
+            assert caller.send(request).status_code == 200
+
+
 def signed_for_virtual_host(caller: S3, signer: Any, path: str) -> Any:
     """Version 2 signs the bucket with the path, which botocore is told apart from the address."""
     request = caller.request("GET", path, host="photos.s3.localhost:9000", signed=False)

@@ -63,10 +63,11 @@ class Target:
 
     @property
     def resources(self) -> tuple[str, ...]:
-        """The same for version 2, which puts the host's bucket before the path."""
+        """The same for version 2, which puts the host's bucket before the path; some end a bucket with a slash."""
         if self.is_virtual:
             return (f"/{self.bucket}{self.path}",)
-        return self.paths
+        is_bare = self.bucket and self.path == f"/{self.bucket}"
+        return (*self.paths, *(f"{path}/" for path in self.paths if is_bare))
 
 
 @dataclass
