@@ -98,3 +98,15 @@ def test_a_server_on_another_machine_does_not_start(server: Server) -> None:
     Disk.objects.filter(pk=Disk.objects.latest("pk").pk).update(machine="another")
     with pytest.raises(AssertionError, match="one machine only"):
         server.start()
+
+
+def test_headers_that_are_not_ascii_come_through(server: Server) -> None:
+    path, wort = "/object-store/v1/AUTH_alice/box", "Grüße 日本"
+    on_the_wire = wort.encode().decode("latin-1")
+    sent = {"X_Container_Meta_Wort": on_the_wire, "X_Container_Meta_Plain": "1"}
+    by_nginx = f"x-container-meta-wort={wort.encode().hex()},x-container-meta-plain=32,x-container-meta-new=33"
+    assert server("PUT", path, X_Kumo_Headers=by_nginx, **sent)[0] == 201
+    headers = {name.lower(): value for name, value in server("GET", path)[1].items()}
+    assert headers["x-container-meta-wort"] == on_the_wire
+    assert headers["x-container-meta-plain"] == "1"  # what arrived is not replaced
+    assert "x-container-meta-new" not in headers  # nor is anything made
