@@ -234,3 +234,12 @@ def test_more_callers_than_threads_are_all_served(box: Wire) -> None:
     finally:
         for wire in wires:
             wire.close()
+
+
+def test_bytes_are_sent_as_they_are_kept(box: Wire) -> None:
+    body = b"<p>" + b"a" * 5000
+    assert box.put(b"/b.html", body) == 201
+    _, top, got = box.call("GET", b"/b.html", "Accept-Encoding: gzip")
+    assert got == body
+    assert f"etag: {hashlib.md5(body).hexdigest()}".encode() in top.lower()
+    assert box.call("DELETE", b"/b.html")[0] == 204
