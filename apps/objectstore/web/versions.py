@@ -78,7 +78,7 @@ def load_cell(row: Line, page: Any) -> Any:
 
 def losses(ctx: RequestContext, row: Line) -> Iterable[Any]:
     """What is gone then; where a marker goes, the version before it comes back."""
-    found = selectors.version_get(ctx, **row.target)
+    found = selectors.object_find(ctx, **row.target, follow=False).row
     if getattr(found, "is_marker", False):
         yield gettext("That it was deleted: the version before it is current again.")
     else:
@@ -187,10 +187,10 @@ class VersionFile(InContainer):
 
     def get(self, request: HttpRequest, ident: Any) -> HttpResponseBase:
         name, version = request.GET.get("name", ""), version_id(request.GET.get("version", ""))
-        found = selectors.version_get(self.ctx, **self.place, name=name, version_id=version)
-        if getattr(found, "is_marker", False):
+        found = selectors.object_find(self.ctx, **self.place, name=name, version_id=version)
+        if getattr(found.row, "is_marker", False):
             raise NotFound(gettext("version"), version)
-        content = services.content_of(Reader(self.ctx, self.ctx.project_id), found)
+        content = services.content_of(Reader(self.ctx, found.place.account_id), found.row)
         response = StreamingHttpResponse(services.content_pieces(content, 0, content.size))
         response["Content-Type"] = "application/octet-stream"
         response["Content-Length"] = str(content.size)
