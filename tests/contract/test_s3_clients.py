@@ -17,11 +17,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
+from botocore.credentials import Credentials
 
 from tests.contract.client import openstack
+from tests.kit.s3 import boto
 
 pytestmark = pytest.mark.contract
 
@@ -184,11 +184,8 @@ def test_boto3_by_paths_and_by_hosts(
     key: dict[str, str], real_cloud: Any, bucket: str, names_of_localhost: None, style: str, signature: str
 ) -> None:
     port = real_cloud.site.s3_listen.rpartition(":")[2]
-    client = boto3.session.Session(key["access"], key["secret"], region_name=REGION).client(
-        "s3",
-        endpoint_url=f"http://s3.localhost:{port}",
-        config=Config(signature_version=signature, s3={"addressing_style": style}, retries={"max_attempts": 0}),
-    )
+    options: Any = {"signature_version": signature, "s3": {"addressing_style": style}}
+    client = boto(f"http://s3.localhost:{port}", Credentials(key["access"], key["secret"]), **options)
     client.create_bucket(Bucket=bucket)
     client.put_object(Bucket=bucket, Key="s3/ü +", Body=b"12345")
     assert client.get_object(Bucket=bucket, Key="s3/ü +")["Body"].read() == b"12345"

@@ -69,7 +69,7 @@ class S3:
             request.data = body
         return request
 
-    def send(self, request: AWSRequest, body: bytes | None = None, **changes: str) -> Any:
+    def send(self, request: AWSRequest, body: bytes | None = None, **changes: Any) -> Any:
         """Send a request as it was signed, or with some headers changed after it was."""
         url = urlsplit(str(request.url))
         headers = {name: v.decode() if isinstance(v, bytes) else str(v) for name, v in request.headers.items()}
@@ -79,7 +79,9 @@ class S3:
         path = url.path + (f"?{url.query}" if url.query else "")
         if request.method == "PUT":
             headers.setdefault("Content-Length", str(len(data)))
-        extra = {"CONTENT_TYPE": media} if media else {}  # the test client drops it where there is no body
+        extra: dict[str, Any] = (
+            {"CONTENT_TYPE": media} if media else {}
+        )  # the test client drops it where there is no body
         return self.client.generic(str(request.method), path, data, content_type=media, headers=headers, **extra)
 
     def xml(self, method: str, path: str, body: bytes = b"", **headers: Any) -> Element:
@@ -136,5 +138,5 @@ def boto(url: str, key: Credentials | None, **options: Any) -> Any:
     config = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 0}).merge(Config(**options))
     if key is None:
         config = config.merge(Config(signature_version=UNSIGNED))
-    pair = (key.access_key, key.secret_key) if key else (None, None)
-    return boto3.session.Session(*pair, region_name=REGION).client("s3", endpoint_url=url, config=config)
+    access, secret = (key.access_key, key.secret_key) if key else (None, None)
+    return boto3.session.Session(access, secret, region_name=REGION).client("s3", endpoint_url=url, config=config)

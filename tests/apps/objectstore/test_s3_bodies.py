@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -148,7 +147,7 @@ def test_chunks_cannot_change_places() -> None:
         read(chunked(b"".join([wire[1], wire[0], wire[2]]), 2 * KIB, signatures.STREAMING_SIGNED))
 
 
-HEADERS_WRONG: list[tuple[Mapping[str, str], str]] = [
+HEADERS_WRONG: list[tuple[dict[str, Any], str]] = [
     ({"Content-Length": "", "Transfer-Encoding": "chunked"}, "MissingContentLength"),
     ({"X-Amz-Decoded-Content-Length": ""}, "MissingContentLength"),
     ({"X-Amz-Decoded-Content-Length": "-1"}, "InvalidArgument"),
@@ -158,7 +157,7 @@ HEADERS_WRONG: list[tuple[Mapping[str, str], str]] = [
 
 
 @pytest.mark.parametrize(("headers", "code"), HEADERS_WRONG)
-def test_headers_that_do_not_fit_the_body(headers: Mapping[str, str], code: str) -> None:
+def test_headers_that_do_not_fit_the_body(headers: dict[str, Any], code: str) -> None:
     with pytest.raises(S3Error) as caught:
         chunked(EXAMPLE, 65 * KIB, signatures.STREAMING_SIGNED, **headers)
     assert caught.value.code == code

@@ -16,7 +16,7 @@ from tests.kit.s3 import REGION, S3, code_of, plain
 
 BOUNDARY = "----WebKitFormBoundary7MA4YWxkTrZu0gW"
 SOON, PAST = "2999-01-01T00:00:00Z", "2020-01-01T00:00:00.000Z"
-SIGNERS = {"v4": lambda key: S3SigV4PostAuth(key, "s3", REGION), "v2": HmacV1PostAuth}
+SIGNERS: dict[str, Any] = {"v4": lambda key: S3SigV4PostAuth(key, "s3", REGION), "v2": HmacV1PostAuth}
 
 
 def form(fields: dict[str, str], data: bytes, *, name: str = "cat.jpg", after: bytes = b"") -> bytes:

@@ -48,7 +48,9 @@ def test_what_is_listed(filled, version, query, keys, prefixes):
 @pytest.mark.parametrize("delimiter", ["", "&delimiter=/"])
 def test_pages_of_both_versions_join_to_the_whole(filled, size, delimiter):
     whole = names(filled.xml("GET", f"/photos?max-keys=1000{delimiter}"))
-    first, second, marker, token = ([], []), ([], []), "", ""
+    first: tuple[list[str], list[str]] = ([], [])
+    second: tuple[list[str], list[str]] = ([], [])
+    marker = token = ""
     while True:
         page = filled.xml("GET", f"/photos?max-keys={size}{delimiter}&marker={marker}")
         for so_far, more in zip(first, names(page), strict=True):

@@ -92,7 +92,8 @@ def test_paths_that_are_no_text(server: Server) -> None:
 
 def test_a_server_that_was_asked_too_much(server: Server, alice: Any) -> None:
     """Ten thousand headers end in the server, and the next request is answered."""
-    status, *_ = server("GET", "/s3/", token="", **{f"x_amz_meta_{n}": "1" for n in range(10_000)})
+    headers: dict[str, Any] = {f"x_amz_meta_{n}": "1" for n in range(10_000)}
+    status, *_ = server("GET", "/s3/", token="", **headers)
     assert status in {400, 431}
     assert alice.list_buckets()["Buckets"] == []
 

@@ -139,7 +139,7 @@ def test_amazons_examples_of_version_2(
 
 # --- Amazon's signers ------------------------------------------------------------------------------
 
-SIGNERS = {
+SIGNERS: dict[str, Any] = {
     "v4": lambda key: S3SigV4Auth(key, "s3", "eu-north-7"),
     "v4-query": lambda key: S3SigV4QueryAuth(key, "s3", REGION, expires=60),
     "v2": HmacV1Auth,
@@ -183,7 +183,7 @@ def test_hosts_name_buckets(alice_s3: S3, bucket: str, signer: Any) -> None:
 
 
 def test_version_2_may_end_a_bucket_with_a_slash(alice_s3: S3, bucket: str) -> None:
-    for signer in (HmacV1Auth, SIGNERS["v2-query"]):
+    for signer in (SIGNERS["v2"], SIGNERS["v2-query"]):
         caller = S3(context("alice"), root="/s3", signer=signer)
         for path in ("/photos/", "/s3/photos/", "/photos"):
             request = caller.request("GET", "/photos", signed=False)
@@ -294,7 +294,7 @@ WRONG_HEADERS = [
 
 
 @pytest.mark.parametrize(("headers", "code"), WRONG_HEADERS)
-def test_headers_that_are_no_signature(alice_s3: S3, bucket: str, headers: dict[str, str], code: str) -> None:
+def test_headers_that_are_no_signature(alice_s3: S3, bucket: str, headers: dict[str, Any], code: str) -> None:
     answer = alice_s3.send(alice_s3.request("PUT", "/photos/a", b"1"), **headers)
     assert code_of(answer) == code
     assert not Object.objects.exists()

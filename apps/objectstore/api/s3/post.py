@@ -213,7 +213,7 @@ def _condition(condition: Any, given: Mapping[str, str]) -> tuple[str, bool, Any
     match condition:
         case {**pairs} if len(pairs) == 1:
             name, value = next(iter(pairs.items()))
-            if isinstance(value, str):
+            if isinstance(name, str) and isinstance(value, str):
                 return name.lower(), given.get(name.lower(), "") == value, ["eq", f"${name}", value]
         case [str(word), str(name), str(value)] if name.startswith("$"):
             found = given.get(name[1:].lower(), "")
