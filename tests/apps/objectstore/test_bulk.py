@@ -53,6 +53,19 @@ def test_the_report_as_text(alice, box):
     assert "Response Status: 200 OK\n" in text
 
 
+def test_the_report_as_xml_and_as_nothing(alice, box):
+    alice.put("/full")
+    alice.put("/full/x")
+    answer = alice("POST", "?bulk-delete", b"full\nbox", Accept="image/png")
+    assert answer.status_code == 406
+    assert alice.names("") == ["box", "full"]
+    answer = alice("POST", "?bulk-delete", b"full\nbox\n%3C", Accept="application/xml")
+    assert answer["Content-Type"].startswith("application/xml")
+    text = answer.content.decode()
+    assert text.startswith("<delete><number_deleted>1</number_deleted><number_not_found>1</number_not_found>")
+    assert "<errors><object><name>full</name><status>409 Conflict</status></object></errors></delete>" in text
+
+
 def test_what_may_not_be_deleted_stays(alice, box):
     alice.put("/box/a", b"1")
     bob = Swift(context("bob"), "alice")

@@ -97,6 +97,7 @@ def test_fields_say_what_the_objects_are(page, alice):
         (413, {"max_file_size": 2}),
         (400, {"x_delete_at": "never"}),
         (400, {"x_delete_at": 1}),
+        (400, {"redirect": "http://x/\r\nSet-Cookie: a=b"}),
     ],
 )
 def test_forms_that_do_not_hold_keep_nothing(page, status, fields):

@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 
 from apps.core.errors import Forbidden, Invalid, KumoError, NotFound, TooLarge, Unauthorized
 from apps.objectstore import services
-from apps.objectstore.api.swift import large, metadata, objects
+from apps.objectstore.api.swift import listings, metadata, objects
 from apps.objectstore.api.swift.base import Address, Call, answer, limits_checked, utf8
 from apps.objectstore.services import New
 from apps.objectstore.states import MAX_CONTAINER_NAME, MAX_FILE_BYTES, MAX_OBJECT_NAME
@@ -41,6 +41,8 @@ def is_asked(call: Call) -> bool:
 
 
 def answered(call: Call) -> HttpResponseBase:
+    """What became of each name or file. Raises NotAcceptable before anything is done."""
+    listings.form_of(call)
     return _deleted(call) if "bulk-delete" in call.request.GET else _extracted(call)
 
 
@@ -54,7 +56,7 @@ def _deleted(call: Call) -> HttpResponseBase:
         raise TooLarge(f"Maximum Bulk Deletes: {MOST_DELETES} per request")
     if not lines:
         report |= {"Response Status": "400 Bad Request", "Response Body": "Invalid bulk delete."}
-        return answer(200, {}, *large.report_as(call, report))
+        return _answer(call, report)
     for line in lines:
         text = line.strip().decode("latin-1")
         try:
@@ -110,7 +112,7 @@ def _extracted(call: Call) -> HttpResponseBase:
                     raise tarfile.ReadError("too many files failed")
     except (tarfile.TarError, EOFError, OSError) as error:
         report |= {"Response Status": "400 Bad Request", "Response Body": f"Invalid Tar File: {error}"}
-        return answer(200, {}, *large.report_as(call, report))
+        return _answer(call, report)
     return _told(call, report, "201 Created")
 
 
@@ -204,7 +206,12 @@ def _told(call: Call, report: dict[str, Any], good: str) -> HttpResponseBase:
     else:
         word = "400 Bad Request"
     report |= {"Response Status": word, "Response Body": ""}
-    return answer(200, {}, *large.report_as(call, report))
+    return _answer(call, report)
+
+
+def _answer(call: Call, report: dict[str, Any]) -> HttpResponseBase:
+    root = "delete" if "bulk-delete" in call.request.GET else "extract"
+    return answer(200, {}, *listings.report_as(listings.form_of(call), root, report))
 
 
 def _status(error: KumoError) -> str:

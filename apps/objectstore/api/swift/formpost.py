@@ -75,6 +75,8 @@ def _kept(request: HttpRequest, address: Address, signed: Fields) -> None:
             fields[field.name.lower()] = field.text().rstrip("\r\n")
             continue
         ctx = _signer(request, address, fields)
+        if any(c in fields.get("redirect", "") for c in "\r\n\0"):
+            raise Invalid("FormPost: redirect is no address")
         signed.update(fields)
         count += 1
         if count > _number(fields, "max_file_count"):

@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 
 from apps.core.errors import Invalid, TooLarge
 from apps.objectstore import services
+from apps.objectstore.api.swift import listings
 from apps.objectstore.api.swift.base import Call, answer, utf8
 from apps.objectstore.models import ObjectFields
 from apps.objectstore.services import Wanted
@@ -107,7 +108,8 @@ def _raw(segment: dict[str, Any]) -> dict[str, Any]:
 
 
 def deleted(call: Call) -> HttpResponseBase:
-    """`DELETE …?multipart-manifest=delete`."""
+    """`DELETE …?multipart-manifest=delete`. Raises NotAcceptable before anything is done."""
+    form = listings.form_of(call)
     outcome = services.object_manifest_delete(
         call.ctx, account=call.address.project_id, container=call.address.container, name=call.address.name
     )
@@ -118,16 +120,7 @@ def deleted(call: Call) -> HttpResponseBase:
         "Number Not Found": outcome["missing"],
         "Errors": [],
     }
-    return answer(200, {}, *report_as(call, report))
-
-
-def report_as(call: Call, report: dict[str, Any]) -> tuple[bytes, str]:
-    """A report of many deletions or uploads as JSON or text, by what the caller accepts."""
-    if JSON in call.headers.get("Accept", ""):
-        return orjson.dumps(report), JSON
-    lines = [f"{name}: {value}" for name, value in report.items() if name != "Errors"]
-    lines += ["Errors:", *(f"{name}, {status}" for name, status in report["Errors"])]
-    return ("\n".join(lines) + "\n").encode(), "text/plain"
+    return answer(200, {}, *listings.report_as(form, "delete", report))
 
 
 def prefix_checked(value: str) -> str:

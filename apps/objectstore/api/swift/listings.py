@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import orjson
@@ -108,10 +109,28 @@ def listing(
             text = _printable(str(found["subdir"]))
             parts.append(f"<subdir name={quoteattr(text)}><name>{escape(text)}</name></subdir>")
         else:
-            facts = "".join(f"<{key}>{escape(_printable(str(value)))}</{key}>" for key, value in found.items())
+            facts = "".join(_element(key, str(value)) for key, value in found.items())
             parts.append(f"<{inner}>{facts}</{inner}>")
     parts.append(f"</{noun}>")
     return answer(200, headers, "".join(parts).encode(), form)
+
+
+def report_as(form: str, root: str, report: Mapping[str, Any]) -> tuple[bytes, str]:
+    """A report of many deletions or uploads in one of these forms, as body and media type."""
+    if form == JSON:
+        return orjson.dumps(report), JSON
+    facts = [(name, str(value)) for name, value in report.items() if name != "Errors"]
+    if form == TEXT:
+        lines = [f"{name}: {value}" for name, value in facts]
+        lines += ["Errors:", *(f"{name}, {status}" for name, status in report["Errors"])]
+        return ("\n".join(lines) + "\n").encode(), TEXT
+    parts = [_element(name.replace(" ", "_").lower(), value) for name, value in facts]
+    errors = [f"<object>{_element('name', n)}{_element('status', s)}</object>" for n, s in report["Errors"]]
+    return f"<{root}>{''.join(parts)}<errors>{''.join(errors)}</errors></{root}>".encode(), form
+
+
+def _element(name: str, text: str) -> str:
+    return f"<{name}>{escape(_printable(text))}</{name}>"
 
 
 def _printable(text: str) -> str:
