@@ -100,8 +100,28 @@ class Bucket(models.Model):
     documents: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)  # kind → document
     created_at = models.DateTimeField(db_default=Now())
 
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["name"], condition=Q(documents__has_key="lifecycle"), name="objectstore_bucket_lifecycle"
+            )
+        ]
+
     def __str__(self) -> str:
         return self.name
+
+
+class Tending(models.Model):
+    """How far the rules of a bucket's lifecycle document were gone through, today or on the last day."""
+
+    container = models.OneToOneField(Container, on_delete=models.CASCADE, primary_key=True, related_name="tending")
+    stage = models.CharField(max_length=16)
+    reached = models.TextField(default="", blank=True, db_collation="C")
+    began_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.stage} up to {self.reached}"
 
 
 class ObjectFields(models.Model):

@@ -22,6 +22,7 @@ logger = logging.getLogger("kumo.objectstore")
 
 FOLD_S = 2
 COLLECT_S = 15
+TEND_S = 60  # looks which buckets are due; each is once a day
 SWEEP_S = 6 * 3600  # reads every directory of every disk
 AUDIT_IDLE_S = 3600  # between two walks
 AUDIT_BLOBS = 100
@@ -85,6 +86,16 @@ def mend(stop: threading.Event) -> list[str]:
     return lost
 
 
+def tend(stop: threading.Event) -> None:
+    """Do each day what the rules of buckets say of their objects."""
+
+    def once() -> None:
+        while not stop.is_set() and services.lifecycle_step(system()):
+            pass
+
+    _regularly(stop, TEND_S, once)
+
+
 def audit(stop: threading.Event) -> None:
     """Read all copies in turn at the rate of the configuration."""
     rate = settings.CONFIG.objectstore.audit_mib_per_s
@@ -120,6 +131,7 @@ def _guarded(once: Callable[[], None]) -> None:
 daemon("objectstore.fold", fold)
 daemon("objectstore.collect", collect)
 daemon("objectstore.audit", audit)
+daemon("objectstore.tend", tend)
 
 
 @doctor_check("objects")

@@ -35,6 +35,7 @@ from apps.objectstore.services.large import (
     object_manifest_delete,
     object_manifest_put,
 )
+from apps.objectstore.services.lifecycle import lifecycle_step
 from apps.objectstore.services.links import links_revoke, object_address, object_share
 from apps.objectstore.services.marks import object_acl_put, object_hold_put, object_retention_put, object_tags_put
 from apps.objectstore.services.objects import (
@@ -81,8 +82,8 @@ __all__ = [
     "container_post", "container_put", "container_reap", "container_versioning", "content_of", "content_pieces",
     "copies_audit", "copies_repair", "copy_damaged", "deltas_fold", "disk_activate", "disk_add", "disk_drain",
     "disk_list", "disk_lost", "disk_policy", "disk_preview", "draining_mark", "folder_delete", "foreign_disks",
-    "health", "limits_checked", "links_revoke", "md5_of", "object_acl_put", "object_address", "object_copy",
-    "object_delete", "object_hold_put", "object_manifest_delete", "object_manifest_put", "object_move",
+    "health", "lifecycle_step", "limits_checked", "links_revoke", "md5_of", "object_acl_put", "object_address",
+    "object_copy", "object_delete", "object_hold_put", "object_manifest_delete", "object_manifest_put", "object_move",
     "object_pieces", "object_post", "object_put", "object_retention_put", "object_share", "object_tags_put",
     "objects_expire", "places_forget", "rates_forget", "request_count", "stored_of", "strays_remove", "symlink_put",
     "unknown_places", "unused_remove", "upload_abort", "upload_complete", "upload_create", "upload_expire",

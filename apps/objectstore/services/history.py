@@ -82,16 +82,20 @@ def delete(place: Container, name: str, *, etag: str = "", null_marker: bool = F
     return Removed()
 
 
-def expire(place: Container, name: str) -> bool:
-    """Delete an object whose time is over; whether there was one. An archive takes no note of it, as in Swift."""
+def expire(place: Container, name: str, *, written_at: datetime.datetime | None = None) -> bool:
+    """Delete an object whose time is over; whether there was one. An archive takes no note of it, as in Swift.
+
+    With `written_at` a rule of the bucket ends what was written then, which leaves a marker as a caller of S3 does.
+    """
     state = shared(place.pk)
     now = begin(place.pk, name, state.now) if state.keeps else state.now
-    due = Object.objects.filter(container_id=place.pk, name=name, delete_at__lte=Now())
+    due = Object.objects.filter(container_id=place.pk, name=name)
+    due = due.filter(created_at=written_at) if written_at else due.filter(delete_at__lte=Now())
     found = due.select_for_update().first()
     if found is None:
         return False
     _retire_row(place, replace(state, archive=""), found)
-    if state.versioning == Versioning.ENABLED:
+    if state.versioning == Versioning.ENABLED or (written_at and state.versioning == Versioning.SUSPENDED):
         _marked(place, state, name, found, now)
     return True
 

@@ -6,18 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 from xml.etree.ElementTree import Element  # the type only
 
 from django.http.response import HttpResponseBase
+from django.utils.http import http_date
 
 from apps.objectstore import services
-from apps.objectstore.api.s3 import acl, cors, lock, policy, tagging, xml
+from apps.objectstore.api.s3 import acl, cors, lifecycle, lock, policy, tagging, xml
 from apps.objectstore.api.s3.base import Call, Handler, answer, told
 from apps.objectstore.api.s3.errors import S3Error
-from apps.objectstore.models import ObjectFields
+from apps.objectstore.models import Bucket, ObjectFields
 from apps.objectstore.selectors import grants
 from apps.objectstore.selectors.documents import KINDS, bucket_document
+from apps.objectstore.selectors.lifecycle import expiration, rules_of
 from apps.objectstore.selectors.marks import object_marks
 from apps.objectstore.states import NO_VERSION
 
@@ -90,6 +93,7 @@ def _bucket_tags(root: Element) -> dict[str, str]:
 FORMS: Mapping[str, Form] = {
     "cors": Form("cors", cors.ROOT, cors.of_document, cors.shown),
     "encryption": Form("encryption", "ServerSideEncryptionConfiguration", _encryption, _encryption_shown),
+    "lifecycle": Form("lifecycle", lifecycle.ROOT, lifecycle.of_document, lifecycle.shown),
     "object-lock": Form("lock", "ObjectLockConfiguration", lock.default_of_document, lock.default_shown, goes=False),
     "ownershipControls": Form(
         "ownership", "OwnershipControls", _ownership, lambda found: {"Rule": {"ObjectOwnership": found["rule"]}}
@@ -188,6 +192,14 @@ def mark_headers(found: ObjectFields) -> dict[str, str]:
     if found.legal_hold:
         headers["x-amz-object-lock-legal-hold"] = "ON"
     return headers
+
+
+def expiration_headers(bucket: Bucket, found: ObjectFields) -> dict[str, str]:
+    """What an answer says of the end that the bucket's rules bring to an object."""
+    end = expiration(rules_of(bucket), found)
+    if end is None:
+        return {}
+    return {"x-amz-expiration": f'expiry-date="{http_date(end[0].timestamp())}", rule-id="{quote(end[1], safe="")}"'}
 
 
 def version_asked(call: Call) -> UUID | None:
