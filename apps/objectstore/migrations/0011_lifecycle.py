@@ -6,24 +6,36 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('objectstore', '0010_claims'),
+        ("objectstore", "0010_claims"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Tending',
+            name="Tending",
             fields=[
-                ('container', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='tending', serialize=False, to='objectstore.container')),
-                ('stage', models.CharField(max_length=16)),
-                ('reached', models.TextField(blank=True, db_collation='C', default='')),
-                ('began_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('ended_at', models.DateTimeField(null=True)),
+                (
+                    "container",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="tending",
+                        serialize=False,
+                        to="objectstore.container",
+                    ),
+                ),
+                ("stage", models.CharField(max_length=16)),
+                ("reached", models.TextField(blank=True, db_collation="C", default="")),
+                ("began_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("ended_at", models.DateTimeField(null=True)),
             ],
         ),
         migrations.AddIndex(
-            model_name='bucket',
-            index=models.Index(condition=models.Q(('documents__has_key', 'lifecycle')), fields=['name'], name='objectstore_bucket_lifecycle'),
+            model_name="bucket",
+            index=models.Index(
+                condition=models.Q(("documents__has_key", "lifecycle")),
+                fields=["name"],
+                name="objectstore_bucket_lifecycle",
+            ),
         ),
     ]

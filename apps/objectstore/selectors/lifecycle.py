@@ -44,13 +44,14 @@ def concerns(rule: Rule, found: ObjectFields) -> bool:
 
 def expiration(rules: Iterable[Rule], found: ObjectFields) -> tuple[datetime.datetime, str] | None:
     """When the current object's time is over, the earliest, and by which rule."""
-    ends = [
-        (datetime.datetime.fromisoformat(rule["date"]) if "date" in rule else after_days(found.created_at, rule["days"]),
-         rule["id"])
-        for rule in rules
-        if ("date" in rule or "days" in rule) and concerns(rule, found)
-    ]  # fmt: skip
-    return min(ends, default=None)
+    mine = [rule for rule in rules if ("date" in rule or "days" in rule) and concerns(rule, found)]
+    return min(((_end(rule, found), rule["id"]) for rule in mine), default=None)
+
+
+def _end(rule: Rule, found: ObjectFields) -> datetime.datetime:
+    if "date" in rule:
+        return datetime.datetime.fromisoformat(rule["date"])
+    return after_days(found.created_at, rule["days"])
 
 
 def is_over(rule: Rule, found: ObjectFields, since: datetime.datetime, newer: int, now: datetime.datetime) -> bool:

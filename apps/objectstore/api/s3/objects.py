@@ -14,7 +14,7 @@ from apps.core.errors import KumoError, NotFound
 from apps.objectstore import selectors, services
 from apps.objectstore.api.s3 import checksums, encryption, parts, xml
 from apps.objectstore.api.s3.base import Call, Target, answer, key_checked, last_modified, latin, told
-from apps.objectstore.api.s3.documents import mark_headers, marks_of
+from apps.objectstore.api.s3.documents import expiration_headers, mark_headers, marks_of
 from apps.objectstore.api.s3.errors import S3Error, as_s3
 from apps.objectstore.api.swift import ranges
 from apps.objectstore.models import Bucket, Object
@@ -81,7 +81,7 @@ def etag_of(found: Object, content: Content) -> str:
 def _told(call: Call, found: Object, content: Content, *, with_bytes: bool) -> HttpResponseBase:
     """The object or the part of it that is asked for, if the request's conditions hold."""
     etag = etag_of(found, content)
-    headers = object_headers(found) | {"ETag": f'"{etag}"'} | _overrides(call)
+    headers = object_headers(found) | {"ETag": f'"{etag}"'} | expiration_headers(call.bucket, found) | _overrides(call)
     headers |= encryption.headers_of(call, found.encryption)
     refused = ranges.unmet(call.headers, etag, found.created_at)
     if refused == 412:
@@ -168,7 +168,7 @@ def object_put(call: Call) -> HttpResponseBase:
     digests = checksums.with_default(checksums.digests_of(call))
     made = put(call, call.body, call.body.size, replace(new_of(call), digests=digests))
     said = checksums.headers_of(made.checksums) | encryption.headers_of(call, made.encryption)
-    return answer(200, {"ETag": f'"{made.etag}"'} | said)
+    return answer(200, {"ETag": f'"{made.etag}"'} | said | expiration_headers(call.bucket, made))
 
 
 def new_of(call: Call) -> New:
