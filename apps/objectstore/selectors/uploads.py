@@ -44,7 +44,7 @@ def upload_list(ctx: RequestContext, *, account: str, container: str, page: Uplo
     require(ctx, account, place, "s3:ListBucketMultipartUploads", facts=facts)
     if place is None:
         raise NotFound("container", container)
-    entries = []
+    entries: list[Upload | str] = []
     for entry in _entries(place, page):
         if len(entries) == page.limit:
             return UploadListing(entries, True)

@@ -40,11 +40,11 @@ def customer(key: bytes = KEY, prefix: str = "x_amz_server_side_encryption_custo
 SOURCE = "x_amz_copy_source_server_side_encryption_customer"
 
 
-def begin(caller: S3, path: str = "/photos/big", **headers: str) -> str:
+def begin(caller: S3, path: str = "/photos/big", **headers: Any) -> str:
     return caller.xml("POST", f"{path}?uploads", **headers).findtext("UploadId", "")
 
 
-def part(caller: S3, upload: str, number: int, body: bytes, path: str = "/photos/big", **headers: str) -> str:
+def part(caller: S3, upload: str, number: int, body: bytes, path: str = "/photos/big", **headers: Any) -> str:
     answer = caller("PUT", f"{path}?partNumber={number}&uploadId={upload}", body, **headers)
     assert answer.status_code == 200, answer.content
     return str(answer["ETag"])
@@ -57,11 +57,11 @@ def listing(*etags: str, sums: str = "") -> bytes:
     return f"<CompleteMultipartUpload>{inner}</CompleteMultipartUpload>".encode()
 
 
-def complete(caller: S3, upload: str, *etags: str, path: str = "/photos/big", **headers: str) -> Any:
+def complete(caller: S3, upload: str, *etags: str, path: str = "/photos/big", **headers: Any) -> Any:
     return caller("POST", f"{path}?uploadId={upload}", listing(*etags), **headers)
 
 
-def made(caller: S3, *bodies: bytes, path: str = "/photos/big", **headers: str) -> Any:
+def made(caller: S3, *bodies: bytes, path: str = "/photos/big", **headers: Any) -> Any:
     """An object of parts; returns the answer that completed it."""
     upload = begin(caller, path, **headers)
     keys = {name: value for name, value in headers.items() if "customer" in name}
@@ -100,8 +100,8 @@ def test_one_part_is_read_by_its_number(alice_s3, bucket):
     assert (head.status_code, head["Content-Length"]) == (206, "5")
     assert head["Content-Range"] == "bytes 4000-4004/4005"
     assert code_of(alice_s3("GET", "/photos/big?partNumber=4")) == "InvalidPartNumber"
-    for number in ("0", "x", "10001", ""):
-        assert code_of(alice_s3("GET", f"/photos/big?partNumber={number}")) == "InvalidArgument"
+    for wrong in ("0", "x", "10001", ""):
+        assert code_of(alice_s3("GET", f"/photos/big?partNumber={wrong}")) == "InvalidArgument"
     assert code_of(alice_s3("GET", "/photos/big?partNumber=1", Range="bytes=0-1")) == "InvalidRequest"
     assert code_of(alice_s3("PUT", "/photos/big?partNumber=1", b"x")) == "InvalidArgument"
     alice_s3("PUT", "/photos/small", b"12")

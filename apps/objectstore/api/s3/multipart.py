@@ -58,7 +58,7 @@ def _part_copied(call: Call) -> HttpResponseBase:
     _, _, content = objects.source_of(call)
     start, end = _copied_range(call, content)
     made = _part_stored(call, objects.Pieces(services.content_pieces(content, start, end)), end - start)
-    result = {"LastModified": last_modified(made.created_at), "ETag": f'"{made.etag}"'}
+    result: dict[str, xml.Value] = {"LastModified": last_modified(made.created_at), "ETag": f'"{made.etag}"'}
     response = told("CopyPartResult", result | checksums.elements_of(made.checksums, is_part=True))
     for name, value in _encryption_of_request(call).items():
         response[name] = value
@@ -289,15 +289,13 @@ def _object_parts(call: Call, found: ObjectFields) -> dict[str, xml.Value] | Non
         "NextPartNumberMarker": shown[-1] + 1 if shown else 0,
         "MaxParts": min(limit, MOST),
         "IsTruncated": bool(shown) and shown[-1] + 1 < len(sizes),
-        "Part": [
-            {
-                "PartNumber": index + 1,
-                "Size": sizes[index],
-                **checksums.elements_of(found.parts[index].get("checksums") if found.parts else None, is_part=True),
-            }
-            for index in shown
-        ],
+        "Part": [_object_part(found, index, sizes[index]) for index in shown],
     }
+
+
+def _object_part(found: ObjectFields, index: int, size: int) -> dict[str, xml.Value]:
+    kept = found.parts[index]["checksums"] if found.parts else None
+    return {"PartNumber": index + 1, "Size": size} | checksums.elements_of(kept, is_part=True)
 
 
 def _header_number(call: Call, name: str, default: int) -> int:

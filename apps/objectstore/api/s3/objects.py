@@ -108,8 +108,8 @@ class _Span:
     start: int
     end: int
     is_partial: bool = True
-    checksums: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 def _span(call: Call, found: Object, content: Content, etag: str) -> _Span:
