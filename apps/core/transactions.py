@@ -179,8 +179,8 @@ def _atomic(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _transaction(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run in the transaction of the service around, or in one of its own."""
-    if _depth.get():
+    """Run in the transaction of the service around, or in one of its own: also after the commit of that service."""
+    if _depth.get() and connection.in_atomic_block:
         return function(*args, **kwargs)
     token = _depth.set(1)
     try:

@@ -14,7 +14,8 @@ from apps.objectstore.models import Container
 
 
 def _containers() -> QuerySet[Model]:
-    return Container.objects.annotate(project_id=F("account_id"))
+    """Those of projects: accounts of Kumo's own services begin with a dot."""
+    return Container.objects.annotate(project_id=F("account_id")).exclude(project_id__startswith=".")
 
 
 def _remove(ctx: RequestContext, row: Any) -> None:

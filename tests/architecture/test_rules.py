@@ -28,6 +28,7 @@ SYSTEM_CALLERS = (
     "/apps.py",
     "/api/host.py",
     "/owned",
+    "apps/image/backends/objectstore.py",
 )
 
 

@@ -10,7 +10,10 @@ from typing import BinaryIO, Protocol
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-ALIASES = {"filesystem": "apps.image.backends.filesystem.FilesystemStore"}
+ALIASES = {
+    "filesystem": "apps.image.backends.filesystem.FilesystemStore",
+    "objectstore": "apps.image.backends.objectstore.ObjectStore",
+}
 
 
 class StoreFullError(Exception):
@@ -40,7 +43,7 @@ class Draft(Protocol):
         """No more bytes: make them durable. Raises StoreFullError."""
 
     def reader(self) -> BinaryIO:
-        """A real file (it has a descriptor) over the finished bytes, for inspection."""
+        """The finished bytes, for inspection."""
 
     def publish(self) -> None:
         """Become the blob of this name, at once and durably; an older one of that name is replaced."""

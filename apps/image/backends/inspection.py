@@ -1,15 +1,18 @@
 """What is in an image file: read by a child process of little power, since the content may be hostile.
 
-The child gets the open file as standard input and may open nothing more, write nothing, and use little memory and
-time. It runs this file as a script, isolated from the project and from Django.
+The child gets the bytes by its standard input and may open nothing, write nothing, and use little memory and time.
+ It runs this file as a script, isolated from the project and from Django.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -41,20 +44,21 @@ class Content:
     virtual_bytes: int
 
 
-def inspect(file: BinaryIO, tick: Callable[[], None] = lambda: None) -> Content:
-    """Look into a finished file. `tick` is called every few seconds meanwhile.
+def inspect(file: BinaryIO, size: int, tick: Callable[[], None] = lambda: None) -> Content:
+    """Look into a finished file of so many bytes. `tick` is called every few seconds meanwhile.
 
-    Raises UnsafeError for what is dangerous, broken or takes too long to judge.
+    Raises UnsafeError for what is dangerous, broken or takes too long to judge, OSError where bytes did not come.
     """
     with subprocess.Popen(
-        [sys.executable, "-I", __file__],
-        stdin=file,
+        [sys.executable, "-I", __file__, str(size)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd="/",
         env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
     ) as child:
         try:
+            _feed(child, file, tick)
             output = _output(child, tick)
         finally:
             child.kill()
@@ -62,9 +66,26 @@ def inspect(file: BinaryIO, tick: Callable[[], None] = lambda: None) -> Content:
         verdict = json.loads(output)
     except ValueError:
         raise UnsafeError("the inspector could not read it within its limits") from None
+    if "short" in verdict:
+        raise OSError("the image could not be read whole for its inspection")
     if "unsafe" in verdict:
         raise UnsafeError(verdict["unsafe"])
     return Content(frozenset(verdict["formats"]), verdict["virtual_bytes"])
+
+
+def _feed(child: subprocess.Popen[bytes], file: BinaryIO, tick: Callable[[], None]) -> None:
+    """Give the child as much as it wants to read. Raises OSError where the file cannot be read."""
+    assert child.stdin is not None
+    began = ticked = time.monotonic()
+    with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
+        while piece := file.read(PIECE):
+            pipe.write(piece)
+            if time.monotonic() - ticked > TICK_S:
+                ticked = time.monotonic()
+                tick()
+            if ticked - began > WALL_S:
+                raise UnsafeError("judging it took too long")
+    child.stdin = None
 
 
 def _output(child: subprocess.Popen[bytes], tick: Callable[[], None]) -> bytes:
@@ -89,36 +110,42 @@ def _limit() -> None:
         resource.setrlimit(limit, (value, value))
 
 
-def _child() -> dict[str, object]:
+class ShortError(Exception):
+    """There was less to read than there should be: nothing may be concluded from it."""
+
+
+def _child(size: int) -> dict[str, object]:
     """Runs in the child. Imports come before the limits, which forbid opening files."""
     import os
 
     from oslo_utils.imageutils import format_inspector
 
     _limit()
-    source = os.fdopen(0, "rb", buffering=0)
-    size = os.fstat(0).st_size
-    if DESCRIPTOR.match(source.read(64 * 2**10)):
+    source = os.fdopen(0, "rb")
+    head = source.read(HEAD_BYTES)
+    if len(head) < min(size, HEAD_BYTES):
+        raise ShortError
+    if DESCRIPTOR.match(head[: 64 * 2**10]):
         return {"unsafe": "it is the descriptor of a VMDK, which names other files"}
-    matches = _matching(format_inspector, source)
+    matches = _matching(format_inspector, head)
     names = {inspector.NAME for inspector in matches}
     if not names:
         return {"formats": ["raw"], "virtual_bytes": size}
     sizes = [size]
-    for name in sorted(names - FLAT):
-        inspector = _whole(format_inspector, source, name)
+    for inspector in _whole(format_inspector, head, source, size, sorted(names - FLAT)):
         inspector.safety_check()
         sizes = [inspector.virtual_size]
     return {"formats": sorted(names), "virtual_bytes": sizes[0]}
 
 
-def _matching(format_inspector, source):  # type: ignore[no-untyped-def]
+def _cut(head):  # type: ignore[no-untyped-def]
+    return (head[at : at + PIECE] for at in range(0, len(head), PIECE))
+
+
+def _matching(format_inspector, head):  # type: ignore[no-untyped-def]
     """Inspectors, except the one for no format at all, that know the head of the file as theirs."""
-    source.seek(0)
     alive = [kind() for name, kind in format_inspector.ALL_FORMATS.items() if name != "raw"]
-    left = HEAD_BYTES
-    while left and alive and (piece := source.read(min(PIECE, left))):
-        left -= len(piece)
+    for piece in _cut(head):
         alive = [inspector for inspector in alive if _ate(inspector, piece)]
     for inspector in alive:
         inspector.finish()
@@ -143,22 +170,30 @@ def _matches(inspector):  # type: ignore[no-untyped-def]
         return False
 
 
-def _whole(format_inspector, source, name):  # type: ignore[no-untyped-def]
-    """An inspector that has seen as much of the file as it wants."""
-    inspector = format_inspector.ALL_FORMATS[name]()
-    source.seek(0)
-    while piece := source.read(PIECE):
-        inspector.eat_chunk(piece)
-        if inspector.complete:
+def _whole(format_inspector, head, source, size, names):  # type: ignore[no-untyped-def]
+    """Inspectors of these formats that have seen as much of the file as they want; it is read once, from the front."""
+    made = [format_inspector.ALL_FORMATS[name]() for name in names]
+    hungry, seen = list(made), 0
+    for piece in itertools.chain(_cut(head), iter(lambda: source.read(PIECE), b"")):
+        if not hungry:
             break
-    inspector.finish()
-    return inspector
+        seen += len(piece)
+        for inspector in hungry:
+            inspector.eat_chunk(piece)
+        hungry = [inspector for inspector in hungry if not inspector.complete]
+    if hungry and seen < size:
+        raise ShortError
+    for inspector in made:
+        inspector.finish()
+    return made
 
 
 def main() -> None:
     """The child's whole life: one JSON object on standard output."""
     try:
-        verdict = _child()
+        verdict = _child(int(sys.argv[1]))
+    except ShortError:
+        verdict = {"short": True}
     except Exception as error:  # noqa: BLE001 - whatever hostile content raises is a verdict
         failures = getattr(error, "failures", None)
         words = "; ".join(str(f) for f in failures.values()) if failures else str(error) or type(error).__name__

@@ -201,7 +201,7 @@ def _inspected(upload: Upload, draft: Draft) -> int:
     """The size of the disk, if the content is what was declared and harmless. Raises UnsupportedMedia."""
     with draft.reader() as file:
         try:
-            content = inspect(file, partial(_renew, upload))
+            content = inspect(file, upload.reserved_bytes, partial(_renew, upload))
         except UnsafeError as error:
             raise UnsupportedMedia(
                 f"The image was refused: {error}.",

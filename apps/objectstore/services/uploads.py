@@ -343,14 +343,14 @@ def _body(upload: Upload, chosen: Sequence[UploadPart], whole: Whole) -> Body:
     return Body(
         etag=f"{md5_of(b''.join(bytes.fromhex(part.etag) for part in chosen))}-{len(chosen)}",
         bytes=size,
-        parts=[_owned(part) for part in chosen],
+        parts=[owned_part(part) for part in chosen],
         upload_id=upload.pk,
         checksums={checksums.TYPE: kind, algorithm: value},
         encryption=upload.wanted.get("encryption"),
     )
 
 
-def _owned(part: UploadPart) -> dict[str, Any]:
+def owned_part(part: UploadPart) -> dict[str, Any]:
     """A part as the object's row has it."""
     blob = {"blob": str(part.blob_id)} if part.blob_id else {}
     salt = {"salt": part.salt} if part.salt else {}
