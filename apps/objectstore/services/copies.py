@@ -12,6 +12,7 @@ from apps.objectstore.models import Object
 from apps.objectstore.selectors import container_row, object_get
 from apps.objectstore.selectors.access import require_write
 from apps.objectstore.selectors.browsing import below
+from apps.objectstore.services.encryption import AES256, Wish
 from apps.objectstore.services.large import DYNAMIC, Reader, content_of, content_pieces
 from apps.objectstore.services.objects import New, object_delete, object_put
 
@@ -39,10 +40,17 @@ class Pieces:
 
 @streaming("object_store:public")
 def object_copy(ctx: RequestContext, *, account: str, source: Place, to: Place, only_new: bool = False) -> Object:
-    """Keep an object's bytes and metadata once more, under another name. Of a large object, what a reader gets.
+    """Keep an object's bytes and what is said of them once more, under another name. Of a large object, what a reader
+    gets; encrypted again by the store where it was.
 
-    Raises Forbidden, NotFound, Conflict for the same place; PreconditionFailed with `only_new` where there is one.
+    Raises Forbidden, NotFound, Conflict for the same place, Invalid for an object that is encrypted with its owner's
+    key; PreconditionFailed with `only_new` where there is one.
     """
+    return _copied(ctx, account, source, to, only_new)[1]
+
+
+def _copied(ctx: RequestContext, account: str, source: Place, to: Place, only_new: bool) -> tuple[Object, Object]:
+    """The object that was copied, and the copy."""
     if source == to:
         raise Conflict("An object is not copied onto itself.")
     found = object_get(ctx, account=account, container=source.container, name=source.name)
@@ -52,8 +60,11 @@ def object_copy(ctx: RequestContext, *, account: str, source: Place, to: Place, 
         metadata={name: value for name, value in found.metadata.items() if name != DYNAMIC},
         delete_at=found.delete_at,
         only_new=only_new,
+        tags=found.tags,
+        links=found.links,  # of a symbolic link: the other one is a link too
+        encryption=Wish(AES256) if found.encryption else None,
     )
-    return object_put(
+    made = object_put(
         ctx,
         account=account,
         container=to.container,
@@ -62,14 +73,18 @@ def object_copy(ctx: RequestContext, *, account: str, source: Place, to: Place, 
         size=content.size,
         new=new,
     )
+    return found, made
 
 
 @streaming("object_store:public")
 def object_move(ctx: RequestContext, *, account: str, source: Place, to: Place, only_new: bool = False) -> Object:
-    """The same, and the object is gone from where it was. If it cannot be removed, there are two. Raises as a copy."""
+    """The same, and the object is gone from where it was, unless it was replaced meanwhile: then there are two.
+
+    Raises as a copy; PreconditionFailed for one that was replaced.
+    """
     require_write(ctx, account, container_row(account, source.container), source.name, "s3:DeleteObject")
-    made = object_copy(ctx, account=account, source=source, to=to, only_new=only_new)
-    object_delete(ctx, account=account, container=source.container, name=source.name)
+    found, made = _copied(ctx, account, source, to, only_new)
+    object_delete(ctx, account=account, container=source.container, name=source.name, etag=found.etag)
     return made
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import asdict
 from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import cached_property
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from apps.core.errors import NotFound
 from apps.core.web import cells
 from apps.core.web.pages import FormPage, said
 from apps.objectstore import services
+from apps.objectstore.models import Bucket
 from apps.objectstore.selectors import Totals
+from apps.objectstore.selectors.access import bucket_of
+from apps.objectstore.selectors.bucket_policy import policy_document
+from apps.objectstore.selectors.documents import bucket_document
+from apps.objectstore.selectors.grants import SWITCHES, block_of
 from apps.objectstore.states import Versioning
 from apps.objectstore.web import words
 from apps.objectstore.web.browse import OWN, InContainer
@@ -82,7 +91,16 @@ class Access(InContainer, FormPage):
             readers=words.readers(self.container),
             writers=words.writers(self.container),
             may_change=self.allowed(OWN),
+            **self.bucket_facts(),
         )
+
+    def bucket_facts(self) -> dict[str, Any]:
+        """What S3's grants and the policy say; nothing for a container that S3 does not reach."""
+        owned = bucket_of(self.container)
+        if owned is None:
+            return {}
+        facts = {"granted": words.granted(owned), "statements": words.statements(owned)}
+        return facts | {"policy_url": self.url("objectstore:policy", self.kwargs["ident"])}
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         given = form.cleaned_data
@@ -95,6 +113,80 @@ class Access(InContainer, FormPage):
         )
         return self.url("objectstore:access", self.kwargs["ident"]), said(gettext("Saved"), self.container.name)
 
+
+# --- policy --------------------------------------------------------------------------------------------
+
+
+class PolicyForm(forms.Form):
+    """A bucket's policy as JSON, and the switch against everybody."""
+
+    policy = forms.CharField(
+        label=_("Policy"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 22, "spellcheck": "false"}),
+        help_text=_("JSON as S3 has it; what cannot be enforced is refused. Empty: none."),
+    )
+    block = forms.BooleanField(
+        label=_("Block access of everybody, whatever lists, grants and policy say"), required=False
+    )
+
+
+class Policy(InContainer, FormPage):
+    """Who may what, as S3's policies say it."""
+
+    template = "objectstore/policy.html"
+    title = _("Bucket policy")
+    submit = _("Save")
+    tabs = ()
+
+    @cached_property
+    def bucket(self) -> Bucket:
+        found = bucket_of(self.container)
+        if found is None:
+            raise NotFound(gettext("bucket"), self.container.name)
+        return found
+
+    def make(self, data: Any = None, files: Any = None) -> forms.Form:
+        found = bucket_document(self.ctx, bucket=self.bucket.name, kind="policy")
+        text = json.dumps(found, indent=2, ensure_ascii=False) if found else ""
+        return PolicyForm(data, initial={"policy": text, "block": all(asdict(block_of(self.bucket)).values())})
+
+    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
+        back = self.url("objectstore:access", self.kwargs["ident"])
+        example = json.dumps(example_policy(self.bucket.name), indent=2)
+        return self.render(form=form, submit=self.submit, back_url=back, status=status, example=example)
+
+    def save(self, form: forms.Form) -> tuple[str, str]:
+        """The block first, so that a public policy is refused by it and not left in force."""
+        given = form.cleaned_data
+        if given["block"]:
+            services.bucket_document_put(
+                self.ctx, bucket=self.bucket.name, kind="public-access", document=dict.fromkeys(SWITCHES, True)
+            )
+        elif all(asdict(block_of(self.bucket)).values()):
+            services.bucket_document_delete(self.ctx, bucket=self.bucket.name, kind="public-access")
+        if given["policy"].strip():
+            document = policy_document(given["policy"], self.bucket.name)
+            services.bucket_document_put(self.ctx, bucket=self.bucket.name, kind="policy", document=document)
+        else:
+            services.bucket_document_delete(self.ctx, bucket=self.bucket.name, kind="policy")
+        return self.url("objectstore:access", self.kwargs["ident"]), said(gettext("Saved"), self.container.name)
+
+
+def example_policy(bucket: str) -> dict[str, Any]:
+    """A policy to begin with: everybody reads from one network."""
+    statement = {
+        "Sid": "ReadFromTheOffice",
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": ["s3:GetObject"],
+        "Resource": [f"arn:aws:s3:::{bucket}/*"],
+        "Condition": {"IpAddress": {"aws:SourceIp": ["203.0.113.0/24"]}},
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+# --- settings ------------------------------------------------------------------------------------------
 
 CORS = {
     "origin": "Access-Control-Allow-Origin",

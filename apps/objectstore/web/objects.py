@@ -80,12 +80,18 @@ class ObjectPage(OfObject):
         )
 
     def facts(self, row: Object) -> list[tuple[Any, Any]]:
-        kind = row.content_type
+        link = row.links
+        to = f"{link['account'] or self.ctx.project_id}/{link['container']}/{link['name']}" if link else ""
         return [
+            *([(_("Leads to"), to)] if to else []),
             (_("Size"), self.size(row)),
-            (_("Type"), kind),
+            (_("Type"), row.content_type),
             (_("Changed"), cells.time_ago(row.created_at)),
             (_("Expires"), until(row.delete_at) if row.delete_at else _("never")),
+            (_("Encrypted"), _("yes") if row.encryption else _("no")),
+            *([(_("Retained until"), until(row.retain_until))] if row.retain_until else []),
+            *([(_("Legal hold"), _("yes"))] if row.legal_hold else []),
+            *([(_("Tags"), cells.tags(f"{k}={v}" for k, v in sorted(row.tags.items())))] if row.tags else []),
             ("ETag", cells.copied(row.etag)),
             (_("Name"), cells.copied(row.name)),
         ]

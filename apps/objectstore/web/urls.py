@@ -19,6 +19,7 @@ urlpatterns = [
     path("objects/<uuid:ident>/versions/act/<slug:action>", versions.VersionsAct.as_view(), name="versions-act"),
     path("objects/<uuid:ident>/versions/file", versions.VersionFile.as_view(), name="version-file"),
     path("objects/<uuid:ident>/access", access.Access.as_view(), name="access"),
+    path("objects/<uuid:ident>/policy", access.Policy.as_view(), name="policy"),
     path("objects/<uuid:ident>/settings", access.Settings.as_view(), name="container"),
     path("objects/<uuid:ident>/links/revoke", access.LinksRevoke.as_view(), name="links-revoke"),
     path("objects/<uuid:ident>/folder", browse.FolderCreate.as_view(), name="folder-create"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -9,7 +10,18 @@ from django.utils.translation import gettext_lazy
 
 from apps.core.web import cells
 from apps.core.web.cells import pick
-from apps.objectstore.models import Container
+from apps.objectstore.models import Bucket, Container
+from apps.objectstore.selectors import grants
+from apps.objectstore.selectors.access import bucket_of
+from apps.objectstore.selectors.bucket_policy import (
+    Effect,
+    Patterns,
+    Principal,
+    Statement,
+    Whom,
+    policy_is_public,
+    policy_of,
+)
 from apps.objectstore.states import Versioning, is_bucket_name
 
 Said = tuple[str, Any]  # tone of the style sheet, sentence
@@ -23,11 +35,23 @@ def entries(acl: str) -> list[str]:
 
 def access_badge(row: Container) -> Any:
     """Who may read, as a state."""
-    if PUBLIC in entries(row.read_acl):
+    if is_public(row):
         return cells.badge("warn", _("Everybody"))
-    if row.read_acl:
+    owned = bucket_of(row)
+    if row.read_acl or (owned and {"policy", "acl"} & set(owned.documents)):
         return cells.badge("busy", _("Some others too"))
     return cells.badge("off", _("This project"))
+
+
+def is_public(row: Container) -> bool:
+    """Whether somebody without a name may read: by access list, grants or policy, unless that is blocked."""
+    owned = bucket_of(row)
+    block = grants.block_of(owned)
+    listed = PUBLIC in entries(row.read_acl) or (owned is not None and grants.are_public(_grants(owned)))
+    allowed = owned is not None and "policy" in owned.documents
+    return (listed and not block.ignore_acls) or (
+        allowed and not block.restrict_policy and policy_is_public(owned.documents["policy"], owned.name)
+    )
 
 
 def bucket(row: Container) -> Said:
@@ -49,8 +73,10 @@ VERSIONING: dict[str, Said] = {
 def readers(row: Container) -> list[Said]:
     """Everybody who may read, a sentence for each kind of people."""
     named = entries(row.read_acl)
-    found = [("off", _("Who has a role in this project."))]
-    if PUBLIC in named:
+    found: list[Said] = [("off", _("Who has a role in this project."))]
+    if grants.block_of(bucket_of(row)).ignore_acls and {PUBLIC, LISTED} & set(named):
+        found.append(("ok", _("Access lists for everybody are there, but blocked.")))
+    elif PUBLIC in named:
         listing = LISTED in named
         found.append(
             ("warn", _("Everybody, without signing in, and they see the list of all objects."))
@@ -88,3 +114,87 @@ def _somebody(entry: str) -> Said:
     if project == "*":
         return ("busy", _("The user %s, from any project.") % user)
     return ("busy", _("The user %(user)s, from the project %(project)s.") % {"user": user, "project": project})
+
+
+# --- S3's grants and policies ------------------------------------------------------------------------
+
+PERMISSIONS = {
+    "READ": gettext_lazy("may list what is there"),
+    "WRITE": gettext_lazy("may write and delete"),
+    "READ_ACP": gettext_lazy("may see the grants"),
+    "WRITE_ACP": gettext_lazy("may change the grants"),
+    "FULL_CONTROL": gettext_lazy("may do everything"),
+}
+
+
+def granted(owned: Bucket) -> list[Said]:
+    """S3's grants on the bucket, a sentence for each; none where its owner put them out of use."""
+    return [_sentence(one, grants.block_of(owned)) for one in _grants(owned)]
+
+
+def _sentence(one: grants.Grant, block: grants.Block) -> Said:
+    words = f"{_grantee(one.grantee)} {PERMISSIONS[one.permission]}"
+    if one.grantee not in grants.PUBLIC:
+        return ("busy", words)
+    blocked = _("blocked")
+    return ("ok", f"{words} · {blocked}") if block.ignore_acls else ("warn", words)
+
+
+def _grants(owned: Bucket) -> tuple[grants.Grant, ...]:
+    return grants.of_document(owned.documents.get("acl")) if grants.are_used(owned) else ()
+
+
+def _grantee(text: str) -> str:
+    if text == grants.ALL:
+        return _("Everybody, without signing in,")
+    if text == grants.AUTHENTICATED:
+        return _("Everybody who is signed in")
+    return _("The project %s") % text.removeprefix(grants.PROJECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A statement of a policy as a line of a table."""
+
+    tone: str
+    effect: Any
+    who: str
+    actions: str
+    where: str
+    conditions: str
+
+
+def statements(owned: Bucket) -> list[Rule]:
+    """What the bucket's policy says, statement by statement."""
+    document = owned.documents.get("policy")
+    if document is None:
+        return []
+    return [
+        Rule(
+            "warn" if one.is_public else "busy" if one.effect == Effect.ALLOW else "bad",
+            _("may") if one.effect == Effect.ALLOW else _("may not"),
+            _principals(one),
+            _patterns(one.actions),
+            _patterns(one.resources),
+            ", ".join(f"{c.operator} {c.key}: {' | '.join(c.wanted)}" for c in one.conditions),
+        )
+        for one in policy_of(document, owned.name).statements
+    ]
+
+
+def _principals(one: Statement) -> str:
+    named = ", ".join(_principal(p) for p in one.principals)
+    return _("Everybody but: %s") % named if one.others else named
+
+
+def _principal(one: Principal) -> str:
+    if one.whom == Whom.EVERYBODY:
+        return _("Everybody")
+    if one.user_id and one.project_id:
+        return _("The user %(user)s of the project %(project)s") % {"user": one.user_id, "project": one.project_id}
+    return _("The user %s") % one.user_id if one.user_id else _("The project %s") % one.project_id
+
+
+def _patterns(one: Patterns) -> str:
+    texts = ", ".join(one.texts)
+    return _("everything but: %s") % texts if one.but else texts

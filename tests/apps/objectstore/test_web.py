@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -15,14 +16,16 @@ import pytest
 from django.test import Client
 
 from apps.core.context import RequestContext
-from apps.core.errors import Conflict
+from apps.core.errors import Conflict, PreconditionFailed
 from apps.dashboard import sessions
 from apps.identity import selectors as identity
 from apps.identity.models import Project, User
 from apps.objectstore import selectors, services
-from apps.objectstore.models import Container, Object, Upload, Version
+from apps.objectstore.models import Bucket, Container, Object, Upload, Version
+from apps.objectstore.selectors.grants import Grant, document_of
 from apps.objectstore.selectors.links import link_key
-from apps.objectstore.services import New, Place
+from apps.objectstore.services import New, Place, copies
+from apps.objectstore.services.encryption import AES256, Wish
 from apps.objectstore.states import Versioning
 from apps.objectstore.web import browse
 from apps.objectstore.web import versions as versions_page
@@ -556,6 +559,37 @@ def test_an_object_is_renamed_and_copied_but_replaces_nothing_unasked(
     assert (found.bytes, found.content_type, found.metadata) == (5, "text/css", {"X-Object-Meta-K": "v"})
 
 
+def test_a_symbolic_link_is_moved_as_a_link(
+    sign_in: Door, ctx: RequestContext, box: Container, keep: Callable[..., Object]
+) -> None:
+    keep("a", b"bytes")
+    target = services.Target("box", "a")
+    services.symlink_put(ctx, account=ctx.project_id, container="box", name="link", target=target, new=New(""))
+    client = sign_in()
+    assert "box/a</dd>" in client.get(page(box, "/object", name="link")).content.decode()
+    client.post(page(box, "/object/copy", name="link"), {"container": "box", "name": "other", "keep": ""})
+    assert stored() == {"a", "other"}
+    to = client.get(page(box, "/file", name="other"))["Location"]
+    assert content(Client().get(to)) == b"bytes"
+
+
+def test_an_object_that_was_replaced_meanwhile_is_not_lost_by_a_move(
+    ctx: RequestContext, keep: Callable[..., Object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep("a", b"first")
+    put = copies.object_put
+
+    def putting(*args: Any, **kwargs: Any) -> Object:
+        made = put(*args, **kwargs)
+        keep("a", b"second")
+        return made
+
+    monkeypatch.setattr(copies, "object_put", putting)
+    with pytest.raises(PreconditionFailed):
+        services.object_move(ctx, account=ctx.project_id, source=Place("box", "a"), to=Place("box", "b"))
+    assert {(found.name, found.bytes) for found in Object.objects.all()} == {("a", 6), ("b", 5)}
+
+
 def test_an_object_is_not_moved_onto_itself(ctx: RequestContext, keep: Callable[..., Object]) -> None:
     keep("a")
     with pytest.raises(Conflict):
@@ -585,6 +619,75 @@ def test_access_lists_are_told_in_words_and_changed(sign_in: Door, box: Containe
     assert content(anybody) == b"open"
     client.post(page(box, "/access"), {"everybody": "private", "readers": "", "writers": ""})
     assert Client().get(f"/object-store/v1/AUTH_{box.account_id}/box/a").status_code == 401
+
+
+def test_a_policy_is_read_strictly_kept_and_told_in_words(
+    sign_in: Door, box: Container, keep: Callable[..., Object]
+) -> None:
+    keep("a", b"open")
+    client = sign_in()
+    statement = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::box/*",
+        "Condition": {"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}},
+    }
+    text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    assert client.post(page(box, "/policy"), {"policy": text.replace("box/*", "other/*")}).status_code == 422
+    assert client.post(page(box, "/policy"), {"policy": "{"}).status_code == 422
+    assert Bucket.objects.get().documents == {}
+    assert client.post(page(box, "/policy"), {"policy": text}).status_code == 302
+    shown = client.get(page(box, "/access")).content.decode()
+    assert "s3:getobject" in shown
+    assert "IpAddress aws:sourceip: 127.0.0.0/8" in shown
+    anybody = f"/object-store/v1/AUTH_{box.account_id}/box/a"
+    assert content(Client().get(anybody)) == b"open"
+    assert Client().get(anybody, REMOTE_ADDR="203.0.113.9").status_code == 401
+    client.post(page(box, "/policy"), {"policy": ""})
+    assert Bucket.objects.get().documents == {}
+
+
+def test_access_of_everybody_is_blocked_whatever_lists_say(
+    sign_in: Door, box: Container, keep: Callable[..., Object]
+) -> None:
+    keep("a", b"open")
+    client = sign_in()
+    client.post(page(box, "/access"), {"everybody": "list", "readers": "", "writers": ""})
+    assert "Everybody" in client.get("/p/demo/objects").content.decode()
+    assert client.post(page(box, "/policy"), {"policy": "", "block": "on"}).status_code == 302
+    assert Client().get(f"/object-store/v1/AUTH_{box.account_id}/box/a").status_code == 401
+    assert "Everybody" not in client.get("/p/demo/objects").content.decode()
+    assert "but blocked" in client.get(page(box, "/access")).content.decode()
+    client.post(page(box, "/policy"), {"policy": ""})
+    assert content(Client().get(f"/object-store/v1/AUTH_{box.account_id}/box/a")) == b"open"
+
+
+def test_grants_of_s3_are_told_in_words(sign_in: Door, ctx: RequestContext, box: Container) -> None:
+    given = (Grant("all", "READ"), Grant("project:p9", "FULL_CONTROL"))
+    services.bucket_document_put(ctx, bucket="box", kind="acl", document=document_of(given))
+    shown = sign_in().get(page(box, "/access")).content.decode()
+    assert "Everybody, without signing in, may list what is there" in shown
+    assert "The project p9 may do everything" in shown
+
+
+def test_a_container_that_is_no_bucket_has_no_policy(sign_in: Door, ctx: RequestContext, box: Container) -> None:
+    services.container_put(ctx, account=ctx.project_id, container="No Bucket", changes={})
+    row = Container.objects.get(name="No Bucket")
+    client = sign_in()
+    assert client.get(page(row, "/policy")).status_code == 404
+    assert "Bucket policy" not in client.get(page(row, "/access")).content.decode()
+    assert "Not by S3" in client.get("/p/demo/objects").content.decode()
+
+
+def test_an_encrypted_object_stays_so_where_it_is_moved(
+    sign_in: Door, box: Container, keep: Callable[..., Object]
+) -> None:
+    keep("a", b"secret", encryption=Wish(AES256), tags={"k": "v"})
+    form = {"container": "box", "name": "b", "keep": ""}
+    assert sign_in().post(page(box, "/object/copy", name="a"), form).status_code == 302
+    found = Object.objects.get()
+    assert (found.name, found.tags, (found.encryption or {})["mode"]) == ("b", {"k": "v"}, AES256)
 
 
 def test_quotas_and_other_sites_are_set(sign_in: Door, box: Container) -> None:
