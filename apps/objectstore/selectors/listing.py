@@ -67,6 +67,18 @@ def objects(container_id: UUID, page: Page) -> list[Entry]:
     ]
 
 
+def segments_of(container_id: UUID, found: Sequence[Entry]) -> dict[str, int]:
+    """How many segments the static large objects among these entries have, by name."""
+    names = [entry.name for entry in found if not entry.is_subdir]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT name, jsonb_array_length(segments) FROM objectstore_object "
+            "WHERE container_id = %s AND name = ANY(%s) AND segments IS NOT NULL",
+            [container_id, names],
+        )
+        return dict(cursor.fetchall())
+
+
 def containers(account: str, page: Page) -> list[Entry]:
     """Containers of an account with their totals, and common prefixes of their names."""
     found = _walk(*CONTAINERS, account, page)

@@ -120,6 +120,8 @@ def test_a_static_large_object_is_one_of_parts(alice, alice_s3, bucket):
     got = alice_s3("GET", "/photos/slo?partNumber=2")
     assert (content(got), got["x-amz-mp-parts-count"]) == (data(2, 50)[:10], "2")
     whole = alice_s3("HEAD", "/photos/slo")
+    listed = alice_s3.xml("GET", "/photos?prefix=slo")
+    assert listed.findtext("Contents/ETag") == whole["ETag"]
     assert alice_s3("GET", "/photos/slo", If_None_Match=whole["ETag"]).status_code == 304
     assert alice_s3("PUT", "/photos/slo", b"1", If_Match=whole["ETag"]).status_code == 200
 

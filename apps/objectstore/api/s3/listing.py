@@ -15,6 +15,7 @@ from apps.objectstore.api.s3.base import Call, last_modified, told
 from apps.objectstore.api.s3.buckets import number
 from apps.objectstore.api.s3.errors import S3Error
 from apps.objectstore.selectors import LAST, Entry, Page
+from apps.objectstore.selectors.listing import segments_of
 
 MOST_KEYS = 1000
 STANDARD = "STANDARD"
@@ -66,7 +67,12 @@ def _listed(
     call: Call, found: list[Entry], is_cut: bool, limit: int, encode: Callable[[str], str], *, with_owner: bool
 ) -> dict[str, xml.Value]:
     owner = {"ID": call.bucket.container.account_id, "DisplayName": call.bucket.container.account_id}
-    delimiter = call.query.get("delimiter", "")
+    delimiter, segments = call.query.get("delimiter", ""), segments_of(call.bucket.container_id, found)
+    members = [
+        _member(entry, encode, owner if with_owner else None, segments.get(entry.name, 0))
+        for entry in found
+        if not entry.is_subdir
+    ]
     return {
         "Name": call.bucket.name,
         "Prefix": encode(call.query.get("prefix", "")),
@@ -74,17 +80,19 @@ def _listed(
         "MaxKeys": limit,
         "EncodingType": call.query.get("encoding-type") or None,
         "IsTruncated": is_cut,
-        "Contents": [_member(entry, encode, owner if with_owner else None) for entry in found if not entry.is_subdir],
+        "Contents": members,
         "CommonPrefixes": [{"Prefix": encode(entry.name)} for entry in found if entry.is_subdir],
     }
 
 
-def _member(entry: Entry, encode: Callable[[str], str], owner: dict[str, str] | None) -> dict[str, xml.Value]:
+def _member(
+    entry: Entry, encode: Callable[[str], str], owner: dict[str, str] | None, segments: int
+) -> dict[str, xml.Value]:
     assert entry.at is not None
     return {
         "Key": encode(entry.name),
         "LastModified": last_modified(entry.at),
-        "ETag": f'"{entry.etag}"',
+        "ETag": f'"{entry.etag}-{segments}"' if segments else f'"{entry.etag}"',
         "Size": entry.bytes,
         "Owner": owner,
         "StorageClass": STANDARD,
