@@ -132,7 +132,9 @@ def begin_put(ctx: RequestContext, account: str, container: str, name: str, size
         raise NotFound("container", container)
     _marks_checked(ctx, row, name, new, facts)
     if size > MAX_FILE_BYTES:
-        raise TooLarge(f"An object has at most {MAX_FILE_BYTES} bytes.", hint="Upload it in segments.")
+        raise TooLarge(
+            f"An object has at most {MAX_FILE_BYTES} bytes.", hint="Upload it in segments.", code="EntityTooLarge"
+        )
     quotas = row.account.metadata
     if not (new.only_new or new.only_over) and not _has_quota(row.metadata) and not _has_quota(quotas):
         return row
@@ -221,7 +223,7 @@ def receive(
     """Move the bytes, if any, into a blob. Nothing is left of them if that fails. Raises as `object_put`."""
     most = MAX_FILE_BYTES + 1 if size is None else size
     try:
-        draft = backends.store(policy).draft(sealed_size(most) if secret else size or 0) if most else None
+        draft = backends.store(policy).draft(sealed_size(size or 0) if secret else size or 0) if most else None
     except (NoRoomError, WrongMachineError) as error:
         raise _words(error) from error
     try:
@@ -231,7 +233,9 @@ def receive(
         if size is not None and intake.total < size:
             raise Invalid(f"The upload was cut off after {intake.total} of {size} bytes.", code="IncompleteBody")
         if size is None and intake.total == most:
-            raise TooLarge(f"An object has at most {MAX_FILE_BYTES} bytes.", hint="Upload it in segments.")
+            raise TooLarge(
+                f"An object has at most {MAX_FILE_BYTES} bytes.", hint="Upload it in segments.", code="EntityTooLarge"
+            )
         return intake.publish(etag)
     except NoRoomError as error:
         raise _words(error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from typing import Any
 
@@ -77,6 +78,23 @@ def test_the_form_says_what_it_wants_to_hear(alice_s3, nobody_s3, bucket):
     assert answer["Location"].startswith("https://example.org/done?x=1&bucket=photos&key=cats%2F%C3%BC&etag=%22")
     script = post(nobody_s3, signed(alice_s3, {"key": "cats/a", "success_action_redirect": "javascript:alert(1)"}))
     assert script.status_code == 204
+
+
+def test_fields_are_the_headers_of_a_put(alice_s3, nobody_s3, bucket):
+    digest = base64.b64encode(hashlib.sha256(b"12345").digest()).decode()
+    fields = {"key": "cats/a", "acl": "public-read", "x-amz-checksum-sha256": digest}
+    fields |= {"x-amz-server-side-encryption": "AES256", "Cache-Control": "no-store"}
+    made = post(nobody_s3, signed(alice_s3, fields))
+    assert made.status_code == 204, made.content
+    assert made["x-amz-server-side-encryption"] == "AES256"
+    assert made["x-amz-checksum-sha256"] == digest
+    got = nobody_s3("GET", "/photos/cats/a")
+    assert (content(got), got["Cache-Control"]) == (b"12345", "no-store")
+    wrong = post(nobody_s3, signed(alice_s3, {"key": "cats/b", "x-amz-checksum-sha256": digest}), b"12346")
+    assert (wrong.status_code, code_of(wrong)) == (400, "BadDigest")
+    for name, value in (("x-amz-storage-class", "GLACIER"), ("x-amz-server-side-encryption", "aws:kms")):
+        assert post(nobody_s3, signed(alice_s3, {"key": "cats/b", name: value})).status_code in {400, 501}
+    assert Object.objects.count() == 1
 
 
 def test_nobody_and_forms_signed_otherwise(alice_s3, nobody_s3, bucket):

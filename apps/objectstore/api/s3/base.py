@@ -79,6 +79,7 @@ class Call:
     query: Mapping[str, str]
     signed: Signed
     row: Bucket | None = None
+    form: Mapping[str, str] | None = None  # headers that the fields of a form stand for
 
     @property
     def ctx(self) -> RequestContext:
@@ -96,8 +97,8 @@ class Call:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers as they came, by any spelling of their names; values in Latin-1."""
-        return self.request.headers
+        """Headers as they came, or as a form says them, by any spelling of their names; values in Latin-1."""
+        return self.request.headers if self.form is None else self.form
 
     @cached_property
     def body(self) -> Body:

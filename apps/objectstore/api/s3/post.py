@@ -11,7 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -19,25 +19,33 @@ from urllib.parse import quote, urlencode, urlsplit
 import orjson
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.datastructures import CaseInsensitiveMapping
 
 from apps.core.errors import Invalid
 from apps.objectstore.api.forms import Field, Form
-from apps.objectstore.api.s3.base import Call, Target, answer, request_id, told
+from apps.objectstore.api.s3 import checksums, encryption
+from apps.objectstore.api.s3.base import Call, Target, answer, latin, request_id, told
 from apps.objectstore.api.s3.errors import S3Error
-from apps.objectstore.api.s3.objects import KEPT, OWN, UNKNOWN_TYPE, own_checked, put
+from apps.objectstore.api.s3.objects import KEPT, OWN, new_of, put
 from apps.objectstore.api.s3.signatures import Signed, form_signed_by
-from apps.objectstore.services import New
 from apps.objectstore.states import MAX_FILE_BYTES
 
 _MOST_BEFORE = 20_000  # bytes of all fields before the file, as Amazon takes
 _TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^`|~-]+")  # name of a header
 # Fields that the policy need not mention: those of the signature, and the file itself.
 _NOT_IN_POLICY = {"awsaccesskeyid", "signature", "policy", "file", "x-amz-signature"}
-_KNOWN = {
-    "key", "success_action_status", "success_action_redirect", "redirect", "content-type", "x-amz-algorithm",
-    "x-amz-credential", "x-amz-date", "bucket", "x-amz-storage-class", *(name.lower() for name in KEPT),
-    *_NOT_IN_POLICY,
+# Fields that are headers of a PUT, by themselves or by how they begin; `acl` is one that has lost its beginning.
+_AS_HEADERS = {"content-type", *(name.lower() for name in KEPT)}
+_BEGINNINGS = (
+    OWN.lower(), "x-amz-checksum-", "x-amz-object-lock-", "x-amz-sdk-checksum-algorithm",
+    "x-amz-server-side-encryption", "x-amz-storage-class",
+)  # fmt: skip
+_KNOWN = _NOT_IN_POLICY | {
+    "acl", "bucket", "key", "redirect", "success_action_redirect", "success_action_status", "x-amz-algorithm",
+    "x-amz-credential", "x-amz-date",
 }  # fmt: skip
+# What else is known of who asks.
+_OF_REQUEST = ("Origin", "Referer", "User-Agent")
 
 
 def is_form(request: HttpRequest, target: Target) -> bool:
@@ -90,12 +98,26 @@ class Upload:
             raise S3Error("EntityTooSmall", ProposedSize=self.total, MinSizeAllowed=self.least)
         return piece
 
+    def headers(self, request: HttpRequest) -> Mapping[str, str]:
+        """The headers of a PUT that the form stands for. Raises S3Error for fields that are none it could have."""
+        found = {name: request.headers[name] for name in _OF_REQUEST if name in request.headers}
+        for name, value in self.fields.items():
+            if name == "acl" or name in _AS_HEADERS or name.startswith(_BEGINNINGS):
+                found[_header("x-amz-acl" if name == "acl" else name)] = _value(name, value)
+            elif name not in _KNOWN and not name.startswith("x-ignore-"):
+                raise S3Error("NotImplemented", Header=name)
+        return CaseInsensitiveMapping(found)
+
     def answered(self, call: Call) -> HttpResponseBase:
         """Keep the file as the object that the form names."""
-        if unknown := sorted(name for name in self.fields if name not in _KNOWN and not _is_free(name)):
-            raise S3Error("NotImplemented", Header=unknown[0])
-        made = put(call, self, None, _new(self.fields))
-        return _made(call, self.fields, f'"{made.etag}"')
+        digests = checksums.with_default(checksums.digests_of(call))
+        made = put(call, self, None, replace(new_of(call), digests=digests))
+        response = _made(call, self.fields, f'"{made.etag}"')
+        for name, value in (
+            checksums.headers_of(made.checksums) | encryption.headers_of(call, made.encryption)
+        ).items():
+            response[name] = value
+        return response
 
 
 def upload_of(request: HttpRequest) -> Upload:
@@ -113,27 +135,17 @@ def upload_of(request: HttpRequest) -> Upload:
     raise S3Error("InvalidArgument", "POST requires exactly one file upload per request.", ArgumentName="file")
 
 
-def _is_free(name: str) -> bool:
-    """Fields without a meaning of their own: a caller's metadata, and those that Amazon ignores."""
-    return name.startswith((OWN.lower(), "x-ignore-"))
-
-
-def _new(fields: Mapping[str, str]) -> New:
-    if fields.get("x-amz-storage-class", "STANDARD") != "STANDARD":
-        raise S3Error("InvalidStorageClass", StorageClassRequested=fields["x-amz-storage-class"])
-    kept = {name: fields[name.lower()] for name in KEPT if fields.get(name.lower())}
-    own = {_titled(name.removeprefix(OWN.lower())): v for name, v in fields.items() if name.startswith(OWN.lower())}
-    kind = fields.get("content-type") or UNKNOWN_TYPE
-    if not all(value.isprintable() for value in (*kept.values(), *own.values(), kind)):
-        raise S3Error("InvalidArgument", "A header of an answer is one line of text.")
-    return New(content_type=kind, metadata=kept | own_checked(own))
-
-
-def _titled(name: str) -> str:
-    """As names of headers are kept."""
+def _header(name: str) -> str:
+    """As names of headers are written. Raises S3Error for what is no name of one."""
     if not _TOKEN.fullmatch(name):
-        raise S3Error("InvalidArgument", "The name of metadata is that of a header.", ArgumentName="x-amz-meta-")
+        raise S3Error("InvalidArgument", "The name of metadata is that of a header.", ArgumentName=name)
     return "-".join(part.capitalize() for part in name.split("-"))
+
+
+def _value(name: str, value: str) -> str:
+    if value and not value.isprintable():
+        raise S3Error("InvalidArgument", "A header is one line of text.", ArgumentName=name)
+    return latin(value)
 
 
 def _made(call: Call, fields: Mapping[str, str], etag: str) -> HttpResponseBase:

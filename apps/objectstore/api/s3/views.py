@@ -124,7 +124,9 @@ def answered(request: HttpRequest, target: Target) -> HttpResponseBase:
     if upload is not None:
         signed = upload.signed(request, signed, target.bucket, now)
         target = replace(target, key=upload.key)
-    call = Call(request, target, parameters_of(query), signed)
+    form = upload.headers(request) if upload is not None else None
+    call = Call(request, target, parameters_of(query), signed, form=form)
+    headers_checked(call)
     route = route_of(call) if upload is None else Route(upload.answered, "s3:PutObject")
     key_checked(target.key)
     if target.bucket:
@@ -142,11 +144,14 @@ def answered(request: HttpRequest, target: Target) -> HttpResponseBase:
     return response
 
 
+def headers_checked(call: Call) -> None:
+    """Raise S3Error (NotImplemented) for a header that promises what is not done."""
+    if refused := [name for name in call.headers if name.startswith(NOT_SERVED_HEADERS)]:
+        raise S3Error("NotImplemented", Header=refused[0])
+
+
 def route_of(call: Call) -> Route:
     """Which call this is. Raises S3Error (NotImplemented, MethodNotAllowed)."""
-    refused = [name for name in call.headers if name.startswith(NOT_SERVED_HEADERS)]
-    if refused:
-        raise S3Error("NotImplemented", Header=refused[0])
     level = OBJECT if call.target.key else BUCKET if call.target.bucket else SERVICE
     method = call.request.method or ""
     named = [name for name in SUBRESOURCES if name in call.query] if level != SERVICE else []
