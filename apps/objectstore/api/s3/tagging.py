@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import parse_qsl
 from xml.etree.ElementTree import Element  # the type only
 
@@ -61,6 +62,6 @@ def checked(pairs: Iterable[tuple[str, str]], most: int) -> dict[str, str]:
     return found
 
 
-def shown(tags: dict[str, str]) -> dict[str, xml.Value]:
+def shown(tags: Mapping[str, Any]) -> dict[str, xml.Value]:
     """Tags as a document."""
     return {"TagSet": {"Tag": [{"Key": key, "Value": value} for key, value in tags.items()]}}
