@@ -113,7 +113,7 @@ def container_delete(ctx: RequestContext, *, account: str, container: str) -> No
         hint = "There are objects in the container: delete them first."
         raise Conflict("There was a conflict when trying to complete your request.", hint=hint, code="BucketNotEmpty")
     if Version.objects.filter(container_id=row.pk).exists():
-        raise Conflict("Delete all versions before deleting container.")
+        raise Conflict("Delete all versions before deleting container.", code="BucketNotEmpty")
     uploads_end(row)
     row.delete()  # deltas stay: the account's totals still lack them
     live.notify(account, "container", "")

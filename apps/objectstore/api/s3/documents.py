@@ -22,7 +22,7 @@ from apps.objectstore.selectors import grants
 from apps.objectstore.selectors.documents import KINDS, bucket_document
 from apps.objectstore.selectors.lifecycle import expiration, rules_of
 from apps.objectstore.selectors.marks import object_marks
-from apps.objectstore.states import NO_VERSION
+from apps.objectstore.states import version_of
 
 # --- of buckets ------------------------------------------------------------------------------------
 
@@ -204,15 +204,16 @@ def expiration_headers(bucket: Bucket, found: ObjectFields) -> dict[str, str]:
 
 def version_asked(call: Call) -> UUID | None:
     """The version that a call names, if it does. Raises S3Error for what is no version's id."""
-    text = call.query.get("versionId", "")
-    if "versionId" not in call.query:
-        return None
-    if text == "null":
-        return NO_VERSION
+    return version_named(call.query["versionId"], "versionId") if "versionId" in call.query else None
+
+
+def version_named(text: str, argument: str) -> UUID:
+    """The version that an id names. Raises S3Error."""
     try:
-        return UUID(text)
+        return version_of(text)
     except ValueError:
-        raise S3Error("InvalidArgument", "Invalid version id specified", ArgumentName="versionId") from None
+        words = "Invalid version id specified"
+        raise S3Error("InvalidArgument", words, ArgumentName=argument, ArgumentValue=text) from None
 
 
 def _whose(call: Call) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from django.utils.http import http_date
 
 from apps.objectstore import selectors, services
-from apps.objectstore.api.s3 import checksums, encryption, objects, xml
+from apps.objectstore.api.s3 import checksums, encryption, objects, versions, xml
 from apps.objectstore.api.s3.base import Call, answer, last_modified, told
 from apps.objectstore.api.s3.buckets import number
 from apps.objectstore.api.s3.errors import S3Error
@@ -107,7 +107,7 @@ def upload_complete(call: Call) -> HttpResponseBase:
     listed = _listed(call)
     only_new, only_over = objects.conditions(call)
     if only_over:
-        objects.object_of(call, call.bucket, call.key)  # S3 answers otherwise where there is none
+        versions.found(call, call.bucket, call.key)  # S3 answers otherwise where there is none
     made = services.upload_complete(
         call.ctx,
         **_place(call),
@@ -122,6 +122,8 @@ def upload_complete(call: Call) -> HttpResponseBase:
     response = told("CompleteMultipartUploadResult", content | checksums.elements_of(made.checksums))
     if made.encryption and made.encryption["mode"] == encryption.AES256:
         response["x-amz-server-side-encryption"] = encryption.AES256
+    for name, value in versions.made_headers(made).items():
+        response[name] = value
     return response
 
 
@@ -264,7 +266,8 @@ def attributes_get(call: Call) -> HttpResponseBase:
     if not wanted or wanted - set(_ATTRIBUTES):
         words = "Invalid attribute name specified."
         raise S3Error("InvalidArgument", words, ArgumentName="x-amz-object-attributes")
-    found, content = objects.found_of(call)
+    at, content = objects.found_of(call)
+    found = at.row
     attributes: dict[str, xml.Value] = {
         "ETag": objects.etag_of(found, content),
         "Checksum": checksums.elements_of(found.checksums) or None,
@@ -274,6 +277,8 @@ def attributes_get(call: Call) -> HttpResponseBase:
     }
     response = told("GetObjectAttributesResponse", {name: attributes[name] for name in attributes if name in wanted})
     response["Last-Modified"] = http_date(last_modified(found.created_at).timestamp())
+    for name, value in versions.headers_of(at, call.bucket).items():
+        response[name] = value
     return response
 
 

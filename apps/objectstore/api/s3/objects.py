@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
+from uuid import UUID
 
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import http_date
 
 from apps.core.errors import KumoError, NotFound
-from apps.objectstore import selectors, services
-from apps.objectstore.api.s3 import checksums, encryption, parts, xml
+from apps.objectstore import services
+from apps.objectstore.api.s3 import checksums, encryption, parts, versions, xml
 from apps.objectstore.api.s3.base import Call, Target, answer, key_checked, last_modified, latin, told
-from apps.objectstore.api.s3.documents import expiration_headers, mark_headers, marks_of
+from apps.objectstore.api.s3.documents import expiration_headers, mark_headers, marks_of, version_asked
 from apps.objectstore.api.s3.errors import S3Error, as_s3
 from apps.objectstore.api.swift import ranges
-from apps.objectstore.models import Bucket, Object
-from apps.objectstore.selectors import bucket_row
+from apps.objectstore.models import Object, ObjectFields, Version
+from apps.objectstore.selectors import Found, bucket_row
 from apps.objectstore.selectors.marks import object_marks
 from apps.objectstore.services import Content, Incoming, New, Reader
 from apps.objectstore.states import MAX_FILE_BYTES
@@ -49,45 +50,40 @@ _COPY_CONDITIONS = {
 
 
 def object_head(call: Call) -> HttpResponseBase:
-    return _told(call, *found_of(call), with_bytes=False)
+    return _told(call, with_bytes=False)
 
 
 def object_get(call: Call) -> HttpResponseBase:
-    return _told(call, *found_of(call), with_bytes=True)
+    return _told(call, with_bytes=True)
 
 
-def object_of(call: Call, bucket: Bucket, key: str) -> Object:
-    row = bucket.container
-    referrer = call.headers.get("Referer", "")
-    return selectors.object_get(call.ctx, account=row.account_id, container=row.name, name=key, referrer=referrer)
+def _content(call: Call, at: Found, key: bytes) -> Content:
+    return services.content_of(Reader(call.ctx, at.place.account_id, call.headers.get("Referer", ""), key), at.row)
 
 
-def _content(call: Call, bucket: Bucket, found: Object, key: bytes) -> Content:
-    reader = Reader(call.ctx, bucket.container.account_id, call.headers.get("Referer", ""), key)
-    return services.content_of(reader, found)
+def found_of(call: Call) -> tuple[Found, Content]:
+    """The object or version that a reading call names, and its content. Raises S3Error and what services raise."""
+    at = versions.found(call, call.bucket, call.key, version_asked(call))
+    return at, _content(call, at, encryption.reading_key_of(call))
 
 
-def found_of(call: Call) -> tuple[Object, Content]:
-    """The object that a reading call names, and its content. Raises S3Error and what services raise."""
-    found = object_of(call, call.bucket, call.key)
-    return found, _content(call, call.bucket, found, encryption.reading_key_of(call))
-
-
-def etag_of(found: Object, content: Content) -> str:
+def etag_of(found: ObjectFields, content: Content) -> str:
     """The ETag as S3 tells it: one with a dash is, to clients, no MD5 of the bytes."""
     return f"{content.etag}-{content.segments}" if content.is_large else found.etag
 
 
-def _told(call: Call, found: Object, content: Content, *, with_bytes: bool) -> HttpResponseBase:
+def _told(call: Call, *, with_bytes: bool) -> HttpResponseBase:
     """The object or the part of it that is asked for, if the request's conditions hold."""
-    etag = etag_of(found, content)
-    headers = object_headers(found) | {"ETag": f'"{etag}"'} | expiration_headers(call.bucket, found) | _overrides(call)
+    at, content = found_of(call)
+    found, etag = at.row, etag_of(at.row, content)
+    headers = object_headers(found) | versions.headers_of(at, call.bucket) | {"ETag": f'"{etag}"'}
+    headers |= expiration_headers(call.bucket, found) | _overrides(call)
     headers |= encryption.headers_of(call, found.encryption)
     refused = ranges.unmet(call.headers, etag, found.created_at)
     if refused == 412:
         raise S3Error("PreconditionFailed")
     if refused:
-        kept = ("ETag", "Last-Modified", "Cache-Control", "Expires")
+        kept = ("ETag", "Last-Modified", "Cache-Control", "Expires", versions.ID)
         return answer(304, {name: headers[name] for name in kept if name in headers})
     span = _span(call, found, content, etag)
     if span.is_partial:
@@ -112,7 +108,7 @@ class _Span:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def _span(call: Call, found: Object, content: Content, etag: str) -> _Span:
+def _span(call: Call, found: ObjectFields, content: Content, etag: str) -> _Span:
     """The part or the one range that is asked for; several ranges are answered with the whole, as Amazon does."""
     part = parts.part_of(call, found)
     if part is not None:
@@ -127,7 +123,7 @@ def _span(call: Call, found: Object, content: Content, etag: str) -> _Span:
     return _Span(0, content.size, False, checksums.headers_of(found.checksums))
 
 
-def object_headers(found: Object) -> dict[str, str]:
+def object_headers(found: ObjectFields) -> dict[str, str]:
     """What an answer says of an object, but its ETag."""
     headers = {name: latin(found.metadata[name]) for name in KEPT if name in found.metadata}
     headers |= {
@@ -168,7 +164,8 @@ def object_put(call: Call) -> HttpResponseBase:
     digests = checksums.with_default(checksums.digests_of(call))
     made = put(call, call.body, call.body.size, replace(new_of(call), digests=digests))
     said = checksums.headers_of(made.checksums) | encryption.headers_of(call, made.encryption)
-    return answer(200, {"ETag": f'"{made.etag}"'} | said | expiration_headers(call.bucket, made))
+    said |= versions.made_headers(made) | expiration_headers(call.bucket, made)
+    return answer(200, {"ETag": f'"{made.etag}"'} | said)
 
 
 def new_of(call: Call) -> New:
@@ -222,7 +219,7 @@ def put(call: Call, source: Incoming, size: int | None, new: New) -> Object:
         raise S3Error("EntityTooLarge", MaxSizeAllowed=MAX_FILE_BYTES, ProposedSize=size)
     row = call.bucket.container
     if new.only_over:
-        object_of(call, call.bucket, call.key)  # S3 answers otherwise where there is none
+        versions.found(call, call.bucket, call.key)  # S3 answers otherwise where there is none
     return services.object_put(
         call.ctx, account=row.account_id, container=row.name, name=call.key, source=source, size=size, new=new
     )
@@ -233,18 +230,29 @@ def put(call: Call, source: Incoming, size: int | None, new: New) -> Object:
 
 def object_delete(call: Call) -> HttpResponseBase:
     """`DELETE /{bucket}/{key}`: one that is not there is gone."""
-    removed(call, call.key, call.headers.get("If-Match", "").strip().strip('"'))
-    return answer(204)
+    etag = call.headers.get("If-Match", "").strip().strip('"')
+    return answer(204, removed(call, call.key, etag, version_asked(call)))
 
 
-def removed(call: Call, key: str, etag: str = "") -> None:
-    """Remove an object, if it has that ETag. Raises S3Error and as `services.object_delete`."""
+def removed(call: Call, key: str, etag: str = "", version_id: UUID | None = None) -> dict[str, str]:
+    """Remove an object, if it has that ETag, or a version; headers that say which, and whether a marker was left.
+
+    Raises S3Error and as `services.object_delete`.
+    """
     row = call.bucket.container
+    if version_id is not None:
+        if etag:
+            raise S3Error("NotImplemented", Header="If-Match")
+        return versions.removed(call, key, version_id)
     try:
-        services.object_delete(call.ctx, account=row.account_id, container=row.name, name=key, etag=etag)
+        gone = services.object_delete(
+            call.ctx, account=row.account_id, container=row.name, name=key, etag=etag, null_marker=True
+        )
     except NotFound:
         if etag:
             raise S3Error("PreconditionFailed", Condition="If-Match") from None
+        return {}
+    return versions.marked(gone)
 
 
 def objects_delete(call: Call) -> HttpResponseBase:
@@ -259,8 +267,7 @@ def objects_delete(call: Call) -> HttpResponseBase:
     for element in wanted:
         key = xml.text_of(element, "Key", strip=False)
         try:
-            _delete_one(call, key, element)
-            done.append({"Key": key})
+            done.append(_delete_one(call, key, element))
         except KumoError as error:
             known = as_s3(error)
             assert known is not None
@@ -269,12 +276,15 @@ def objects_delete(call: Call) -> HttpResponseBase:
     return told("DeleteResult", {"Deleted": [] if quiet else done, "Error": errors})
 
 
-def _delete_one(call: Call, key: str, element: xml.Element) -> None:
-    xml.only(element, "Key", "ETag")
+def _delete_one(call: Call, key: str, element: xml.Element) -> dict[str, xml.Value]:
+    """Remove one of many; what is told of it."""
+    xml.only(element, "Key", "ETag", "VersionId")
     if not key:
         raise S3Error("MalformedXML")
     key_checked(key)
-    removed(call, key, xml.text_of(element, "ETag").strip('"'))
+    version_id = versions.of_element(element)
+    headers = removed(call, key, xml.text_of(element, "ETag").strip('"'), version_id)
+    return versions.deleted_element(key, headers, version_id)
 
 
 # --- copies ----------------------------------------------------------------------------------------
@@ -294,35 +304,36 @@ class Pieces:
 
 
 def _copied(call: Call) -> HttpResponseBase:
-    """`PUT` with `x-amz-copy-source: bucket/key`."""
-    source, found, content = source_of(call)
+    """`PUT` with `x-amz-copy-source: bucket/key`, or `bucket/key?versionId=…`."""
+    source, at, content = source_of(call)
+    found = at.row
     new = new_of(call)
     replaces = _directive(call, "Metadata") == "REPLACE"
     if not replaces:
-        if (source.bucket, source.key) == (call.target.bucket, call.key) and new.encryption is None:
+        is_same = (source.bucket, source.key) == (call.target.bucket, call.key) and isinstance(found, Object)
+        if is_same and new.encryption is None:
             words = "This copy request is illegal because it is trying to copy an object to itself without changing it."
             raise S3Error("InvalidRequest", words)
         kept = {name: value for name, value in found.metadata.items() if name != services.DYNAMIC}
         new = replace(new, content_type=found.content_type, metadata=kept)
     new = replace(new, digests=checksums.digests_of_copy(call, found.checksums))
     if _directive(call, "Tagging") == "COPY":
-        new = replace(new, tags=_tags_of(call, source) if found.tags else None)
+        new = replace(new, tags=_tags_of(call, at) if found.tags else None)
     pieces = Pieces(services.content_pieces(content, 0, content.size))
     made = put(call, pieces, content.size, new)
     result: dict[str, xml.Value] = {"LastModified": last_modified(made.created_at), "ETag": f'"{made.etag}"'}
     response = told("CopyObjectResult", result | checksums.elements_of(made.checksums))
-    for name, value in encryption.headers_of(call, made.encryption).items():
+    said = encryption.headers_of(call, made.encryption)
+    for name, value in (said | versions.made_headers(made) | versions.source_headers(found)).items():
         response[name] = value
     return response
 
 
-def _tags_of(call: Call, source: Target) -> dict[str, str] | None:
+def _tags_of(call: Call, at: Found) -> dict[str, str] | None:
     """The tags that go with a copy, if the caller may see them. Raises Forbidden."""
-    row = bucket_row(source.bucket)
-    if row is None:
-        raise S3Error("NoSuchBucket", BucketName=source.bucket)
-    account, container = row.container.account_id, row.container.name
-    return object_marks(call.ctx, account=account, container=container, name=source.key, aspect="Tagging").tags
+    version_id = at.row.version_id if isinstance(at.row, Version) else None
+    where = {"account": at.place.account_id, "container": at.place.name, "name": at.row.name}
+    return object_marks(call.ctx, **where, aspect="Tagging", version_id=version_id).tags
 
 
 def _directive(call: Call, what: str) -> str:
@@ -334,12 +345,11 @@ def _directive(call: Call, what: str) -> str:
     return found
 
 
-def source_of(call: Call) -> tuple[Target, Object, Content]:
+def source_of(call: Call) -> tuple[Target, Found, Content]:
     """What a copy is made of, if the caller may read it and its conditions hold. Raises S3Error."""
     text = call.headers["X-Amz-Copy-Source"]
-    path, mark, query = text.partition("?")
-    if mark or query:
-        raise S3Error("NotImplemented", Header="x-amz-copy-source")
+    path, _, query = text.partition("?")
+    version_id = versions.of_source(query)
     try:
         path = unquote(path.encode("latin-1").decode(), errors="strict").removeprefix("/")
     except ValueError:
@@ -351,9 +361,9 @@ def source_of(call: Call) -> tuple[Target, Object, Content]:
     row = bucket_row(bucket)
     if row is None:
         raise S3Error("NoSuchBucket", BucketName=bucket)
-    found = object_of(call, row, key)
-    content = _content(call, row, found, encryption.key_of_source(call))
+    at = versions.found(call, row, key, version_id)
+    content = _content(call, at, encryption.key_of_source(call))
     wanted = {name: call.headers[header] for header, name in _COPY_CONDITIONS.items() if header in call.headers}
-    if ranges.unmet(wanted, etag_of(found, content), found.created_at):
+    if ranges.unmet(wanted, etag_of(at.row, content), at.row.created_at):
         raise S3Error("PreconditionFailed")
-    return Target("", bucket, key), found, content
+    return Target("", bucket, key), at, content

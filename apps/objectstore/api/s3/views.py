@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views import View
 
-from apps.objectstore.api.s3 import buckets, cors, documents, encryption, listing, multipart, objects
+from apps.objectstore.api.s3 import buckets, cors, documents, encryption, listing, multipart, objects, versions
 from apps.objectstore.api.s3.base import (
     Call,
     Handler,
@@ -54,11 +54,14 @@ ROUTES: dict[tuple[str, str, str], Route] = {
     (BUCKET, "", "GET"): Route(listing.objects_list, "s3:ListBucket"),
     (BUCKET, "location", "GET"): Route(buckets.location_get, "s3:GetBucketLocation"),
     (BUCKET, "delete", "POST"): Route(objects.objects_delete, "s3:DeleteObject"),
-    (OBJECT, "", "GET"): Route(objects.object_get, "s3:GetObject"),
-    (OBJECT, "", "HEAD"): Route(objects.object_head, "s3:GetObject"),
+    (BUCKET, "versioning", "GET"): Route(versions.versioning_get, "s3:GetBucketVersioning"),
+    (BUCKET, "versioning", "PUT"): Route(versions.versioning_put, "s3:PutBucketVersioning"),
+    (BUCKET, "versions", "GET"): Route(versions.versions_list, "s3:ListBucketVersions"),
+    (OBJECT, "", "GET"): Route(objects.object_get, "s3:GetObject", takes=("versionId",)),
+    (OBJECT, "", "HEAD"): Route(objects.object_head, "s3:GetObject", takes=("versionId",)),
     (OBJECT, "", "PUT"): Route(objects.object_put, "s3:PutObject"),
-    (OBJECT, "", "DELETE"): Route(objects.object_delete, "s3:DeleteObject"),
-    (OBJECT, "attributes", "GET"): Route(multipart.attributes_get, "s3:GetObjectAttributes"),
+    (OBJECT, "", "DELETE"): Route(objects.object_delete, "s3:DeleteObject", takes=("versionId",)),
+    (OBJECT, "attributes", "GET"): Route(multipart.attributes_get, "s3:GetObjectAttributes", takes=("versionId",)),
     (BUCKET, "uploads", "GET"): Route(multipart.uploads_list, "s3:ListBucketMultipartUploads"),
     (OBJECT, "uploads", "POST"): Route(multipart.upload_create, "s3:PutObject"),
     (OBJECT, "uploadId", "PUT"): Route(multipart.part_put, "s3:PutObject"),

@@ -30,8 +30,13 @@ class Raw(str):
 def document(root: str, content: Mapping[str, Value] | str, *, namespace: str = NAMESPACE) -> bytes:
     """A document with these elements, or with text alone. A list repeats its element, None leaves it out."""
     attribute = f' xmlns="{namespace}"' if namespace else ""
-    inner = _text(content) if isinstance(content, str) else "".join(_element(*item) for item in content.items())
+    inner = _text(content) if isinstance(content, str) else elements(content.items())
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}{attribute}>{inner}</{root}>'.encode(errors="replace")
+
+
+def elements(content: Iterable[tuple[str, Value]]) -> Raw:
+    """Elements in a row, for documents in which those of several names take turns."""
+    return Raw("".join(_element(*item) for item in content))
 
 
 def _element(name: str, value: Value) -> str:
