@@ -70,7 +70,7 @@ TEMPLATES = [
 STATEMENT_TIMEOUT_S = int(os.environ.get("KUMO_STATEMENT_TIMEOUT_S", "5"))
 DATABASES = {
     "default": {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "apps.core.postgresql",
         "HOST": CONFIG.database.host,
         "PORT": CONFIG.database.port,
         "NAME": CONFIG.database.name,

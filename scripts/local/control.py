@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import broker, nginx, postgres, python, view
@@ -11,6 +12,8 @@ from .secret import give_to_control_plane, secret
 from .site import Site, settled_at
 from .supervisor import Service, Supervisor
 
+# Pieces of 1 MiB come and go all the time: fetched from the system each time, they were a third of a download's cost.
+PIECES = {"MALLOC_MMAP_THRESHOLD_": str(4 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(8 * 2**20)}
 DISKS = ("objects/1", "objects/2", "objects/3")  # of the object store: on one machine, three directories
 OWNED = ("images", "policy", "objects", *DISKS)  # directories the control plane writes
 
@@ -90,8 +93,10 @@ def secret_file(site: Site, name: str) -> Path:
     return site.path("secrets", name)
 
 
-def pool(site: Site, name: str, interface: str, application: str, *options: str) -> Service:
-    """One granian server behind a socket that nginx may open."""
+def pool(
+    site: Site, name: str, interface: str, application: str, *options: str, more: Mapping[str, str] | None = None
+) -> Service:
+    """One granian server behind a socket that nginx may open. `more` is added to its environment."""
     socket = nginx.sockets(site) / f"{name}.sock"
     argv = (
         site.venv / "bin/granian",
@@ -112,7 +117,7 @@ def pool(site: Site, name: str, interface: str, application: str, *options: str)
         tuple(argv),
         user=view.USER,
         groups=("www-data", view.USER),
-        environment=python.environment(site),
+        environment=python.environment(site) | dict(more or {}),
         within=view.view(site),
         before=(f"rm -f {socket}",),
         memory_counts=True,
@@ -122,7 +127,17 @@ def pool(site: Site, name: str, interface: str, application: str, *options: str)
 def services(site: Site) -> list[Service]:
     return [
         pool(site, "web", "wsgi", "cloud.wsgi:application", "--blocking-threads", "8", "--backpressure", "64"),
-        pool(site, "bytes", "wsgi", "cloud.wsgi:application", "--blocking-threads", "16", "--backpressure", "32"),
+        pool(
+            site,
+            "bytes",
+            "wsgi",
+            "cloud.wsgi:application",
+            "--blocking-threads",
+            "16",
+            "--backpressure",
+            "32",
+            more=PIECES,
+        ),
         pool(site, "live", "asgi", "cloud.asgi:application"),
         Service(
             "control",

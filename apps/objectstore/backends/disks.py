@@ -36,7 +36,7 @@ logger = logging.getLogger("kumo.objectstore")
 COPIES = 3
 ENOUGH = 2  # safe copies that an acknowledgement needs
 SPARE_BYTES = 64 * MIB  # left free on each disk: file systems are bad at being full
-ROOM_S = 0.5  # how old what is known of free space may be
+ROOM_S = 0.5  # how old may be what is known of a disk's presence and free space
 AVOID_S = 10.0  # how long a disk that failed gets nothing new, if there are others
 LOOK_S = 2.0  # how old the known list of disks may be
 THREADS = 24
@@ -65,7 +65,7 @@ class DiskStore:
         self._active: frozenset[int] = frozenset()
         self._looked = -LOOK_S
         self._failed: dict[int, float] = {}  # number → when
-        self._room: dict[int, tuple[int, float]] = {}  # number → free bytes, when
+        self._room: dict[int, tuple[Directory, int, float]] = {}  # number → disk, its free bytes, when
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="disk")
         self._lock = Lock()
 
@@ -106,17 +106,18 @@ class DiskStore:
             if number not in self._active or number in without:
                 continue
             with contextlib.suppress(OSError):
-                disk.check()
                 free = self._free(disk)
                 if free >= size + SPARE_BYTES:
                     weighed.append((self._avoided(number), -(free * random.random()), disk))  # noqa: S311
         return [disk for _, _, disk in sorted(weighed, key=lambda w: w[:2])]
 
     def _free(self, disk: Directory) -> int:
-        free, at = self._room.get(disk.number, (0, 0.0))
-        if time.monotonic() - at >= ROOM_S:
+        """Free bytes of a disk that is there. Raises OSError."""
+        known, free, at = self._room.get(disk.number, (disk, 0, 0.0))
+        if time.monotonic() - at >= ROOM_S or known is not disk:
+            disk.check()
             free = disk.room()[0]
-            self._room[disk.number] = free, time.monotonic()
+            self._room[disk.number] = disk, free, time.monotonic()
         return free
 
     def _avoided(self, number: int) -> bool:

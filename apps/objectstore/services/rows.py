@@ -60,10 +60,10 @@ def alone(key: str) -> None:
 
 def put(made: Object, *, only_new: bool = False, only_over: str = "") -> Object | None:
     """Insert the row, or replace the one of that name, which is returned. Raises PreconditionFailed."""
-    same = Object.objects.filter(container_id=made.container_id, name=made.name)
     while True:
         if not only_over and _inserted(made):
             return None
+        same = Object.objects.filter(container_id=made.container_id, name=made.name)
         old = same.select_for_update().first()
         there = old is not None and (old.delete_at is None or old.delete_at > made.created_at)
         if only_new and there:
