@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from apps.compute.web.urls import site as consoles
+from apps.core.api.metrics import Metrics
 from apps.core.api.openapi import OpenApi
 from apps.dashboard.web.urls import site
 from apps.objectstore.api.swift.info import Info
@@ -14,6 +15,7 @@ handler500 = "apps.core.api.faults.server_error"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("openapi.json", OpenApi.as_view()),
+    path("metrics", Metrics.as_view()),
     path("identity", include("apps.identity.api.urls")),
     path("image", include("apps.image.api.urls")),
     path("object-store", include("apps.objectstore.api.swift.urls")),

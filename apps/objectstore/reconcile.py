@@ -14,6 +14,7 @@ from django.db import Error, connection
 
 from apps.core.context import system
 from apps.core.doctor import doctor_check
+from apps.core.metrics import Gauge, gauges
 from apps.objectstore import backends, services
 from apps.objectstore.backends import WrongMachineError
 from apps.operations.registry import daemon
@@ -126,6 +127,26 @@ def _guarded(once: Callable[[], None]) -> None:
     except (Error, OSError, WrongMachineError):
         logger.exception("a duty of the object store failed")
         connection.close()
+
+
+@gauges
+def numbers() -> Iterator[Gauge]:
+    """What is kept, what lacks, what waits to be removed, and how far the audit is."""
+    found = services.numbers(system())
+    yield Gauge("kumo_objects", "Objects, as totals were folded last.", found.objects)
+    yield Gauge("kumo_object_bytes", "Their bytes.", found.bytes)
+    yield Gauge("kumo_object_uploads", "Uploads in parts that are in progress.", found.uploads)
+    for policy in found.policies:
+        labels = {"policy": policy.name}
+        yield Gauge("kumo_copies_missing", "Copies of blobs there should be besides.", policy.missing, labels)
+        yield Gauge(
+            "kumo_blobs_unused", "Blobs that no object names, until the grace time is over.", policy.unused, labels
+        )
+        yield Gauge("kumo_audit_bytes", "Bytes that the present walk over all copies has read.", policy.audited, labels)
+        yield Gauge("kumo_audit_found", "Bad or missing copies it has found.", policy.found, labels)
+        if policy.audit_age_s is not None:
+            help_ = "How long ago the last whole walk ended."
+            yield Gauge("kumo_audit_age_seconds", help_, policy.audit_age_s, labels)
 
 
 daemon("objectstore.fold", fold)

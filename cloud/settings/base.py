@@ -132,6 +132,9 @@ CSRF_COOKIE_NAME = "kumo_csrf"
 LANGUAGE_COOKIE_NAME = "kumo_language"
 LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 
+# Where each process keeps what it counts; read by the library when it is imported.
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(CONFIG.state / "metrics")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from apps.core import logs
+from apps.core import logs, metrics
 from apps.core.context import Origin, new_request_id, origin
 
 logger = logging.getLogger("kumo.access")
@@ -34,6 +34,11 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(text)
     except ValueError:  # a socket's path, or nothing
         return None
+
+
+def _size(text: str) -> int:
+    """A header's number of bytes; 0 for none, or what is none."""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 20 else 0
 
 
 class RequestIdMiddleware:
@@ -60,6 +65,10 @@ class RequestIdMiddleware:
         response.headers.setdefault("X-Openstack-Request-Id", request_id)
         if request.path.startswith("/compute"):
             response.headers.setdefault("X-Compute-Request-Id", request_id)
+        seconds = time.monotonic() - started
+        received = _size(sent.get("CONTENT_LENGTH", ""))
+        given = _size(response.headers.get("Content-Length", "")) if response.streaming else len(response.content)
+        metrics.request_done(request.path, request.method or "", response.status_code, seconds, received, given)
         logger.info(
             "%s %s %s",
             request.method,
@@ -68,7 +77,7 @@ class RequestIdMiddleware:
             extra={
                 "request_id": request_id,
                 "status": response.status_code,
-                "ms": round((time.monotonic() - started) * 1000, 1),
+                "ms": round(seconds * 1000, 1),
             },
         )
         return response

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
 from apps.core import live
@@ -19,7 +19,7 @@ from apps.core.context import RequestContext
 from apps.core.transactions import internal
 from apps.objectstore import backends
 from apps.objectstore.backends import BlobLostError, Kept, NoRoomError
-from apps.objectstore.models import Audit, Blob, Container, Object, ObjectFields, UploadPart, Version
+from apps.objectstore.models import Account, Audit, Blob, Container, Object, ObjectFields, Upload, UploadPart, Version
 from apps.objectstore.services.objects import copy_damaged, object_expire, stored_of
 from apps.objectstore.services.rows import extents_of
 
@@ -225,6 +225,48 @@ def health(ctx: RequestContext, *, policy: str) -> Health:
         unused=Count("pk", filter=~Q(unused_since=None)),
     )
     return Health(row["blobs"], int(row["bytes"] or 0), int(row["missing"] or 0), row["unused"])
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyNumbers:
+    """A storage policy's, for those who watch it."""
+
+    name: str
+    missing: int  # copies
+    unused: int  # blobs
+    audited: int  # bytes read in this walk
+    found: int  # copies found bad in this walk
+    audit_age_s: float | None  # since the last whole walk
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The whole store's; objects and bytes without the deltas of the last seconds."""
+
+    objects: int
+    bytes: int
+    uploads: int
+    policies: list[PolicyNumbers]
+
+
+@internal("whoever has the token of metrics", atomic=False)
+def numbers(ctx: RequestContext) -> Numbers:
+    """The store in numbers that are cheap: sums over accounts, and indexes of what lacks or is unused."""
+    totals = Account.objects.aggregate(objects=Sum("base_objects"), size=Sum("base_bytes"))
+    missing = _by_policy(Blob.objects.filter(missing__gt=0, unused_since=None), Sum("missing"))
+    unused = _by_policy(Blob.objects.filter(unused_since__isnull=False), Count("pk"))
+    walks = {walk.policy: walk for walk in Audit.objects.annotate(age=Now() - F("ended_at"))}
+    found = []
+    for name in backends.policies():
+        walk = walks.get(name)
+        age = walk.age.total_seconds() if walk and walk.ended_at else None
+        audit = (walk.bytes_read, walk.found) if walk else (0, 0)
+        found.append(PolicyNumbers(name, missing.get(name, 0), unused.get(name, 0), *audit, age))
+    return Numbers(int(totals["objects"] or 0), int(totals["size"] or 0), Upload.objects.count(), found)
+
+
+def _by_policy(blobs: QuerySet[Blob], what: Count | Sum) -> dict[str, int]:
+    return dict(blobs.values_list("policy").annotate(n=what).values_list("policy", "n"))
 
 
 @internal("the command", atomic=False)
