@@ -13,12 +13,13 @@ import pytest
 
 from apps.core.errors import Forbidden, Invalid, KumoError, NotFound, PreconditionFailed, TooLarge
 from apps.objectstore import selectors, services
-from apps.objectstore.models import Blob, Container, Object, Upload, UploadPart
+from apps.objectstore.models import Blob, Container, Object, Upload, UploadPart, Version
 from apps.objectstore.selectors import UploadPage, container_totals
 from apps.objectstore.services import checksums, uploads
 from apps.objectstore.services.checksums import Digests
 from apps.objectstore.services.encryption import AES256, CUSTOMER, Wish
 from apps.objectstore.services.rows import extents_of
+from apps.objectstore.states import Versioning
 from tests.apps.objectstore.conftest import SYSTEM
 from tests.kit.http import context
 
@@ -111,6 +112,24 @@ def test_a_part_that_comes_again_takes_the_place_of_the_first(alice, box):
     with pytest.raises(Invalid, match="could not be found"):
         complete(upload, first)
     assert read(complete(upload, again)) == data(2, 30)
+
+
+def test_versions_keep_their_parts(alice, box):
+    services.container_versioning(ALICE, account="alice", container="box", versioning=Versioning.ENABLED)
+    made = []
+    for seed in (1, 2):
+        upload = begin(services.New(encryption=Wish(AES256)))
+        made.append(complete(upload, part(upload, 1, data(seed)), part(upload, 2, data(seed + 5))))
+    assert (len(used()), totals()) == (4, (1, 4 * MOST))
+    old = Version.objects.get(version_id=made[0].version_id)
+    assert (read(old), read(Object.objects.get())) == (data(1) + data(6), data(2) + data(7))
+    listed = [services.Listed(1, (old.parts or [])[0]["etag"])]
+    again = services.upload_complete(ALICE, **AT, upload_id=made[0].upload_id, listed=listed)
+    assert again.version_id == old.version_id
+    services.version_restore(ALICE, **AT, version_id=old.version_id)
+    assert alice.bytes("/box/big") == data(1) + data(6)
+    services.version_delete(ALICE, **AT, version_id=made[1].version_id)
+    assert (len(used()), totals()) == (2, (1, 2 * MOST))
 
 
 def test_parts_that_are_not_listed_are_given_up(alice, box):

@@ -67,7 +67,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
 def all_is_well() -> None:
     """Every blob in use has one owner, every owner its blob, and the totals are what is there."""
-    owners = [*Object.objects.all(), *UploadPart.objects.all()]
+    owners: list[Any] = [*Object.objects.all(), *UploadPart.objects.all()]
     owned = [extent.blob_id for owner in owners for extent in extents_of(owner)]
     assert len(owned) == len(set(owned))
     assert set(owned) == set(Blob.objects.filter(unused_since=None).values_list("pk", flat=True))
@@ -96,7 +96,7 @@ def _all_at_once(seed: int) -> None:
     calls: list[Callable[[], Any]] = [
         *(lambda: services.upload_complete(ALICE, **AT, upload_id=upload.pk, listed=first) for _ in range(3)),
         lambda: services.upload_abort(ALICE, **AT, upload_id=upload.pk),
-        *(lambda n=n: part(upload, n, b"x" * 70) for n in (2, 3, 4)),  # type: ignore[misc]
+        *(lambda n=n: part(upload, n, b"x" * 70) for n in (2, 3, 4)),
     ]
     random.Random(seed).shuffle(calls)
     answers = at_once(*calls)
@@ -112,7 +112,7 @@ def _all_at_once(seed: int) -> None:
 def test_the_same_number_many_times():
     upload = services.upload_create(ALICE, **AT, new=services.New())
     bodies = [bytes([n]) * (10 + n) for n in range(8)]
-    at_once(*(lambda body=body: part(upload, 1, body) for body in bodies))  # type: ignore[misc]
+    at_once(*(lambda body=body: part(upload, 1, body) for body in bodies))
     all_is_well()
     kept = UploadPart.objects.get()
     services.upload_complete(ALICE, **AT, upload_id=upload.pk, listed=[services.Listed(1, kept.etag)])
@@ -125,9 +125,7 @@ def test_uploads_of_one_name():
     listed = [[part(upload, 1, bytes([n]) * 30)] for n, upload in enumerate(started)]
     answers = at_once(
         *(
-            lambda upload=upload, parts=parts: services.upload_complete(  # type: ignore[misc]
-                ALICE, **AT, upload_id=upload.pk, listed=parts
-            )
+            lambda upload=upload, parts=parts: services.upload_complete(ALICE, **AT, upload_id=upload.pk, listed=parts)
             for upload, parts in zip(started, listed, strict=True)
         )
     )
@@ -143,7 +141,7 @@ def test_a_container_that_goes_meanwhile():
     part(upload, 1, b"1" * 40)
     at_once(
         lambda: services.container_delete(ALICE, account="alice", container="box"),
-        *(lambda n=n: part(upload, n, b"x" * 70) for n in (2, 3, 4)),  # type: ignore[misc]
+        *(lambda n=n: part(upload, n, b"x" * 70) for n in (2, 3, 4)),
     )
     assert (Container.objects.count(), Upload.objects.count(), UploadPart.objects.count()) == (0, 0, 0)
     assert not Blob.objects.filter(unused_since=None).exists()
