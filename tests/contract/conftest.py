@@ -14,4 +14,4 @@ def account(real_cloud: Any) -> dict[str, str]:
     config = openstack.config.OpenStackConfig(config_files=[str(real_cloud.clouds)])
     cloud = openstack.connection.Connection(config=config.get_one(cloud="kumo-demo"))
     address = cloud.session.get_endpoint(service_type="object-store", interface="public")
-    return {"OS_STORAGE_URL": address, "OS_AUTH_TOKEN": cloud.auth_token}
+    return {"OS_STORAGE_URL": str(address), "OS_AUTH_TOKEN": str(cloud.auth_token)}

@@ -143,13 +143,13 @@ def test_copies_between_accounts_need_both_lists(alice, bob):
     mine = Swift(bob.ctx)
     mine.put("/own")
     mine.put("/own/x", b"of bob")
-    from_alice = {"X_Copy_From": "box/a", "X_Copy_From_Account": "AUTH_alice"}
+    from_alice: dict[str, Any] = {"X_Copy_From": "box/a", "X_Copy_From_Account": "AUTH_alice"}
     assert mine.put("/own/a", **from_alice).status_code == 403
     alice("POST", "/box", X_Container_Read="bob:*")
     answer = mine.put("/own/a", **from_alice)
     assert (answer.status_code, answer["X-Copied-From-Account"]) == (201, "AUTH_alice")
     assert mine.bytes("/own/a") == b"secret"
-    to_alice = {"Destination": "box/x", "Destination_Account": "AUTH_alice"}
+    to_alice: dict[str, Any] = {"Destination": "box/x", "Destination_Account": "AUTH_alice"}
     assert mine("COPY", "/own/x", **to_alice).status_code == 403
     assert alice.names("/box") == ["a"]
     alice("POST", "/box", X_Container_Write="bob:*")
