@@ -103,7 +103,7 @@ def test_a_server_on_another_machine_does_not_start(server: Server) -> None:
 def test_headers_that_are_not_ascii_come_through(server: Server) -> None:
     path, wort = "/object-store/v1/AUTH_alice/box", "Grüße 日本"
     on_the_wire = wort.encode().decode("latin-1")
-    sent = {"X_Container_Meta_Wort": on_the_wire, "X_Container_Meta_Plain": "1"}
+    sent: dict[str, Any] = {"X_Container_Meta_Wort": on_the_wire, "X_Container_Meta_Plain": "1"}
     by_nginx = f"x-container-meta-wort={wort.encode().hex()},x-container-meta-plain=32,x-container-meta-new=33"
     assert server("PUT", path, X_Kumo_Headers=by_nginx, **sent)[0] == 201
     headers = {name.lower(): value for name, value in server("GET", path)[1].items()}
