@@ -36,7 +36,8 @@ RULES = (
     Rule(
         "object_store:reseller",
         "role:admin or role:ResellerAdmin",
-        "Do everything with every account, and set the quotas of accounts.",
-        ("POST /v1/{account}",),
+        "Do everything with every account, set the quotas of accounts, make and close them.",
+        ("PUT|POST|DELETE /v1/{account}",),
+        scopes=("project", "domain", "system"),
     ),
 )
