@@ -35,6 +35,8 @@ def version_of(word: str) -> UUID:
     return NO_VERSION if word == "null" else UUID(hex=word)
 
 
+DYNAMIC = "X-Object-Manifest"  # metadata: the bytes are those of all objects whose names begin so
+
 MIB = 2**20
 CHUNK = MIB  # bytes under one checksum
 PREFIX = "AUTH_"  # before a project's id in the name of its account

@@ -29,9 +29,8 @@ from apps.objectstore.services.objects import (
     object_delete,
     object_pieces,
 )
-from apps.objectstore.states import MAX_LISTING, number_of
+from apps.objectstore.states import DYNAMIC, MAX_LISTING, number_of
 
-DYNAMIC = "X-Object-Manifest"
 MOST_SEGMENTS = 1000  # of a static large object
 MOST_BYTES = 8 * 2**20  # of its manifest
 MOST_DEPTH = 10  # large objects within large objects

@@ -59,6 +59,16 @@ def wanted_checked(bucket: Bucket | None, mode: str, until: datetime.datetime | 
         raise Invalid("The retain until date must be in the future!", code="InvalidArgument")
 
 
+def body_checked(bucket: Bucket | None, *, has_others_bytes: bool) -> None:
+    """Raise Invalid for an object whose bytes are those of other objects, where objects can be locked.
+
+    A lock protects a row and the bytes it owns: others could be removed under it.
+    """
+    if has_others_bytes and bucket is not None and bucket.lock_enabled:
+        hint = "Upload it whole, or in parts by S3."
+        raise Invalid("A bucket with object lock takes no links and no objects of segments.", hint=hint)
+
+
 def default_of(bucket: Bucket | None, now: datetime.datetime) -> tuple[str, datetime.datetime | None]:
     """The mode and end that objects get in a bucket, unless they say otherwise."""
     rule: Mapping[str, Any] | None = bucket.documents.get("lock") if bucket and bucket.lock_enabled else None

@@ -52,7 +52,7 @@ from apps.objectstore.services.errors import InsufficientStorage, Unprocessable
 from apps.objectstore.services.history import Removed
 from apps.objectstore.services.marks import acl_checked, facts_of
 from apps.objectstore.services.rows import Extent, extents_of
-from apps.objectstore.states import CHUNK, MAX_FILE_BYTES
+from apps.objectstore.states import CHUNK, DYNAMIC, MAX_FILE_BYTES
 
 
 class Incoming(Protocol):
@@ -256,6 +256,8 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
 
     The key share keeps the container from being deleted, and lets other writers of it go on.
     """
+    others = body.segments is not None or new.links is not None or DYNAMIC in new.metadata
+    lock.body_checked(bucket_of(place), has_others_bytes=others)
     state = rows.shared(place.pk)
     now = history.begin(place.pk, name, state.now) if state.keeps else state.now
     lock_mode, retain_until = new.lock_mode, new.retain_until
@@ -389,6 +391,7 @@ def _describe(
     delete_at: datetime.datetime | None,
 ) -> Object:
     found = _locked(place, name)
+    lock.release_checked(found)
     found.metadata, found.delete_at = dict(metadata), delete_at
     found.content_type = content_type or found.content_type
     found.created_at = max(rows.shared(found.container_id).now, found.created_at + rows.TICK)

@@ -79,6 +79,25 @@ def test_a_locked_version_cannot_be_removed_in_any_way(vault, headers):
     assert code_of(vault("DELETE", "/vault")) in {"BucketNotEmpty", "OperationAborted"}
 
 
+def test_what_is_locked_is_not_described_anew(vault):
+    vault("PUT", "/vault/a", b"1", **lock())
+    before = Object.objects.values().get()
+    answer = Swift(context("alice"))("POST", "/vault/a", X_Object_Meta_B="2", X_Delete_After="5")
+    assert answer.status_code == 403
+    assert Object.objects.values().get() == before
+
+
+def test_bytes_of_others_cannot_be_locked(vault):
+    swift = Swift(context("alice"))
+    swift.put("/parts")
+    swift.put("/parts/1", b"1")
+    manifest = b'[{"path": "/parts/1"}]'
+    assert swift.put("/vault/static?multipart-manifest=put", manifest).status_code == 400
+    assert swift.put("/vault/dynamic", X_Object_Manifest="parts/").status_code == 400
+    assert swift.put("/vault/link", X_Symlink_Target="parts/1").status_code == 400
+    assert Object.objects.get().name == "1"
+
+
 def test_expiry_leaves_the_version(vault):
     swift = Swift(context("alice"))
     swift.put("/vault/a", b"1", X_Delete_After="60")
