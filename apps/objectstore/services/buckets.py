@@ -11,6 +11,7 @@ from apps.core.transactions import service
 from apps.objectstore.models import Bucket, Container
 from apps.objectstore.selectors import bucket_row
 from apps.objectstore.selectors.access import require_owner
+from apps.objectstore.services import rows
 from apps.objectstore.services.containers import container_put
 from apps.objectstore.states import Versioning, is_bucket_name
 
@@ -33,6 +34,7 @@ def bucket_create(
     require_owner(ctx, account)
     if not is_bucket_name(name):
         raise Invalid(f"{name} is no name for a bucket.", code="InvalidBucketName")
+    rows.alone(f"objectstore/bucket/{name}")  # of several that ask at once the first makes it, the others are told
     _free(bucket_row(name), account)
     container_put(ctx, account=account, container=name, policy=policy, changes={})
     made = bucket_row(name)

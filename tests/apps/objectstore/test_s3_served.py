@@ -5,8 +5,12 @@ from __future__ import annotations
 import io
 import os
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -18,6 +22,7 @@ from apps.identity import selectors
 from apps.identity.models import Credential
 from apps.identity.services.epoch import change_epoch
 from apps.objectstore import backends, services
+from apps.objectstore.models import Blob, Bucket, Container
 from tests.apps.objectstore.conftest import SYSTEM
 from tests.kit.s3 import boto, key_in_rows
 from tests.kit.served import Server
@@ -107,3 +112,46 @@ def test_keys_revoked_are_gone_at_once(server: Server) -> None:
     with pytest.raises(ClientError) as caught:
         client.list_buckets()
     assert caught.value.response["Error"]["Code"] == "InvalidAccessKeyId"
+
+
+def outcomes(calls: list[Any]) -> Counter[str]:
+    """What calls that are made at the same moment end with: S3's code, or "" for success."""
+    together = Barrier(len(calls))
+
+    def outcome(call: Any) -> str:
+        together.wait()
+        try:
+            call()
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return ""
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return Counter(pool.map(outcome, calls))
+
+
+def test_one_of_many_gets_a_name(server: Server) -> None:
+    clients = [boto(f"{server.url}/s3", key_in_rows(project)) for project in ("alice", "bob") for _ in range(4)]
+    found = outcomes([partial(client.create_bucket, Bucket="race") for client in clients])
+    assert found == {"": 1, "BucketAlreadyOwnedByYou": 3, "BucketAlreadyExists": 4}
+    assert Bucket.objects.get().container.name == "race"
+    assert Container.objects.count() == 1
+
+
+def test_one_of_many_makes_an_object(server: Server, alice: Any) -> None:
+    alice.create_bucket(Bucket="photos")
+    key = key_in_rows("alice")
+    clients = [boto(f"{server.url}/s3", key) for _ in range(8)]
+    puts = [
+        partial(client.put_object, Bucket="photos", Key="a", Body=bytes([n]) * 1000, IfNoneMatch="*")
+        for n, client in enumerate(clients)
+    ]
+    assert outcomes(puts) == {"": 1, "PreconditionFailed": 7}
+    first = alice.head_object(Bucket="photos", Key="a")["ETag"]
+    puts = [
+        partial(client.put_object, Bucket="photos", Key="a", Body=bytes([n]) * 2000, IfMatch=first)
+        for n, client in enumerate(clients)
+    ]
+    assert outcomes(puts) == {"": 1, "PreconditionFailed": 7}
+    assert len(alice.get_object(Bucket="photos", Key="a")["Body"].read()) == 2000
+    assert Blob.objects.filter(unused_since=None).count() == 1

@@ -148,11 +148,18 @@ def _value(name: str, value: str) -> str:
     return latin(value)
 
 
+def _leads_somewhere(where: str) -> bool:
+    try:
+        return where.isprintable() and urlsplit(where).scheme in {"http", "https"}
+    except ValueError:
+        return False
+
+
 def _made(call: Call, fields: Mapping[str, str], etag: str) -> HttpResponseBase:
     """A redirect to where the form wants it, or the status it wants."""
     facts = {"bucket": call.bucket.name, "key": call.key, "etag": etag}
     where = fields.get("success_action_redirect") or fields.get("redirect", "")
-    if where.isprintable() and urlsplit(where).scheme in {"http", "https"}:
+    if _leads_somewhere(where):
         to = quote(where, safe="%/:=&?~#+!$,;'@()*[]-._")
         return answer(303, {"Location": f"{to}{'&' if '?' in to else '?'}{urlencode(facts)}", "ETag": etag})
     base = f"{call.request.scheme}://{call.request.get_host()}"
