@@ -390,11 +390,14 @@ def _describe(
     metadata: Mapping[str, str],
     delete_at: datetime.datetime | None,
 ) -> Object:
+    if place is None:
+        raise NotFound("object", name)
+    now = rows.shared(place.pk).now
     found = _locked(place, name)
     lock.release_checked(found)
     found.metadata, found.delete_at = dict(metadata), delete_at
     found.content_type = content_type or found.content_type
-    found.created_at = max(rows.shared(found.container_id).now, found.created_at + rows.TICK)
+    found.created_at = max(now, found.created_at + rows.TICK)
     changed = {name: getattr(found, name) for name in ("metadata", "delete_at", "content_type", "created_at")}
     Object.objects.filter(container_id=found.container_id, name=name).update(**changed)
     return found
@@ -432,8 +435,8 @@ def object_expire(container_id: UUID, name: str) -> bool:
     return place is not None and history.expire(place, name)
 
 
-def _locked(place: Container | None, name: str) -> Object:
-    if place is None or object_row(place.pk, name) is None:
+def _locked(place: Container, name: str) -> Object:
+    if object_row(place.pk, name) is None:
         raise NotFound("object", name)
     found = Object.objects.select_for_update().filter(container_id=place.pk, name=name).first()
     if found is None:
