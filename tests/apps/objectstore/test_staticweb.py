@@ -93,8 +93,9 @@ def test_errors_have_pages_of_the_site(alice, stranger):
 
 
 def test_objects_that_stand_for_folders_are_not_shown(alice, stranger):
-    shown(alice, Index="index.html")
     alice.put("/site/dir", b"", media="application/directory")
+    assert stranger("GET", "/site/dir")["Content-Type"] == "application/directory"
+    shown(alice, Index="index.html")
     assert stranger("GET", "/site/dir")["Location"] == f"{HERE}/dir/"
     shown(alice, Directory_Type="text/dir")
     assert stranger("GET", "/site/dir").status_code == 200

@@ -99,7 +99,7 @@ def _container(call: Call, site: Site, handler: Handler) -> HttpResponseBase:
 def _object(call: Call, site: Site, handler: Handler) -> HttpResponseBase:
     try:
         response = handler(call)
-        if not _is_marker(response, site):
+        if not site.is_on or not _is_marker(response, site):
             return response
         missing: KumoError = NotFound("object", call.address.name)
     except NotFound as error:
@@ -142,8 +142,9 @@ def _is_marker(response: HttpResponseBase, site: Site) -> bool:
 def _attempt(call: Call, name: str) -> HttpResponseBase | None:
     """An object of the site, None where there is none."""
     to = replace(call.address, name=name)
+    read = objects.object_head if call.request.method == "HEAD" else objects.object_get
     try:
-        return objects.object_get(Call(call.request, to, call.ctx))
+        return read(Call(call.request, to, call.ctx))
     except NotFound:
         return None
 
