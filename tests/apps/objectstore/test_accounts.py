@@ -60,6 +60,19 @@ def test_an_account_with_locked_buckets_is_not_closed(alice, box, admin):
     assert alice.names("") == ["box"]
 
 
+def test_what_is_locked_meanwhile_stays_and_stops_nothing(alice, box, admin):
+    alice.put("/box/a", b"1")
+    bob = Swift(context("bob"))
+    bob.put("/box")
+    assert admin("DELETE", "").status_code == Swift(admin.ctx, "bob")("DELETE", "").status_code == 204
+    Object.objects.update(legal_hold=True)
+    for _ in range(3):
+        services.accounts_reap(system())
+        services.deltas_fold(system())
+    assert [row.pk for row in Account.objects.all()] == ["alice"]
+    assert Object.objects.get().legal_hold
+
+
 def test_what_was_never_used_cannot_be_closed(admin):
     assert Swift(context("ops", "admin"), "nobody")("DELETE", "").status_code == 404
 
