@@ -12,7 +12,6 @@ from apps.objectstore.models import Object
 from apps.objectstore.selectors import container_row, object_get
 from apps.objectstore.selectors.access import require_write
 from apps.objectstore.selectors.browsing import below
-from apps.objectstore.services.encryption import AES256, Wish
 from apps.objectstore.services.large import DYNAMIC, Reader, content_of, content_pieces
 from apps.objectstore.services.objects import New, object_delete, object_put
 
@@ -62,7 +61,7 @@ def _copied(ctx: RequestContext, account: str, source: Place, to: Place, only_ne
         only_new=only_new,
         tags=found.tags,
         links=found.links,  # of a symbolic link: the other one is a link too
-        encryption=Wish(AES256) if found.encryption else None,
+        encryption=content.wish,
     )
     made = object_put(
         ctx,

@@ -18,7 +18,7 @@ from apps.core.transactions import internal, streaming
 from apps.objectstore.models import Container, Object, ObjectFields
 from apps.objectstore.selectors import Found, container_row, object_followed, object_row
 from apps.objectstore.selectors.access import require_read
-from apps.objectstore.services.encryption import require_key
+from apps.objectstore.services.encryption import AES256, Wish, require_key
 from apps.objectstore.services.errors import Unprocessable
 from apps.objectstore.services.objects import (
     Body,
@@ -69,6 +69,12 @@ class Content:
     is_large: bool = False
     segments: int = 0
     key: bytes = field(default=b"", repr=False)  # the caller's, of an object that is encrypted with one
+
+    @property
+    def wish(self) -> Wish | None:
+        """How a copy is encrypted unless its caller says: what was encrypted stays so, by the store's own keys."""
+        sources = (part.source for part in self.parts)
+        return Wish(AES256) if any(not isinstance(s, bytes) and s.encryption for s in sources) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -386,6 +386,20 @@ def test_copies_between_ways_of_encryption(alice_s3, bucket, disks):
     assert alice_s3("HEAD", "/photos/0")["x-amz-server-side-encryption"] == "AES256"
 
 
+def test_copies_of_what_is_encrypted_are_encrypted(alice, alice_s3, bucket, disks):
+    alice_s3("PUT", "/photos/a", SECRET, x_amz_server_side_encryption="AES256")
+    alice_s3("PUT", "/photos/b", SECRET, **customer())
+    alice.put("/photos/slo?multipart-manifest=put", b'[{"path": "/photos/a"}]')
+    for name in ("a", "slo"):
+        alice("COPY", f"/photos/{name}", Destination=f"photos/swift-{name}")
+        alice_s3("PUT", f"/photos/s3-{name}", x_amz_copy_source=f"photos/{name}")
+    alice_s3("PUT", "/photos/s3-b", x_amz_copy_source="photos/b", **customer(KEY, SOURCE))
+    for name in ("swift-a", "swift-slo", "s3-a", "s3-slo", "s3-b"):
+        got = alice_s3("GET", f"/photos/{name}")
+        assert (content(got), got["x-amz-server-side-encryption"]) == (SECRET, "AES256")
+    assert b"nobody else" not in on_disk(disks)
+
+
 @pytest.mark.parametrize("headers", [{"x_amz_server_side_encryption": "AES256"}, customer()])
 def test_parts_are_encrypted(alice_s3, bucket, disks, headers):
     keys = headers if "customer" in str(headers) else {}

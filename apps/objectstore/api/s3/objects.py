@@ -316,7 +316,8 @@ def _copied(call: Call) -> HttpResponseBase:
             raise S3Error("InvalidRequest", words)
         kept = {name: value for name, value in found.metadata.items() if name != services.DYNAMIC}
         new = replace(new, content_type=found.content_type, metadata=kept)
-    new = replace(new, digests=checksums.digests_of_copy(call, found.checksums))
+    digests = checksums.digests_of_copy(call, found.checksums)
+    new = replace(new, digests=digests, encryption=new.encryption or content.wish)
     if _directive(call, "Tagging") == "COPY":
         new = replace(new, tags=_tags_of(call, at) if found.tags else None)
     pieces = Pieces(services.content_pieces(content, 0, content.size))

@@ -329,7 +329,7 @@ def _copy(call: Call, source: Address, to: Address) -> HttpResponseBase:
         return _changed_in_place(call, found, new)
     content = _content(call, found, at.place.account_id)
     pieces = services.content_pieces(content, 0, content.size)
-    made = _put(call, to, _Pieces(pieces), content.size, new)
+    made = _put(call, to, _Pieces(pieces), content.size, replace(new, encryption=content.wish))
     return _made(made, _copied(found, source, made))
 
 
