@@ -240,6 +240,13 @@ class Objectstore(Section, frozen=True, kw_only=True):
     cross_domain_policy: Annotated[str, msgspec.Meta(description="What `crossdomain.xml` allows.")] = (
         '<allow-access-from domain="*" secure="false" />'
     )
+    s3_website_domains: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(
+            description="Names, in lower case, under which the S3 port shows buckets as web sites, each with the "
+            "bucket's name before it. Names of their own, where nobody signs in. Empty: buckets are no web sites."
+        ),
+    ] = ()
     s3_domains: Annotated[
         tuple[str, ...],
         msgspec.Meta(

@@ -35,6 +35,7 @@ KINDS: Mapping[str, Kind] = {
     "policy": Kind("BucketPolicy", "NoSuchBucketPolicy", "Delete"),
     "public-access": Kind("BucketPublicAccessBlock", "NoSuchPublicAccessBlockConfiguration"),
     "tags": Kind("BucketTagging", "NoSuchTagSet"),
+    "website": Kind("BucketWebsite", "NoSuchWebsiteConfiguration", "Delete"),
 }
 
 

@@ -117,6 +117,20 @@ def test_governance_is_passed_by_those_who_may_and_say_so(vault):
     assert not Version.objects.exists()
 
 
+def test_s3_passes_governance_by_a_header(vault):
+    vault("PUT", "/vault/a", b"1", **lock())
+    path = f"/vault/a?versionId={Object.objects.get().version_id}"
+    delete = f"<Delete><Object><Key>a</Key><VersionId>{Object.objects.get().version_id}</VersionId></Object></Delete>"
+    asks = {"x_amz_bypass_governance_retention": "true"}
+    for caller, headers in ((vault, {}), (vault, asks), (S3(MANAGER), {})):
+        assert code_of(caller("DELETE", path, **headers)) == "AccessDenied"
+        many = caller("POST", "/vault?delete", delete.encode(), **headers)
+        assert b"<Code>AccessDenied</Code>" in many.content
+    assert Object.objects.count() == 1
+    assert S3(MANAGER)("POST", "/vault?delete", delete.encode(), **asks).status_code == 200
+    assert not Object.objects.exists()
+
+
 def test_a_policy_can_let_others_pass(vault):
     vault("PUT", "/vault/a", b"1", **lock())
     text = (

@@ -179,7 +179,7 @@ def target_of(request: HttpRequest) -> Target:
     path = path.removeprefix(ROOT) or "/"
     if not path.startswith("/"):
         raise S3Error("InvalidURI")
-    if bucket := _bucket_of_host(host_of(request)):
+    if bucket := bucket_of_host(host_of(request), settings.CONFIG.objectstore.s3_domains):
         return Target(path, bucket, path[1:], True)
     bucket, _, key = path[1:].partition("/")
     return Target(path, bucket, key)
@@ -189,10 +189,10 @@ def host_of(request: HttpRequest) -> str:
     return request.META.get("HTTP_HOST") or request.get_host()
 
 
-def _bucket_of_host(host: str) -> str:
-    """The bucket that stands before one of this service's own names; "" where the host is none of these."""
+def bucket_of_host(host: str, domains: Iterable[str]) -> str:
+    """The bucket that stands before one of these names; "" where the host is none of them."""
     name = host.lower().rpartition(":")[0] or host.lower()
-    for domain in settings.CONFIG.objectstore.s3_domains:
+    for domain in domains:
         if name.endswith(f".{domain}"):
             return name.removesuffix(f".{domain}")
     return ""

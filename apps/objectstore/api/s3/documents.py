@@ -148,14 +148,15 @@ def of_new_bucket(headers: Mapping[str, str], owner: str) -> dict[str, Any]:
     return found
 
 
-def _calls_on(name: str, form: Form) -> dict[tuple[str, str], tuple[Handler, str]]:
+def calls_on(name: str, form: Form) -> dict[tuple[str, str], tuple[Handler, str]]:
+    """The calls on a sub-resource that is such a document: (sub-resource, method) → what answers, and its action."""
     kind = KINDS[form.kind]
     calls: dict[tuple[str, str], tuple[Handler, str]] = {
         (name, "GET"): (partial(_get, form), f"s3:Get{kind.noun}"),
         (name, "PUT"): (partial(_put, form), f"s3:Put{kind.noun}"),
     }
     if form.goes:
-        calls[(name, "DELETE")] = (partial(_delete, form), f"s3:Put{kind.noun}")
+        calls[(name, "DELETE")] = (partial(_delete, form), f"s3:{kind.deletes or 'Put'}{kind.noun}")
     return calls
 
 
@@ -167,7 +168,7 @@ BUCKET_CALLS: Mapping[tuple[str, str], tuple[Handler, str]] = {
     ("policy", "PUT"): (policy.policy_put, "s3:PutBucketPolicy"),
     ("policy", "DELETE"): (policy.policy_delete, "s3:DeleteBucketPolicy"),
     ("policyStatus", "GET"): (policy.policy_status, "s3:GetBucketPolicyStatus"),
-} | {key: call for name, form in FORMS.items() for key, call in _calls_on(name, form).items()}
+} | {key: call for name, form in FORMS.items() for key, call in calls_on(name, form).items()}
 
 
 # --- of objects ------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from apps.objectstore.api.s3.buckets import number
 from apps.objectstore.api.s3.documents import version_named
 from apps.objectstore.api.s3.errors import S3Error
 from apps.objectstore.api.s3.listing import MOST_KEYS, STANDARD, delimiter_of, encoding_of
+from apps.objectstore.api.s3.lock import bypass_asked
 from apps.objectstore.models import Bucket, ObjectFields, Version
 from apps.objectstore.selectors import Found, Page, VersionEntry
 from apps.objectstore.selectors.access import require
@@ -194,7 +195,13 @@ def removed(call: Call, key: str, version_id: UUID) -> dict[str, str]:
     said = {ID: version_word(version_id)}
     try:
         gone = services.version_delete(
-            call.ctx, account=row.account_id, container=row.name, name=key, version_id=version_id, promote=True
+            call.ctx,
+            account=row.account_id,
+            container=row.name,
+            name=key,
+            version_id=version_id,
+            promote=True,
+            bypass=bypass_asked(call.headers),
         )
     except NotFound:
         return said

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views import View
 
-from apps.objectstore.api.s3 import buckets, cors, documents, encryption, listing, multipart, objects, versions
+from apps.objectstore.api.s3 import buckets, cors, documents, encryption, listing, multipart, objects, versions, website
 from apps.objectstore.api.s3.base import (
     Call,
     Handler,
@@ -75,6 +75,7 @@ ROUTES |= {
     (OBJECT, *key): Route(handler, action, takes=("versionId",))
     for key, (handler, action) in documents.OBJECT_CALLS.items()
 }
+ROUTES |= {(BUCKET, *key): Route(handler, action) for key, (handler, action) in website.CALLS.items()}
 
 # All sub-resources that S3 knows: one without a call here is not implemented, and never taken for another call.
 SUBRESOURCES = (
@@ -103,6 +104,8 @@ class S3(View):
     """Everything below `/s3`, and all of the S3 port."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if site := website.site_of(request):
+            return website.answered(request, site)
         target: Target | None = None
         try:
             target = target_of(request)
