@@ -41,6 +41,7 @@ def configuration(site: Site) -> str:
         static=site.path("static"),
         listen=site.listen,
         s3_listen=site.s3_listen,
+        s3_port=site.s3_listen.rpartition(":")[2],
         slow_down=SLOW_DOWN,
         tls=tls(site),
         hosts_address=site.underlay_address,
