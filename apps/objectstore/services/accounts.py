@@ -10,7 +10,7 @@ from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Forbidden, Gone, NotFound
 from apps.core.transactions import internal, service
 from apps.objectstore.models import Account, Bucket, Container, Delta, Object, Version
-from apps.objectstore.services.containers import Changes, account_ensured, changed
+from apps.objectstore.services.containers import account_ensured
 from apps.objectstore.services.uploads import uploads_end
 from apps.objectstore.services.versions import object_purge
 
@@ -20,13 +20,9 @@ AT_ONCE = 500  # objects
 
 
 @service("object_store:reseller")
-def account_put(ctx: RequestContext, *, account: str, changes: Changes) -> bool:
-    """Make an account, or change one's metadata; returns whether it is new. Raises Forbidden, Gone, Invalid."""
-    is_new = account_ensured(account)
-    row = Account.objects.select_for_update(no_key=True).get(pk=account)
-    row.metadata = changed(row.metadata, changes)
-    row.save(update_fields=["metadata"])
-    return is_new
+def account_put(ctx: RequestContext, *, account: str) -> bool:
+    """Make an account unless it is there; returns whether it is new. Raises Forbidden, Gone."""
+    return account_ensured(account)
 
 
 @service("object_store:reseller")

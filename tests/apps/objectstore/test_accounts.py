@@ -21,10 +21,11 @@ def test_only_resellers_make_and_close_accounts(alice, box, bob, stranger, metho
 
 def test_an_account_is_made_before_it_is_used(admin):
     new = Swift(admin.ctx, "new")
-    assert new("PUT", "", X_Account_Meta_A="1").status_code == 201
-    assert new("PUT", "", X_Account_Meta_B="2").status_code == 202
+    assert new("PUT", "", X_Account_Meta_A="1", X_Account_Access_Control='{"admin": ["a:b"]}').status_code == 201
+    assert new("PUT", "", X_Account_Meta_B="2", X_Account_Quota_Bytes="3").status_code == 202
     head = new("HEAD", "")
-    assert (head["X-Account-Meta-A"], head["X-Account-Meta-B"]) == ("1", "2")
+    assert (head["X-Account-Meta-A"], head["X-Account-Meta-B"], head["X-Account-Quota-Bytes"]) == ("1", "2", "3")
+    assert head["X-Account-Access-Control"] == '{"admin": ["a:b"]}'
 
 
 def test_a_closed_account_is_gone_at_once_and_emptied_later(alice, box, admin, disks):

@@ -37,17 +37,21 @@ def account_get(call: Call) -> HttpResponseBase:
 
 
 def account_post(call: Call) -> HttpResponseBase:
+    _change(call)
+    return answer(204)
+
+
+def _change(call: Call) -> None:
     named = (header.removeprefix("X-Account-") for header in call.headers if header.startswith("X-Account-"))
     quotas = {name: call.header(f"X-Account-{name}") for name in named if is_quota(name)}
     changes = metadata.changes(call, "Account") | quotas
     access = call.header(ACCESS) if ACCESS in call.headers else None
     services.account_post(call.ctx, account=call.address.project_id, changes=changes, access=access)
-    return answer(204)
 
 
 def account_put(call: Call) -> HttpResponseBase:
-    changes = metadata.changes(call, "Account")
-    made = services.account_put(call.ctx, account=call.address.project_id, changes=changes)
+    made = services.account_put(call.ctx, account=call.address.project_id)
+    _change(call)
     return answer(201 if made else 202)
 
 
