@@ -34,6 +34,12 @@ RULES = (
         ("DELETE /s3/{bucket}/{key}", "PUT /s3/{bucket}/{key}?retention"),
     ),
     Rule(
+        "object_store:operate",
+        "rule:admin",
+        "See storage policies and disks, and empty disks.",
+        scopes=("project", "system"),
+    ),
+    Rule(
         "object_store:reseller",
         "role:admin or role:ResellerAdmin",
         "Do everything with every account, set the quotas of accounts, make and close them.",

@@ -12,7 +12,7 @@ from django.db.models import Count, F, Func, Sum, Value
 
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid, NotFound
-from apps.core.transactions import internal, on_violation
+from apps.core.transactions import internal, on_violation, service, streaming
 from apps.objectstore import backends
 from apps.objectstore.backends.directory import Directory, claim, identity_of
 from apps.objectstore.backends.disks import COPIES, DiskStore, machine
@@ -73,7 +73,7 @@ def disk_add(ctx: RequestContext, *, path: str, policy: str = backends.DEFAULT) 
     return disk, False
 
 
-@internal("an operator's command", atomic=False)
+@streaming("object_store:operate")
 def disk_preview(ctx: RequestContext, *, number: int) -> tuple[int, int]:
     """How many copies, and bytes, have to be made elsewhere if this disk goes. Raises NotFound."""
     _disk(number)
@@ -86,7 +86,7 @@ def disk_policy(ctx: RequestContext, number: int) -> str:
     return _disk(number).policy
 
 
-@internal("an operator's command")
+@service("object_store:operate")
 def disk_drain(ctx: RequestContext, *, number: int) -> None:
     """Move everything off a disk, which may be taken away when it is empty. Raises NotFound, Conflict."""
     disk = _disk(number)
@@ -97,7 +97,7 @@ def disk_drain(ctx: RequestContext, *, number: int) -> None:
     _store(disk.policy).forget()
 
 
-@internal("an operator's command")
+@service("object_store:operate")
 def disk_activate(ctx: RequestContext, *, number: int) -> None:
     """Take a disk that is being emptied into use again. Raises NotFound."""
     disk = _disk(number)

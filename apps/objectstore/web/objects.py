@@ -83,7 +83,7 @@ class ObjectPage(OfObject):
         link = row.links
         to = f"{link['account'] or self.ctx.project_id}/{link['container']}/{link['name']}" if link else ""
         return [
-            *([(_("Leads to"), to)] if to else []),
+            *([(_("Points to"), to)] if to else []),
             (_("Size"), self.size(row)),
             (_("Type"), row.content_type),
             (_("Changed"), cells.time_ago(row.created_at)),

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.web import cells, navigation, palette
 from apps.core.web.pages import list_paths
 from apps.objectstore import selectors
-from apps.objectstore.web import access, browse, containers, objects, uploads, versions
+from apps.objectstore.web import access, browse, containers, objects, upkeep, uploads, versions
 
 app_name = "objectstore"
 
@@ -19,6 +19,7 @@ urlpatterns = [
     path("objects/<uuid:ident>/versions/act/<slug:action>", versions.VersionsAct.as_view(), name="versions-act"),
     path("objects/<uuid:ident>/versions/file", versions.VersionFile.as_view(), name="version-file"),
     path("objects/<uuid:ident>/access", access.Access.as_view(), name="access"),
+    *list_paths("admin/objects", upkeep.Disks),
     path("objects/<uuid:ident>/policy", access.Policy.as_view(), name="policy"),
     path("objects/<uuid:ident>/settings", access.Settings.as_view(), name="container"),
     path("objects/<uuid:ident>/links/revoke", access.LinksRevoke.as_view(), name="links-revoke"),
@@ -34,7 +35,8 @@ urlpatterns = [
 ]
 
 navigation.register(
-    navigation.Link("objectstore:containers", _("Containers"), "archive", "storage", 10, "object_store:read", "g b")
+    navigation.Link("objectstore:containers", _("Containers"), "archive", "storage", 10, "object_store:read", "g b"),
+    navigation.Link("objectstore:disks", _("Object store"), "database", "admin", 20, upkeep.OPERATE),
 )
 palette.register(palette.Command(_("Create a container"), "objectstore:container-create", "archive", containers.OWN))
 palette.searcher(

@@ -48,9 +48,10 @@ def is_public(row: Container) -> bool:
     owned = bucket_of(row)
     block = grants.block_of(owned)
     listed = PUBLIC in entries(row.read_acl) or (owned is not None and grants.are_public(_grants(owned)))
-    allowed = owned is not None and "policy" in owned.documents
-    return (listed and not block.ignore_acls) or (
-        allowed and not block.restrict_policy and policy_is_public(owned.documents["policy"], owned.name)
+    if listed and not block.ignore_acls:
+        return True
+    return (
+        owned is not None and not block.restrict_policy and policy_is_public(owned.documents.get("policy"), owned.name)
     )
 
 

@@ -21,16 +21,16 @@ from apps.dashboard import sessions
 from apps.identity import selectors as identity
 from apps.identity.models import Project, User
 from apps.objectstore import selectors, services
-from apps.objectstore.models import Bucket, Container, Object, Upload, Version
+from apps.objectstore.models import Audit, Blob, Bucket, Container, Disk, Object, Upload, Version
 from apps.objectstore.selectors.grants import Grant, document_of
 from apps.objectstore.selectors.links import link_key
 from apps.objectstore.services import New, Place, copies
 from apps.objectstore.services.encryption import AES256, Wish
-from apps.objectstore.states import Versioning
+from apps.objectstore.states import DiskState, Versioning
 from apps.objectstore.web import browse
 from apps.objectstore.web import versions as versions_page
 from tests.apps.dashboard.conftest import people, sign_in
-from tests.apps.objectstore.conftest import content
+from tests.apps.objectstore.conftest import SYSTEM, content
 
 __all__ = ["people", "sign_in"]
 
@@ -713,3 +713,52 @@ def test_quotas_and_other_sites_are_set(sign_in: Door, box: Container) -> None:
     client.post(page(box, "/settings"), {**dict.fromkeys(form, ""), "versioning": "SUSPENDED"})
     box.refresh_from_db()
     assert (box.metadata, box.versioning) == ({}, "suspended")
+
+
+# --- for operators -----------------------------------------------------------------------------------
+
+
+def test_operators_see_disks_and_policies_and_empty_a_disk(sign_in: Door, box: Container, disks: list[Path]) -> None:
+    fourth = services.disk_add(SYSTEM, path=str(extra(disks)))[0]
+    client = sign_in("admin")
+    shown = client.get("/p/admin/admin/objects").content.decode()
+    assert all(str(path) in shown for path in disks)
+    asked = client.get("/p/admin/admin/objects/act/drain", {"id": fourth.pk}).content.decode()
+    assert "0 copies of 0 B are made on other disks" in asked
+    client.post("/p/admin/admin/objects/act/drain", {"id": fourth.pk, "sure": "1"}, headers=ACT)
+    fourth.refresh_from_db()
+    assert fourth.state == DiskState.DRAINING
+    assert "Being emptied" in client.get("/p/admin/admin/objects").content.decode()
+    client.post("/p/admin/admin/objects/act/activate", {"only": fourth.pk}, headers=ACT)
+    fourth.refresh_from_db()
+    assert fourth.state == DiskState.ACTIVE
+
+
+def extra(disks: list[Path]) -> Path:
+    """An empty directory beside the three."""
+    path = disks[0].parent / "disk4"
+    path.mkdir()
+    return path
+
+
+def test_missing_copies_lost_disks_and_the_audit_are_told(
+    sign_in: Door, box: Container, keep: Callable[..., Object], disks: list[Path]
+) -> None:
+    keep("a", b"x" * 1000)
+    Blob.objects.update(missing=2)
+    Container.objects.update(base_bytes=1000)
+    Audit.objects.create(policy="default", reached=Blob.objects.get().pk, bytes_read=750, found=3)
+    disks[2].rename(disks[2].parent / "away")
+    shown = sign_in("admin").get("/p/admin/admin/objects").content.decode()
+    assert "25 %" in shown
+    assert "3 bad or missing" in shown
+    assert '<span class="state warn">2</span>' in shown
+    assert shown.count("Not there") == 1
+
+
+def test_others_do_not_see_disks_and_cannot_empty_them(sign_in: Door, disks: list[Path]) -> None:
+    client = sign_in()
+    assert client.get("/p/demo/admin/objects").status_code == 403
+    number = Disk.objects.order_by("pk")[0].pk
+    assert client.post("/p/demo/admin/objects/act/drain", {"id": number, "sure": "1"}, headers=ACT).status_code == 403
+    assert set(Disk.objects.values_list("state", flat=True)) == {DiskState.ACTIVE}
