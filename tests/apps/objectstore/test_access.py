@@ -44,6 +44,11 @@ def test_a_reader_only_reads(alice, method, path):
     assert alice.names("/box") == ["a"]
 
 
+def test_the_older_name_of_the_token_and_wishes_that_are_always_granted(alice, stranger):
+    assert stranger.bytes("/box/a", X_Storage_Token=alice.token, X_Newest="true") == b"secret"
+    assert stranger("GET", "/box/a", X_Storage_Token="nonsense").status_code == 401
+
+
 def test_an_administrator_gets_in(admin):
     assert admin.bytes("/box/a") == b"secret"
     assert admin.put("/box/b", b"1").status_code == 201
