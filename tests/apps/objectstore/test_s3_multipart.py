@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.auth import S3SigV4Auth
 
 from apps.objectstore.models import Blob, Bucket, Object, Upload, UploadPart
 from apps.objectstore.services import checksums, uploads
 from tests.apps.objectstore.conftest import content
-from tests.kit.s3 import S3, code_of, plain
+from tests.kit.http import context
+from tests.kit.s3 import REGION, S3, code_of, plain
 
 MOST = 2000  # bytes that parts but the last have at least, here
 KEY = bytes(range(32))
@@ -299,6 +301,55 @@ def test_checksums_that_are_wrong_keep_nothing(alice_s3, bucket, headers, code):
     assert code_of(alice_s3("PUT", "/photos/a", b"bytes", **headers)) == code
     upload = begin(alice_s3)
     assert code_of(alice_s3("PUT", f"/photos/big?partNumber=1&uploadId={upload}", b"bytes", **headers)) == code
+    assert not Blob.objects.exists()
+
+
+class Trailing(S3SigV4Auth):
+    """Signs a request whose body comes in chunks that are not signed."""
+
+    def payload(self, request: Any) -> str:
+        return "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+
+
+@pytest.fixture
+def chunks_s3(s3_keys: None) -> S3:
+    """Alice, sending bodies in chunks."""
+    return S3(context("alice"), signer=lambda key: Trailing(key, "s3", REGION))
+
+
+def trailing(caller: S3, path: str, body: bytes, algorithm: str, value: str, **headers: str) -> Any:
+    """A PUT whose checksum comes behind the body."""
+    name = f"x-amz-checksum-{algorithm.lower()}"
+    chunk = b"%x\r\n%s\r\n" % (len(body), body) if body else b""
+    wire = chunk + f"0\r\n{name}:{value}\r\n\r\n".encode()
+    said = {"x_amz_decoded_content_length": str(len(body)), "x_amz_trailer": name, "Content_Encoding": "aws-chunked"}
+    return caller("PUT", path, wire, **said, **headers)
+
+
+@pytest.mark.parametrize("body", [b"bytes", b""])
+@pytest.mark.parametrize("algorithm", checksums.ALGORITHMS)
+def test_a_checksum_behind_the_body(alice_s3, chunks_s3, bucket, algorithm, body):
+    right, wrong = (checksums.digests_of(data, [algorithm])[algorithm] for data in (body, b"other"))
+    upload = begin(alice_s3)
+    for path in ("/photos/a", f"/photos/big?partNumber=1&uploadId={upload}"):
+        answer = trailing(chunks_s3, path, body, algorithm, wrong)
+        assert code_of(answer) == "BadDigest", answer.content
+        assert code_of(trailing(chunks_s3, path, body, algorithm, "x")) == "InvalidRequest"
+        assert not Blob.objects.exists()
+    assert (Object.objects.count(), UploadPart.objects.count()) == (0, 0)
+    answer = trailing(chunks_s3, "/photos/a", body, algorithm, right, x_amz_sdk_checksum_algorithm=algorithm)
+    assert answer[f"x-amz-checksum-{algorithm.lower()}"] == right
+    got = alice_s3("GET", "/photos/a", x_amz_checksum_mode="ENABLED")
+    assert (content(got), got[f"x-amz-checksum-{algorithm.lower()}"]) == (body, right)
+    assert "Content-Encoding" not in got
+
+
+def test_a_trailer_that_nobody_knows_is_refused(chunks_s3, bucket):
+    answer = chunks_s3(
+        "PUT", "/photos/a", b"1\r\n1\r\n0\r\nx-amz-colour:1\r\n\r\n", x_amz_decoded_content_length="1",
+        x_amz_trailer="x-amz-colour",
+    )  # fmt: skip
+    assert code_of(answer) == "InvalidRequest"
     assert not Blob.objects.exists()
 
 
