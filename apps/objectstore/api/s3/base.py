@@ -264,7 +264,7 @@ def fault(request: HttpRequest, error: Exception, resource: str) -> HttpResponse
         logger.error("unexpected error", exc_info=error)
         known = S3Error("InternalError")
     status = CODES[known.code][0]
-    if request.method == "HEAD" or status == 304:
+    if request.method == "HEAD":
         response = answer(status)
     else:
         ids = {"Resource": resource, "RequestId": request_id(request), "HostId": _HOST_ID}
