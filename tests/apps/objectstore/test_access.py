@@ -269,6 +269,13 @@ def test_a_containers_key_opens_that_container_only(keyed, stranger, alice):
     assert stranger("GET", "/other/a" + signed(key="boxkey", path="/v1/AUTH_alice/other/a")).status_code == 401
 
 
+def test_a_signed_address_tells_public_metadata_only(keyed, stranger, alice):
+    alice("POST", "/box/a", X_Object_Meta_Price="5", X_Object_Meta_Public_Name="n")
+    for method in ("GET", "HEAD"):
+        told = stranger(method, "/box/a" + signed()).headers
+        assert {n for n in told if n.startswith("X-Object-Meta-")} == {"X-Object-Meta-Public-Name"}
+
+
 def test_a_large_object_is_read_with_the_rights_of_the_key_that_signed(keyed, stranger, alice):
     alice.put("/other")
     alice.put("/other/1", b"hidden")
