@@ -90,6 +90,7 @@ def upload_create(
 
 @internal("second part of upload_create, after the rule")
 def _begin(place: Container, name: str, wanted: dict[str, Any]) -> Upload:
+    rows.shared(place.pk)
     return Upload.objects.create(id=timed_uuid(), container=place, name=name, wanted=wanted)
 
 

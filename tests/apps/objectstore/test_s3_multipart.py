@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import random
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,22 @@ def test_completing_has_conditions(alice_s3, bucket):
     assert code_of(complete(alice_s3, upload, etag, If_Match='"x"')) == "PreconditionFailed"
     assert content(alice_s3("GET", "/photos/big")) == b"old"
     assert complete(alice_s3, upload, etag, If_Match=old).status_code == 200
+
+
+def test_what_is_said_at_the_beginning_holds_at_the_end(alice_s3, s3_keys):
+    alice_s3("PUT", "/locked", x_amz_bucket_object_lock_enabled="true")
+    until = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)
+    lock = {"x_amz_object_lock_mode": "COMPLIANCE", "x_amz_object_lock_retain_until_date": until.isoformat()}
+    upload = begin(alice_s3, "/locked/a", x_amz_tagging="color=blue", **lock, x_amz_object_lock_legal_hold="ON")
+    etag = part(alice_s3, upload, 1, b"1", "/locked/a")
+    answer = complete(alice_s3, upload, etag, path="/locked/a")
+    found = Object.objects.get()
+    assert (found.tags, found.lock_mode, found.retain_until, found.legal_hold) == (
+        {"color": "blue"}, "COMPLIANCE", until, True,
+    )  # fmt: skip
+    refused = alice_s3("DELETE", f"/locked/a?versionId={answer['x-amz-version-id']}")
+    assert code_of(refused) == "AccessDenied"
+    assert content(alice_s3("GET", f"/locked/a?versionId={answer['x-amz-version-id']}&partNumber=1")) == b"1"
 
 
 def test_attributes(alice_s3, bucket):
