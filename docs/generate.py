@@ -64,7 +64,37 @@ def rules() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"reference/configuration.md": configuration, "reference/rules.md": rules}
+def conditions() -> str:
+    """Keys and operators that conditions of bucket policies may use, from their tables."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloud.settings.test")
+    import django
+
+    django.setup()
+    from apps.objectstore.selectors.bucket_policy import BUCKET_ACTIONS, OBJECT_ACTIONS
+    from apps.objectstore.selectors.conditions import KEYS, OPERATORS, TAG_KEYS
+
+    names = {name.lower(): name for name in OBJECT_ACTIONS | BUCKET_ACTIONS}
+    lines = ["# Conditions of bucket policies", "", "A policy that uses any other key or operator is refused.", ""]
+    lines += ["| key | kind | asked about |", "|---|---|---|"]
+    for key in (*KEYS, *TAG_KEYS):
+        shown = f"{key.name}{'TAG' if key.name.endswith('/') else ''}"
+        kinds = ", ".join(key.kinds) + (", several" if key.many else "")
+        actions = ", ".join(sorted(f"`{names[name]}`" for name in key.on)) or "every request"
+        lines.append(f"| `{shown}` | {kinds} | {actions} |")
+    lines += ["", "Each operator takes keys of its kind:", "", "| kind | operators |", "|---|---|"]
+    for kind in dict.fromkeys(operator.kind for operator in OPERATORS.values()):
+        mine = ", ".join(f"`{name}`" for name, operator in OPERATORS.items() if operator.kind == kind)
+        lines.append(f"| {kind} | {mine} |")
+    lines += ["", "`Null` takes every key. `…IfExists` also holds where the key is absent; `ForAnyValue:` and"]
+    lines += ["`ForAllValues:` go with keys that have several values, and must be said there."]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {
+    "reference/configuration.md": configuration,
+    "reference/rules.md": rules,
+    "reference/bucket-policy-conditions.md": conditions,
+}
 
 
 def main() -> int:

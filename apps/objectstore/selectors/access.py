@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from uuid import UUID
 
 from apps.core import policy
 from apps.core.context import RequestContext, origin
@@ -21,6 +21,7 @@ from apps.objectstore.models import Account, Bucket, Container, Object, ObjectFi
 from apps.objectstore.selectors import grants, lists
 from apps.objectstore.selectors.bucket_policy import Ask, Effect, Verdict, Whom, policy_of, principal_arn
 from apps.objectstore.selectors.conditions import Values
+from apps.objectstore.states import version_of
 
 DENIED = "Access was denied to this resource."
 GET, PUT, LIST = "s3:GetObject", "s3:PutObject", "s3:ListBucket"
@@ -202,14 +203,19 @@ def bucket_of(container: Container | None) -> Bucket | None:
     return getattr(container, "bucket", None)
 
 
-def object_or_version(container_id: Any, name: str, values: Values) -> ObjectFields | None:
-    """The row that a request is about: the current object, or the version it names."""
+def object_or_version(container_id: UUID, name: str, values: Values) -> ObjectFields | None:
+    """The row that a request is about: the current object, or the very version it names."""
+    current = Object.objects.filter(container_id=container_id, name=name).first()
     wanted = next(iter(values.get("s3:versionid", ())), "")
-    if wanted and wanted != "null":
-        version = Version.objects.filter(container_id=container_id, name=name, version_id=wanted).first()
-        if version is not None:
-            return version
-    return Object.objects.filter(container_id=container_id, name=name).first()
+    if not wanted:
+        return current
+    try:
+        ident = version_of(wanted)
+    except ValueError:
+        return None
+    if current is not None and current.version_id == ident:
+        return current
+    return Version.objects.filter(container_id=container_id, name=name, version_id=ident).first()
 
 
 def _only_reads(action: str) -> bool:

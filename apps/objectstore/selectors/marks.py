@@ -11,6 +11,7 @@ from apps.objectstore.models import Object, ObjectFields, Version
 from apps.objectstore.selectors.access import require
 from apps.objectstore.selectors.facts import container_row, object_row
 from apps.objectstore.selectors.versions import version_row
+from apps.objectstore.states import version_word
 
 # Whose actions have another name where a version is named.
 _BY_VERSION = ("Acl", "Tagging")
@@ -26,7 +27,7 @@ def object_marks(
     """
     place = container_row(account, container)
     versioned = "Version" if version_id is not None and aspect in _BY_VERSION else ""
-    facts = {"s3:versionid": [str(version_id)]} if version_id is not None else {}
+    facts = {"s3:versionid": [version_word(version_id)]} if version_id is not None else {}
     require(ctx, account, place, f"s3:GetObject{versioned}{aspect}", name, facts=facts)
     found: Object | Version | None = None
     if place is not None:

@@ -11,8 +11,10 @@ from apps.objectstore.models import Bucket, Container, Object
 from apps.objectstore.selectors import access, container_row, grants
 from apps.objectstore.selectors.access import Asked, Why, asked
 from apps.objectstore.selectors.bucket_policy import policy_document
+from apps.objectstore.states import Versioning, version_word
 from tests.apps.objectstore.conftest import Swift
 from tests.kit.http import context
+from tests.kit.s3 import S3
 
 GET, PUT, DELETE, LIST = "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"
 NOBODY = RequestContext()
@@ -184,6 +186,31 @@ def test_grants_count_only_while_they_are_used(bucket):
     assert why(NOBODY, LIST) == Why.NOTHING
     keep(bucket, ownership={"rule": grants.PREFERRED})
     assert why(NOBODY, LIST) == Why.GRANT
+
+
+def test_what_is_said_of_one_version_says_nothing_of_another(bucket, alice_s3):
+    nobody = S3(None)
+    Container.objects.update(versioning=Versioning.ENABLED)
+    alice_s3("PUT", "/box/a", b"new", x_amz_acl="public-read", x_amz_tagging="open=yes")
+    new = version_word(Object.objects.get(name="a").version_id)
+
+    def statuses():
+        return [nobody("GET", f"/box/a{query}").status_code for query in ("", f"?versionId={new}", "?versionId=null")]
+
+    assert nobody("GET", "/box/a").status_code == nobody("GET", f"/box/a?versionId={new}").status_code == 200
+    assert nobody("GET", "/box/a?versionId=null").status_code == 403
+    assert nobody("GET", f"/box/a?versionId={'0' * 31}7").status_code == 403
+    alice_s3("PUT", "/box/a?acl", x_amz_acl="private")
+    alice_s3("PUT", "/box/a?acl&versionId=null", x_amz_acl="public-read")
+    assert statuses() == [403, 403, 200]
+    open_ones = {"Principal": "*", "Action": ["s3:GetObject", "s3:GetObjectVersion"]}
+    policy(bucket, {**open_ones, "Condition": {"StringEquals": {"s3:ExistingObjectTag/open": "yes"}}})
+    alice_s3("PUT", "/box/a?acl&versionId=null", x_amz_acl="private")
+    assert statuses() == [200, 200, 403]
+    policy(
+        bucket, {**open_ones, "Action": "s3:GetObjectVersion", "Condition": {"StringEquals": {"s3:VersionId": "null"}}}
+    )
+    assert statuses() == [403, 403, 200]
 
 
 # --- the public access block ---------------------------------------------------------------------------
