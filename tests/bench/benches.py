@@ -237,5 +237,8 @@ ALL: dict[str, Callable[[Cloud], Iterator[Row]]] = {
     "port": port,
     "create": create,
     "burst": burst,
-    "objects": objects.objects,
+    "object-writes": objects.writes,
+    "object-reads": objects.reads,
+    "object-listings": objects.listings,
+    "object-uploads": objects.uploads,
 }

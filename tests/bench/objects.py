@@ -78,22 +78,43 @@ class Wire:
         return int(lines[0].split()[1]), length
 
 
-def objects(cloud: Cloud) -> Iterator[Row]:
-    """All parts; what is made is removed again."""
+@contextmanager
+def _container(cloud: Cloud) -> Iterator[tuple[str, str]]:
+    """A token and the path of a container, which is removed again with all that is in it."""
     admin = cloud.sign_in("kumo-admin")
     project = admin.need("GET", "/identity/v3/auth/projects")["projects"][0]["id"]
     box = f"/object-store/v1/AUTH_{project}/bench-{uuid.uuid4().hex[:8]}"
-    wire = Wire(cloud.base, admin.token)
-    _need(wire.call("PUT", box), 201)
+    _need(Wire(cloud.base, admin.token).call("PUT", box), 201)
     try:
-        for size, shown in SIZES:
-            for clients in (8, 32):
-                yield _writes(cloud, admin.token, box, size, shown, clients)
-        yield _reads(cloud, admin.token, box)
-        yield from _listings(cloud, admin.token, box)
-        yield _memory(cloud, admin.token, box)
+        yield admin.token, box
     finally:
         _emptied(cloud, box)
+
+
+def writes(cloud: Cloud) -> Iterator[Row]:
+    """Durable writes of many clients, against the bare loop with as many."""
+    with _container(cloud) as (token, box):
+        for size, shown in SIZES:
+            for clients in (8, 32):
+                yield _writes(cloud, token, box, size, shown, clients)
+
+
+def reads(cloud: Cloud) -> Iterator[Row]:
+    """One large object, against nginx that serves the same file."""
+    with _container(cloud) as (token, box):
+        yield _reads(cloud, token, box)
+
+
+def listings(cloud: Cloud) -> Iterator[Row]:
+    """A page of few and of many objects."""
+    with _container(cloud) as (token, box):
+        yield from _listings(cloud, token, box)
+
+
+def uploads(cloud: Cloud) -> Iterator[Row]:
+    """Memory while many large uploads are under way."""
+    with _container(cloud) as (token, box):
+        yield _memory(cloud, token, box)
 
 
 def _need(answer: tuple[int, int], status: int) -> int:
@@ -357,4 +378,4 @@ def _emptied(cloud: Cloud, box: str) -> None:
         )
         for table in ("object", "delta"):
             cursor.execute(f"DELETE FROM objectstore_{table} WHERE container_id = %s", [container])
-        cursor.execute("DELETE FROM objectstore_container WHERE id = %s", [container])
+    _need(Wire(cloud.base, cloud.sign_in("kumo-admin").token).call("DELETE", box), 204)
