@@ -212,6 +212,13 @@ class DiskStore:
             there += [n for n in places if n not in there]
         return replace(stored, places=tuple(there), missing=max(COPIES - len(staying) - len(made), 0))
 
+    def copy(self, stored: Stored, number: int) -> None:
+        """Make one more copy, on that disk. Raises OSError, BlobLostError."""
+        disk = self.disks()[number]
+        if self._free(disk) < stored.size + SPARE_BYTES:
+            raise OSError(errno.ENOSPC, "the disk is full", disk.path)
+        self._copy_to(disk, stored)
+
     def _copy_to(self, disk: Directory, stored: Stored) -> None:
         copy = disk.new(stored.id)
         try:

@@ -1,6 +1,7 @@
 """Writes of the object store: containers, objects, upkeep and disks."""
 
 from apps.objectstore.services.accounts import account_delete, account_put, accounts_reap, container_reap
+from apps.objectstore.services.balance import rebalance, rebalance_plan
 from apps.objectstore.services.buckets import bucket_create
 from apps.objectstore.services.containers import (
     account_post,
@@ -24,6 +25,7 @@ from apps.objectstore.services.disks import (
     unknown_places,
 )
 from apps.objectstore.services.documents import bucket_document_delete, bucket_document_put
+from apps.objectstore.services.export import account_export
 from apps.objectstore.services.large import (
     DYNAMIC,
     Content,
@@ -77,6 +79,7 @@ from apps.objectstore.services.uploads import (
 from apps.objectstore.services.versions import Gone, Keeping, container_versioning, version_delete, version_restore
 
 __all__ = [
+    "account_export", "rebalance", "rebalance_plan",
     "Content", "DYNAMIC", "Gone", "Incoming", "Keeping", "Listed", "New", "Pace", "Part", "Pieces", "Place", "Reader",
     "Removed", "Sums", "Target", "Wanted", "Whole", "account_delete", "account_post", "account_put", "account_verify",
     "accounts_reap", "bucket_create", "bucket_document_delete", "bucket_document_put", "container_delete",

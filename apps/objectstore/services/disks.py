@@ -54,7 +54,7 @@ def disk_add(ctx: RequestContext, *, path: str, policy: str = backends.DEFAULT) 
 
     Returns it and whether it is new. Raises Invalid for a path or policy that cannot be used.
     """
-    _store(policy)
+    disk_store(policy)
     folder = Path(path)
     if not folder.is_absolute() or not folder.is_dir():
         raise Invalid(f"{path} is no directory with an absolute path.")
@@ -69,7 +69,7 @@ def disk_add(ctx: RequestContext, *, path: str, policy: str = backends.DEFAULT) 
         raise Invalid(f"{path} is a disk of another cloud or policy, or one that was given up.", hint="Empty it first.")
     disk.path, disk.machine = path, machine()
     disk.save(update_fields=["path", "machine"])
-    _store(policy).forget()
+    disk_store(policy).forget()
     return disk, False
 
 
@@ -94,7 +94,7 @@ def disk_drain(ctx: RequestContext, *, number: int) -> None:
     if others < COPIES:
         raise Conflict(f"{COPIES} other disks are needed, there are {others}.", hint="Add one first.")
     Disk.objects.filter(pk=number).update(state=DiskState.DRAINING)
-    _store(disk.policy).forget()
+    disk_store(disk.policy).forget()
 
 
 @service("object_store:operate")
@@ -102,7 +102,7 @@ def disk_activate(ctx: RequestContext, *, number: int) -> None:
     """Take a disk that is being emptied into use again. Raises NotFound."""
     disk = _disk(number)
     Disk.objects.filter(pk=number).update(state=DiskState.ACTIVE)
-    _store(disk.policy).forget()
+    disk_store(disk.policy).forget()
 
 
 @internal("an operator's command", atomic=False)
@@ -110,10 +110,10 @@ def disk_lost(ctx: RequestContext, *, number: int) -> int:
     """Give a disk up: what was on it is made anew on others. Returns how many copies. Raises NotFound."""
     disk = _disk(number)
     Disk.objects.filter(pk=number).update(state=DiskState.DRAINING)  # nothing new comes meanwhile
-    _store(disk.policy).forget()
+    disk_store(disk.policy).forget()
     changed = places_forget(ctx, number=number)
     Disk.objects.filter(pk=number).delete()
-    _store(disk.policy).forget()
+    disk_store(disk.policy).forget()
     return changed
 
 
@@ -166,11 +166,12 @@ def _new(path: str, policy: str) -> Disk:
         claim(path, identity)
     except OSError as error:
         raise Invalid(f"{path} cannot be used: {error.strerror}.") from error
-    _store(policy).forget()
+    disk_store(policy).forget()
     return disk
 
 
-def _store(policy: str) -> DiskStore:
+def disk_store(policy: str) -> DiskStore:
+    """The back end of a policy that keeps its blobs on disks. Raises Invalid for any other."""
     if policy not in backends.policies():
         raise Invalid(f"There is no storage policy {policy!r}.", hint=f"There are: {', '.join(backends.policies())}.")
     store = backends.store(policy)

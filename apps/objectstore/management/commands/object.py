@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import threading
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -12,7 +13,7 @@ from apps.core.context import RequestContext, system
 from apps.core.errors import KumoError
 from apps.objectstore import backends, services
 from apps.objectstore.backends import WrongMachineError
-from apps.objectstore.states import PREFIX
+from apps.objectstore.states import MIB, PREFIX
 
 LINE = "{:<6} {:<10} {:<9} {:<6} {:>10} {:>10} {:>10} {:>10}  {}"
 
@@ -42,9 +43,20 @@ class Command(BaseCommand):
         replace.add_argument("number", type=int)
         replace.add_argument("path")
         replace.add_argument("--yes", action="store_true", help="Do it; without, only say what would be moved.")
+        rebalance = disks.add_parser("rebalance", help="Move copies from fuller disks to emptier ones.")
+        rebalance.add_argument("--policy", default=backends.DEFAULT)
+        rebalance.add_argument("--mib", type=int, default=10_240, help="Move at most so many MiB (10240).")
+        rebalance.add_argument("--mib-per-s", type=float, default=0, help="At most so fast; 0: as fast as it goes.")
+        agreed = rebalance.add_mutually_exclusive_group()
+        agreed.add_argument("--dry-run", action="store_true", help="Only say what would be moved, as without --yes.")
+        agreed.add_argument("--yes", action="store_true", help="Do it.")
         audit = verbs.add_parser("audit", help="Read all copies once, now, and count bad ones to be made again.")
         audit.add_argument("--mib-per-s", type=float, default=0, help="At most so fast; 0: as fast as it goes.")
         verbs.add_parser("repair", help="Make the missing copies now.")
+        export = verbs.add_parser("export", help="Write an account's objects as files, each with its facts beside it.")
+        export.add_argument("account", help="A project's id, with or without AUTH_.")
+        export.add_argument("folder", type=Path, help="Directory; what is there already is not written again.")
+        export.add_argument("--container", default="", help="Only this one.")
         verify = verbs.add_parser("verify", help="Read every copy of every object of an account.")
         verify.add_argument("account", help="A project's id, with or without AUTH_.")
 
@@ -100,6 +112,45 @@ class Command(BaseCommand):
         if not options["yes"]:
             self.stdout.write("Nothing was changed; say --yes to do it.")
         return bool(options["yes"])
+
+    def do_disks_rebalance(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        plan = services.rebalance_plan(ctx, policy=options["policy"])
+        for fill in plan:
+            word = "too much" if fill.surplus > 0 else "too little"
+            self.stdout.write(f"disk {fill.number} has {_size(abs(fill.surplus))} {word}")
+        moving = min(sum(max(fill.surplus, 0) for fill in plan), options["mib"] * MIB)
+        if not plan:
+            self.stdout.write("The disks are filled alike; nothing is worth moving.")
+        elif not options["yes"]:
+            self.stdout.write(f"Up to {_size(moving)} would be moved. Nothing was changed; say --yes to do it.")
+        else:
+            self._move(ctx, options)
+
+    def _move(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        pace = services.Pace(threading.Event(), options["mib_per_s"])
+        copies = total = 0
+        for _, _, size in services.rebalance(ctx, policy=options["policy"], most_bytes=options["mib"] * MIB, pace=pace):
+            copies, total = copies + 1, total + size
+        self.stdout.write(f"{copies} copies of {_size(total)} were moved")
+
+    def do_export(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        new = old = bad = size = 0
+        account = options["account"].removeprefix(PREFIX)
+        try:
+            for found in services.account_export(
+                ctx, account=account, folder=options["folder"], container=options["container"]
+            ):
+                new, old, bad = new + found.is_new, old + (not found.is_new), bad + bool(found.problem)
+                size += found.bytes if found.is_new else 0
+                if found.problem:
+                    self.stderr.write(f"{found.name}: {found.problem}")
+        except OSError as error:
+            raise CommandError(
+                f"{error.filename or options['folder']}: {error.strerror}; {new} were written"
+            ) from error
+        self.stdout.write(f"{new} objects of {_size(size)} were written, {old - bad} were there already")
+        if bad:
+            raise CommandError(f"{bad} objects were not written")
 
     def do_audit(self, ctx: RequestContext, options: dict[str, Any]) -> None:
         for policy in backends.policies():

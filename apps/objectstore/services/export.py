@@ -1,0 +1,187 @@
+"""Objects written out as plain files, each with a file beside it that tells the rest.
+
+Parts of a name become directories; what a file system cannot have in a name is written as `%XX`. The second file ends
+in `%json` and is written last, once the bytes are safe: an object that has it, for its present state, is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from apps.core.context import RequestContext
+from apps.core.errors import KumoError, NotFound
+from apps.core.transactions import internal
+from apps.objectstore.models import Container, Object
+from apps.objectstore.services.encryption import CUSTOMER
+from apps.objectstore.services.large import Reader, content_of, content_pieces, is_large
+
+BATCH = 1000
+FACTS = "%json"  # `%` is in no escaped name but before two hexadecimal digits
+DRAFT = "%part"
+LONGEST = 200  # bytes of one part of a path, with room for what is appended
+_AWKWARD = re.compile(r"[\x00-\x1f\x7f%]")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What became of one object. `problem` is empty where it was written, or was there already."""
+
+    name: str  # /container/object
+    bytes: int
+    is_new: bool = False
+    problem: str = ""
+
+
+@internal("an operator's command", atomic=False)
+def account_export(ctx: RequestContext, *, account: str, folder: Path, container: str = "") -> Iterator[Exported]:
+    """Write all objects of an account, or of one container, below a directory; can be repeated after a break.
+
+    Raises NotFound for the container or an account without any, OSError where nothing can be written.
+    """
+    places = Container.objects.filter(account_id=account).order_by("name")
+    chosen = list(places.filter(name=container) if container else places)
+    if not chosen:
+        raise NotFound("container", container) if container else NotFound("account", account)
+    reader = Reader(ctx, account)
+    for place in chosen:
+        root = folder / _part(place.name)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(root.with_name(f"{root.name}{FACTS}"), orjson.dumps(_of_container(place), option=orjson.OPT_INDENT_2))
+        for found in _objects(place):
+            yield _exported(reader, place, found, root)
+
+
+def _objects(place: Container) -> Iterator[Object]:
+    rows = Object.objects.filter(container_id=place.pk).order_by("name")
+    page = list(rows[:BATCH])
+    while page:
+        yield from page
+        page = list(rows.filter(name__gt=page[-1].name)[:BATCH])
+
+
+def _exported(reader: Reader, place: Container, found: Object, root: Path) -> Exported:
+    name = f"/{place.name}/{found.name}"
+    path = path_of(root, found.name)
+    facts = _of_object(found)
+    if _is_there(path, facts):
+        return Exported(name, facts["bytes"])
+    if (found.encryption or {}).get("mode") == CUSTOMER:
+        return Exported(name, 0, problem="it is encrypted with a key that only its owner has")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        content = content_of(reader, found)
+        size, md5 = _received(path, content_pieces(content, 0, content.size) if content.size else iter(()))
+    except KumoError as error:
+        return Exported(name, 0, problem=str(error))
+    if size != content.size or (_is_plain(found) and md5 != found.etag):
+        path.unlink()
+        return Exported(name, 0, problem="its bytes are not those that were stored")
+    _write(path.with_name(f"{path.name}{FACTS}"), orjson.dumps(facts | {"written": size}, option=orjson.OPT_INDENT_2))
+    return Exported(name, size, is_new=True)
+
+
+def _is_plain(found: Object) -> bool:
+    """Whether the ETag is the MD5 of the bytes."""
+    return found.parts is None and not is_large(found) and found.links is None
+
+
+def _received(path: Path, pieces: Iterator[bytes]) -> tuple[int, str]:
+    """Write and flush the bytes, under another name until they are all there; their number and MD5."""
+    md5, size = hashlib.md5(usedforsecurity=False), 0
+    with _whole(path) as file:
+        for piece in pieces:
+            md5.update(piece)
+            size += len(piece)
+            file.write(piece)
+    return size, md5.hexdigest()
+
+
+def _write(path: Path, data: bytes) -> None:
+    with _whole(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that has its name when all is written and safe; before, and where that fails, there is none."""
+    draft = path.with_name(f"{path.name}{DRAFT}")
+    try:
+        with open(draft, "wb", opener=_private) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _is_there(path: Path, facts: dict[str, Any]) -> bool:
+    """Whether the object is written in the state that it has."""
+    with contextlib.suppress(OSError, ValueError):
+        known = orjson.loads(path.with_name(f"{path.name}{FACTS}").read_bytes())
+        size = known.pop("written")
+        return bool(known == facts and path.stat().st_size == size)
+    return False
+
+
+def path_of(root: Path, name: str) -> Path:
+    """Where an object of that name is written. Where one is `a` and another `a/b`, whichever came second yields."""
+    *folders, last = (_part(part) for part in name.split("/"))
+    at = root
+    for folder in folders:
+        at = at / (f"{folder}%" if (at / folder).is_file() else folder)
+    return at / (f"{last}%" if (at / last).is_dir() else last)
+
+
+def _part(text: str) -> str:
+    """One part of a path: never empty, `.` or `..`, and short enough for a file system."""
+    escaped = _AWKWARD.sub(lambda match: f"%{ord(match[0]):02X}", text)
+    if escaped in {"", ".", ".."}:
+        return "%2E" * len(escaped) or "%00"
+    if len(escaped.encode()) <= LONGEST:
+        return escaped
+    short = escaped.encode()[: LONGEST - 70].decode(errors="ignore")
+    return f"{short}%~{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _of_container(place: Container) -> dict[str, Any]:
+    return {
+        "container": place.name,
+        "policy": place.policy,
+        "versioning": place.versioning,
+        "metadata": {name: value for name, value in place.metadata.items() if not name.startswith("Temp-Url-Key")},
+        "read_acl": place.read_acl,
+        "write_acl": place.write_acl,
+    }
+
+
+def _of_object(found: Object) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "bytes": found.bytes,
+        "etag": found.etag,
+        "content_type": found.content_type,
+        "metadata": found.metadata,
+        "created_at": found.created_at.isoformat(),
+        "delete_at": found.delete_at.isoformat() if found.delete_at else None,
+        "checksums": found.checksums,
+        "tags": found.tags,
+        "acl": found.acl,
+        "links": found.links,
+        "lock_mode": found.lock_mode,
+        "retain_until": found.retain_until.isoformat() if found.retain_until else None,
+        "legal_hold": found.legal_hold,
+    }
