@@ -334,12 +334,16 @@ def chunks_s3(s3_keys: None) -> S3:
     return S3(context("alice"), signer=lambda key: Trailing(key, "s3", REGION))
 
 
-def trailing(caller: S3, path: str, body: bytes, algorithm: str, value: str, **headers: str) -> Any:
+def trailing(caller: S3, path: str, body: bytes, algorithm: str, value: str, **headers: Any) -> Any:
     """A PUT whose checksum comes behind the body."""
     name = f"x-amz-checksum-{algorithm.lower()}"
     chunk = b"%x\r\n%s\r\n" % (len(body), body) if body else b""
     wire = chunk + f"0\r\n{name}:{value}\r\n\r\n".encode()
-    said = {"x_amz_decoded_content_length": str(len(body)), "x_amz_trailer": name, "Content_Encoding": "aws-chunked"}
+    said: dict[str, Any] = {
+        "x_amz_decoded_content_length": str(len(body)),
+        "x_amz_trailer": name,
+        "Content_Encoding": "aws-chunked",
+    }
     return caller("PUT", path, wire, **said, **headers)
 
 
@@ -473,6 +477,12 @@ def test_parts_are_encrypted(alice_s3, bucket, disks, headers):
     keys = headers if "customer" in str(headers) else {}
     bodies = [SECRET, SECRET[:100]]
     made(alice_s3, *bodies, **headers)
+    path = f"/photos/other?partNumber=1&uploadId={begin(alice_s3, '/photos/other', **headers)}"
+    one = alice_s3("PUT", path, SECRET, **keys)
+    told = "x-amz-server-side-encryption" + ("-customer-algorithm" if keys else "")
+    assert one[told] == "AES256"
+    refused = alice_s3("PUT", path, SECRET, x_amz_server_side_encryption="AES256")
+    assert code_of(refused) == "InvalidArgument"
     assert b"nobody else" not in on_disk(disks)
     assert content(alice_s3("GET", "/photos/big", **keys)) == b"".join(bodies)
     assert content(alice_s3("GET", "/photos/big?partNumber=2", **keys)) == bodies[1]

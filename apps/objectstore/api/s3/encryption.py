@@ -50,7 +50,10 @@ def key_of_source(call: Call) -> bytes:
 
 
 def reading_key_of(call: Call) -> bytes:
-    """The key of a call that reads, which cannot choose how the object is encrypted. Raises S3Error."""
+    """The key of a call that cannot choose how the object is encrypted: one that reads, or brings a part.
+
+    Raises S3Error.
+    """
     if _METHOD in call.headers:
         words = f"{_METHOD.lower()} header is not supported for this operation."
         raise S3Error("InvalidArgument", words, ArgumentName=_METHOD.lower(), ArgumentValue=call.headers[_METHOD])

@@ -51,7 +51,7 @@ def part_put(call: Call) -> HttpResponseBase:
         raise S3Error("MissingContentLength")
     made = _part_stored(call, call.body, call.body.size, etag=call.md5(), digests=checksums.digests_of(call))
     said = checksums.headers_of(made.checksums, is_part=True)
-    return answer(200, {"ETag": f'"{made.etag}"'} | said | _encryption_of_request(call))
+    return answer(200, {"ETag": f'"{made.etag}"'} | said | _encryption_of(call, made))
 
 
 def _part_copied(call: Call) -> HttpResponseBase:
@@ -60,13 +60,14 @@ def _part_copied(call: Call) -> HttpResponseBase:
     made = _part_stored(call, objects.Pieces(services.content_pieces(content, start, end)), end - start)
     result: dict[str, xml.Value] = {"LastModified": last_modified(made.created_at), "ETag": f'"{made.etag}"'}
     response = told("CopyPartResult", result | checksums.elements_of(made.checksums, is_part=True))
-    for name, value in _encryption_of_request(call).items():
+    for name, value in _encryption_of(call, made).items():
         response[name] = value
     return response
 
 
-def _encryption_of_request(call: Call) -> dict[str, str]:
-    return encryption.headers_of(call, {"mode": "customer"}) if encryption.key_of(call) else {}
+def _encryption_of(call: Call, part: UploadPart) -> dict[str, str]:
+    mode = encryption.CUSTOMER if encryption.key_of(call) else encryption.AES256
+    return encryption.headers_of(call, {"mode": mode}) if part.salt else {}
 
 
 def _part_stored(call: Call, source: Incoming, size: int, **more: Any) -> UploadPart:
@@ -79,7 +80,7 @@ def _part_stored(call: Call, source: Incoming, size: int, **more: Any) -> Upload
         number=part_number(call),
         source=source,
         size=size,
-        key=encryption.key_of(call),
+        key=encryption.reading_key_of(call),
         **more,
     )
 
