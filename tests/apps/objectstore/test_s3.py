@@ -66,6 +66,34 @@ def test_buckets_are_listed_and_removed(alice_s3, bob_s3, bucket):
     assert sorted(Bucket.objects.values_list("name", flat=True)) == ["archive", "of-bob"]
 
 
+@pytest.mark.parametrize(
+    ("constraint", "policy"),
+    [
+        ("RegionOne", "default"),
+        ("RegionOne:far", "far"),
+        (":far", "far"),
+        ("", "default"),
+        ("RegionOne:gold", None),
+        ("RegionOne:", None),
+        ("elsewhere:far", None),
+        ("far", None),
+    ],
+)
+def test_a_bucket_may_ask_for_a_storage_policy(alice_s3, settings, constraint, policy):
+    policies = settings.KUMO_DRIVERS["object_store"] | {"far": {"BACKEND": "disks"}}
+    settings.KUMO_DRIVERS = settings.KUMO_DRIVERS | {"object_store": policies}
+    told = (
+        f"<CreateBucketConfiguration><LocationConstraint>{constraint}</LocationConstraint></CreateBucketConfiguration>"
+    )
+    answer = alice_s3("PUT", "/photos", told.encode())
+    if policy is None:
+        assert (answer.status_code, code_of(answer)) == (400, "InvalidLocationConstraint")
+        assert not Container.objects.exists()
+    else:
+        assert answer.status_code == 200
+        assert Container.objects.get().policy == policy
+
+
 def test_names_of_buckets_are_one_for_all(alice, alice_s3, bob_s3, bucket):
     assert code_of(alice_s3("PUT", "/photos")) == "BucketAlreadyOwnedByYou"
     assert code_of(bob_s3("PUT", "/photos")) == "BucketAlreadyExists"

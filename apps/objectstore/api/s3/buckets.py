@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.http.response import HttpResponseBase
 
-from apps.objectstore import selectors, services
+from apps.objectstore import backends, selectors, services
 from apps.objectstore.api.s3 import xml
 from apps.objectstore.api.s3.base import Call, Handler, answer, told
 from apps.objectstore.api.s3.documents import of_new_bucket
@@ -49,21 +49,35 @@ def number(call: Call, name: str, most: int, *, least: int = 0) -> int:
 
 
 def bucket_put(call: Call) -> HttpResponseBase:
-    """`PUT /{bucket}`: the region it asks for is this one, or what the caller takes it for."""
+    """`PUT /{bucket}`."""
     if call.signed.is_anonymous:
         raise S3Error("AccessDenied")
-    if call.body.size:
-        asked = xml.parsed(call.whole_body(), "CreateBucketConfiguration")
-        xml.only(asked, "LocationConstraint")
-        region = xml.text_of(asked, "LocationConstraint")
-        if region not in {"", _region(), call.signed.region}:
-            raise S3Error("InvalidLocationConstraint", LocationConstraint=region)
+    policy = _policy_asked(call) if call.body.size else ""
     lock = call.headers.get("X-Amz-Bucket-Object-Lock-Enabled", "").lower() == "true"
     documents = of_new_bucket(call.headers, call.ctx.project_id)
     services.bucket_create(
-        call.ctx, account=call.ctx.project_id, name=call.target.bucket, lock_enabled=lock, documents=documents
+        call.ctx,
+        account=call.ctx.project_id,
+        name=call.target.bucket,
+        policy=policy,
+        lock_enabled=lock,
+        documents=documents,
     )
     return answer(200, {"Location": f"/{call.target.bucket}"})
+
+
+def _policy_asked(call: Call) -> str:
+    """The storage policy of `region:policy`; the region is this one, or what the caller takes it for.
+
+    Source of the form: LocationConstraint of Ceph's Object Gateway, where a colon comes before the placement.
+    """
+    asked = xml.parsed(call.whole_body(), "CreateBucketConfiguration")
+    xml.only(asked, "LocationConstraint")
+    text = xml.text_of(asked, "LocationConstraint")
+    region, colon, policy = text.partition(":")
+    if region not in {"", _region(), call.signed.region} or (colon and policy not in backends.policies()):
+        raise S3Error("InvalidLocationConstraint", LocationConstraint=text)
+    return policy
 
 
 def bucket_head(call: Call) -> HttpResponseBase:
