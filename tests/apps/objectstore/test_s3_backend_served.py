@@ -1,4 +1,4 @@
-"""The back end of S3 services on Kumo's own S3 API, served by a real process: one cloud may keep its blobs in another."""
+"""The back end of S3 services on Kumo's own S3 API, served by a real process: blobs of one cloud lie in another."""
 
 from __future__ import annotations
 
