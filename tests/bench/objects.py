@@ -376,6 +376,12 @@ def _emptied(cloud: Cloud, box: str) -> None:
             "(SELECT blob_id FROM objectstore_object WHERE container_id = %s)",
             [container],
         )
-        for table in ("object", "delta"):
-            cursor.execute(f"DELETE FROM objectstore_{table} WHERE container_id = %s", [container])
+        cursor.execute("DELETE FROM objectstore_object WHERE container_id = %s", [container])
+        cursor.execute(
+            "INSERT INTO objectstore_delta (account_id, container_id, objects_change, bytes_change) "
+            "SELECT c.account_id, c.id, -c.base_objects - coalesce(sum(d.objects_change), 0), "
+            "-c.base_bytes - coalesce(sum(d.bytes_change), 0) FROM objectstore_container c "
+            "LEFT JOIN objectstore_delta d ON d.container_id = c.id WHERE c.id = %s GROUP BY c.id",
+            [container],
+        )
     _need(Wire(cloud.base, cloud.sign_in("kumo-admin").token).call("DELETE", box), 204)

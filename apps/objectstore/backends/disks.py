@@ -89,10 +89,10 @@ class DiskStore:
             else Directory(row.number, row.path, row.identity)
             for row in rows
         }
-        for number, disk in known.items():
-            if self._disks.get(number) is not disk:
-                disk.close()
         self._active = frozenset(row.number for row in rows if row.state == DiskState.ACTIVE)
+        for number, disk in known.items():
+            if self._disks.get(number) is not disk or number not in self._active:
+                disk.close()  # nothing is open there that would keep it from being unmounted
         self._looked = time.monotonic()
 
     def forget(self) -> None:
