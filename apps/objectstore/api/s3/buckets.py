@@ -13,7 +13,6 @@ from apps.objectstore.api.s3 import xml
 from apps.objectstore.api.s3.base import Call, Handler, answer, told
 from apps.objectstore.api.s3.documents import of_new_bucket
 from apps.objectstore.api.s3.errors import S3Error
-from apps.objectstore.selectors.access import require
 
 _MOST_BUCKETS = 10_000
 
@@ -95,7 +94,6 @@ def bucket_delete(call: Call) -> HttpResponseBase:
 
 def location_get(call: Call) -> HttpResponseBase:
     """`GET /{bucket}?location`. The root element itself has the text."""
-    _allowed(call, "GetBucketLocation")
     return told("LocationConstraint", _region())
 
 
@@ -103,36 +101,26 @@ def _region() -> str:
     return str(settings.CONFIG.public.region)
 
 
-def _allowed(call: Call, action: str) -> None:
-    row = call.bucket.container
-    require(call.ctx, row.account_id, row, f"s3:{action}")
-
-
 # --- what no bucket has here -----------------------------------------------------------------------
 
 
-def _without(action: str, root: str, content: Mapping[str, Any]) -> tuple[Handler, str]:
-    def handler(call: Call) -> HttpResponseBase:
-        _allowed(call, action)
-        return told(root, content)
-
-    return handler, action
+def _without(root: str, content: Mapping[str, Any]) -> Handler:
+    return lambda call: told(root, content)
 
 
-def _absent(action: str, code: str) -> tuple[Handler, str]:
-    def handler(call: Call) -> HttpResponseBase:
-        _allowed(call, action)
-        raise S3Error(code, BucketName=call.target.bucket)
-
-    return handler, action
+def _absent(call: Call) -> HttpResponseBase:
+    raise S3Error("ReplicationConfigurationNotFoundError", BucketName=call.target.bucket)
 
 
 # Features that are left out and can be asked about: the answer of a bucket without them, which tools rely on. To set
 # them is not implemented.
-WITHOUT: Mapping[str, tuple[Handler, str]] = {
-    "accelerate": _without("GetAccelerateConfiguration", "AccelerateConfiguration", {}),
-    "logging": _without("GetBucketLogging", "BucketLoggingStatus", {}),
-    "notification": _without("GetBucketNotification", "NotificationConfiguration", {}),
-    "replication": _absent("GetReplicationConfiguration", "ReplicationConfigurationNotFoundError"),
-    "requestPayment": _without("GetBucketRequestPayment", "RequestPaymentConfiguration", {"Payer": "BucketOwner"}),
+WITHOUT: dict[tuple[str, str], tuple[Handler, str]] = {
+    ("accelerate", "GET"): (_without("AccelerateConfiguration", {}), "s3:GetAccelerateConfiguration"),
+    ("logging", "GET"): (_without("BucketLoggingStatus", {}), "s3:GetBucketLogging"),
+    ("notification", "GET"): (_without("NotificationConfiguration", {}), "s3:GetBucketNotification"),
+    ("replication", "GET"): (_absent, "s3:GetReplicationConfiguration"),
+    ("requestPayment", "GET"): (
+        _without("RequestPaymentConfiguration", {"Payer": "BucketOwner"}),
+        "s3:GetBucketRequestPayment",
+    ),
 }

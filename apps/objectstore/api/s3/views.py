@@ -30,7 +30,7 @@ from apps.objectstore.api.s3.policy import asked_of
 from apps.objectstore.api.s3.post import is_form, upload_of
 from apps.objectstore.api.s3.signatures import signed_by
 from apps.objectstore.selectors import bucket_row
-from apps.objectstore.selectors.access import asked
+from apps.objectstore.selectors.access import asked, require
 
 SERVICE, BUCKET, OBJECT = "service", "bucket", "object"
 
@@ -43,6 +43,7 @@ class Route:
     action: str
     makes: bool = False  # the bucket need not be there
     takes: tuple[str, ...] = ()  # parameters of the query that other calls refuse
+    is_setting: bool = False  # of a bucket: who may not learns nothing of it, not even what else is wrong
 
 
 # (what the address names, sub-resource of the query, method) → call.
@@ -52,10 +53,10 @@ ROUTES: dict[tuple[str, str, str], Route] = {
     (BUCKET, "", "HEAD"): Route(buckets.bucket_head, "s3:ListBucket"),
     (BUCKET, "", "DELETE"): Route(buckets.bucket_delete, "s3:DeleteBucket"),
     (BUCKET, "", "GET"): Route(listing.objects_list, "s3:ListBucket"),
-    (BUCKET, "location", "GET"): Route(buckets.location_get, "s3:GetBucketLocation"),
+    (BUCKET, "location", "GET"): Route(buckets.location_get, "s3:GetBucketLocation", is_setting=True),
     (BUCKET, "delete", "POST"): Route(objects.objects_delete, "s3:DeleteObject"),
-    (BUCKET, "versioning", "GET"): Route(versions.versioning_get, "s3:GetBucketVersioning"),
-    (BUCKET, "versioning", "PUT"): Route(versions.versioning_put, "s3:PutBucketVersioning"),
+    (BUCKET, "versioning", "GET"): Route(versions.versioning_get, "s3:GetBucketVersioning", is_setting=True),
+    (BUCKET, "versioning", "PUT"): Route(versions.versioning_put, "s3:PutBucketVersioning", is_setting=True),
     (BUCKET, "versions", "GET"): Route(versions.versions_list, "s3:ListBucketVersions"),
     (OBJECT, "", "GET"): Route(objects.object_get, "s3:GetObject", takes=("versionId",)),
     (OBJECT, "", "HEAD"): Route(objects.object_head, "s3:GetObject", takes=("versionId",)),
@@ -69,13 +70,14 @@ ROUTES: dict[tuple[str, str, str], Route] = {
     (OBJECT, "uploadId", "GET"): Route(multipart.parts_list, "s3:ListMultipartUploadParts"),
     (OBJECT, "uploadId", "DELETE"): Route(multipart.upload_abort, "s3:AbortMultipartUpload"),
 }
-ROUTES |= {(BUCKET, name, "GET"): Route(handler, f"s3:{action}") for name, (handler, action) in buckets.WITHOUT.items()}
-ROUTES |= {(BUCKET, *key): Route(handler, action) for key, (handler, action) in documents.BUCKET_CALLS.items()}
+ROUTES |= {
+    (BUCKET, *key): Route(handler, action, is_setting=True)
+    for key, (handler, action) in {**buckets.WITHOUT, **documents.BUCKET_CALLS, **website.CALLS}.items()
+}
 ROUTES |= {
     (OBJECT, *key): Route(handler, action, takes=("versionId",))
     for key, (handler, action) in documents.OBJECT_CALLS.items()
 }
-ROUTES |= {(BUCKET, *key): Route(handler, action) for key, (handler, action) in website.CALLS.items()}
 
 # All sub-resources that S3 knows: one without a call here is not implemented, and never taken for another call.
 SUBRESOURCES = (
@@ -142,6 +144,9 @@ def answered(request: HttpRequest, target: Target) -> HttpResponseBase:
     owner_checked(call)
     token = asked.set(asked_of(call))
     try:
+        if route.is_setting:
+            row = call.bucket.container
+            require(call.ctx, row.account_id, row, route.action)
         response = route.handler(call)
     finally:
         asked.reset(token)
