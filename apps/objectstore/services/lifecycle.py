@@ -6,19 +6,23 @@ How far it has come is a row of the bucket's container. What is locked stays; it
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
+from django.db import DatabaseError
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from apps.core.context import RequestContext
-from apps.core.errors import Forbidden
-from apps.core.transactions import internal
+from apps.core.errors import Forbidden, KumoError
+from apps.core.transactions import internal, is_database_away
 from apps.objectstore.models import Bucket, Container, Object, Tending, Upload, Version
 from apps.objectstore.selectors.lifecycle import Rule, after_days, expiration, is_over, midnight, rules_of
 from apps.objectstore.services import history, rows
 from apps.objectstore.services.uploads import upload_expire
+
+logger = logging.getLogger("kumo.objectstore")
 
 BATCH = 1000
 _OBJECTS, _VERSIONS, _UPLOADS = "objects", "versions", "uploads"
@@ -133,10 +137,15 @@ _STAGES: Mapping[str, Callable[[Bucket, str, datetime.datetime], str]] = {
 def _tolerant(
     end: Callable[[Container, str, datetime.datetime], bool], place: Container, name: str, at: datetime.datetime
 ) -> bool:
-    """End one that was written then; whether that was done. What is locked stays."""
+    """End one that was written then; whether that was done. What is locked stays, and one that fails stops no other."""
     try:
         return end(place, name, at)
     except Forbidden:
+        return False
+    except (KumoError, DatabaseError) as error:
+        if is_database_away(error):
+            raise
+        logger.exception("a rule of a bucket could not be kept to", extra={"container": str(place.pk), "object": name})
         return False
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from apps.core.errors import Unavailable
 from apps.objectstore import services
 from apps.objectstore.models import Blob, Bucket, Container, Object, Tending, Upload, Version
 from apps.objectstore.selectors import container_totals
@@ -200,6 +201,26 @@ def test_what_is_locked_stays(alice_s3, keep):
     Version.objects.update(legal_hold=False)
     tend(10 * DAY)
     assert Version.objects.count() == 0
+
+
+def test_one_that_fails_stops_no_other(alice_s3, keep, monkeypatch, caplog):
+    for name in "abc":
+        alice_s3("PUT", f"/photos/{name}", b"1")
+    keep(rule(days(1)))
+    expire = lifecycle.history.expire
+
+    def failing(place, name, **more):
+        if name == "b":
+            raise Unavailable("not now")
+        return expire(place, name, **more)
+
+    monkeypatch.setattr(lifecycle.history, "expire", failing)
+    tend(3 * DAY)
+    assert names() == ["b"]
+    assert "could not be kept to" in caplog.text
+    monkeypatch.undo()
+    tend(4 * DAY)
+    assert names() == []
 
 
 def test_uploads_that_are_not_completed_go(alice_s3, bucket, keep):

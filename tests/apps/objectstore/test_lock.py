@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from apps.objectstore.services.versions import object_purge
 from apps.objectstore.states import Versioning
 from tests.apps.objectstore.conftest import SYSTEM, Swift
 from tests.kit.http import context
-from tests.kit.s3 import S3, code_of
+from tests.kit.s3 import S3, code_of, plain
 
 GOVERNANCE, COMPLIANCE = "GOVERNANCE", "COMPLIANCE"
 SOON, LATER, PAST = (datetime.now(UTC) + timedelta(days=days) for days in (1, 9, -1))
@@ -121,7 +122,7 @@ def test_s3_passes_governance_by_a_header(vault):
     vault("PUT", "/vault/a", b"1", **lock())
     path = f"/vault/a?versionId={Object.objects.get().version_id}"
     delete = f"<Delete><Object><Key>a</Key><VersionId>{Object.objects.get().version_id}</VersionId></Object></Delete>"
-    asks = {"x_amz_bypass_governance_retention": "true"}
+    asks: dict[str, Any] = {"x_amz_bypass_governance_retention": "true"}
     for caller, headers in ((vault, {}), (vault, asks), (S3(MANAGER), {})):
         assert code_of(caller("DELETE", path, **headers)) == "AccessDenied"
         many = caller("POST", "/vault?delete", delete.encode(), **headers)
@@ -181,7 +182,7 @@ def test_what_a_retention_can_become(vault, now, mode, until, passes, status):
     vault("PUT", "/vault/a", b"1", **(lock(now) if now else {}))
     before = Object.objects.values("lock_mode", "retain_until").get()
     caller = S3(MANAGER) if passes else vault
-    headers = {"x_amz_bypass_governance_retention": "true"} if passes else {}
+    headers: dict[str, Any] = {"x_amz_bypass_governance_retention": "true"} if passes else {}
     assert caller("PUT", "/vault/a?retention", retention(mode, until), **headers).status_code == status
     after = Object.objects.values("lock_mode", "retain_until").get()
     assert after == ({"lock_mode": mode, "retain_until": until} if status == 200 else before)
@@ -198,6 +199,20 @@ def test_holds_and_retentions_are_told(vault):
     assert vault.xml("GET", "/vault/a?retention").findtext("Mode") == GOVERNANCE
     assert vault("PUT", "/vault/a?legal-hold", hold("OFF")).status_code == 200
     assert "x-amz-object-lock-legal-hold" not in vault("HEAD", "/vault/a")
+
+
+def test_uploads_in_parts_say_it_when_they_begin(vault):
+    begun = vault("POST", "/vault/a?uploads", **lock(COMPLIANCE), x_amz_tagging="a=1", x_amz_acl="authenticated-read")
+    ident = plain(begun.content).findtext("UploadId")
+    etag = vault("PUT", f"/vault/a?partNumber=1&uploadId={ident}", b"part")["ETag"]
+    listed = f"<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>"
+    whole = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
+    assert vault("POST", f"/vault/a?uploadId={ident}", whole).status_code == 200
+    row = Object.objects.get()
+    assert (row.lock_mode, row.retain_until, row.tags) == (COMPLIANCE, SOON, {"a": "1"})
+    assert row.acl == {"grants": [{"grantee": "authenticated", "permission": "READ"}]}
+    with pytest.raises(Forbidden):
+        removed(SYSTEM, bypass=True)
 
 
 def test_a_version_is_named_by_its_id(vault):
@@ -225,7 +240,7 @@ def test_a_bucket_can_retain_all_that_is_put(vault, period, days):
     vault("PUT", "/vault/c", b"1", **lock())
     for name in ("a", "b"):
         row = Object.objects.get(name=name)
-        assert (row.lock_mode, row.retain_until - row.created_at) == (COMPLIANCE, timedelta(days=days))
+        assert (row.lock_mode, row.retain_until) == (COMPLIANCE, row.created_at + timedelta(days=days))
     assert Object.objects.get(name="c").lock_mode == GOVERNANCE
     with pytest.raises(Forbidden):
         removed(name="b")

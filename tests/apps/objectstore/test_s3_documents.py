@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -266,7 +267,10 @@ def test_tags_of_objects(alice_s3, bucket):
 
 def test_pages_of_other_origins(alice_s3, bucket):
     alice_s3("PUT", "/photos/a", b"1")
-    asked = {"Access_Control_Request_Method": "PUT", "Access_Control_Request_Headers": "x-amz-date, X-Amz-Acl"}
+    asked: dict[str, Any] = {
+        "Access_Control_Request_Method": "PUT",
+        "Access_Control_Request_Headers": "x-amz-date, X-Amz-Acl",
+    }
     nobody = S3(None)
     assert code_of(nobody("OPTIONS", "/photos/a", Origin="https://a.example", **asked)) == "AccessForbidden"
     assert alice_s3("PUT", "/photos?cors", xml_of(*DOCUMENTS["cors"])).status_code == 200
