@@ -50,7 +50,10 @@ _CONTAINERS = frozenset({"s3:CreateBucket", "s3:DeleteBucket"})
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the API that was called knows of the request for conditions of policies: key in lower case → values."""
+    """What the API that was called knows of the request for conditions of policies: key in lower case → values.
+
+    What names the thing that is asked for (a prefix, a version) is not here: one request may ask for several.
+    """
 
     values: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -172,7 +175,8 @@ def decide(
 ) -> Decision:
     """Whether the caller may do `action` with the container or, with a name, its object. Changes nothing.
 
-    `facts` are values of condition keys that the caller of this function knows, such as the prefix of a listing.
+    `facts` are values of condition keys that the caller of this function knows, such as the prefix of a listing or
+    the id of a version. They count before what the request says.
     """
     if ctx.is_system:
         return Decision(True, Why.SYSTEM)
@@ -249,10 +253,13 @@ def _levels_for(action: str) -> tuple[str, ...]:
 
 
 def _verdict(ctx: RequestContext, bucket: Bucket, action: str, name: str, referrer: str, facts: Values) -> Verdict:
-    values: dict[str, Sequence[str]] = {**_values(ctx, referrer), **facts, **asked.get().values}
+    said = asked.get().values
+    values: dict[str, Sequence[str]] = {**_values(ctx, referrer), **said, **facts}
+    if "s3:max-keys" in said:  # what was asked for: a selector looks one entry further
+        values["s3:max-keys"] = said["s3:max-keys"]
     found = policy_of(bucket.documents["policy"], bucket.name)
     if name and found.asks_for_tags:
-        row = object_or_version(bucket.container_id, name, values)
+        row = object_or_version(bucket.container_id, name, facts)
         values |= {f"s3:existingobjecttag/{tag}": [value] for tag, value in ((row and row.tags) or {}).items()}
     resource = f"{bucket.name}/{name}" if name else bucket.name
     return found.decide(Ask(LIST if action == HEAD else action, resource, ctx.project_id, ctx.user_id, values))
@@ -320,7 +327,7 @@ def _granted(ctx: RequestContext, bucket: Bucket, action: str, name: str, facts:
         return True
     if not name or action not in grants.OBJECT:
         return False
-    row = object_or_version(bucket.container_id, name, {**facts, **asked.get().values})
+    row = object_or_version(bucket.container_id, name, facts)
     given = grants.of_document(row.acl if row else None)
     return grants.allow(ctx, grants.OBJECT[action], given, ignore=ignore) and _may_with(ctx, action)
 

@@ -13,8 +13,8 @@ from apps.core.errors import NotFound
 from apps.core.transactions import selector
 from apps.objectstore.models import Container, Upload, UploadPart
 from apps.objectstore.selectors.access import require
-from apps.objectstore.selectors.facts import container_row
-from apps.objectstore.selectors.listing import after
+from apps.objectstore.selectors.facts import container_row, facts_of
+from apps.objectstore.selectors.listing import Page, after
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class UploadListing:
 def upload_list(ctx: RequestContext, *, account: str, container: str, page: UploadPage) -> UploadListing:
     """Uploads in progress by name and time. Raises Forbidden, NotFound for the container."""
     place = container_row(account, container)
-    facts = {"s3:prefix": [page.prefix]}
+    facts = facts_of(Page(prefix=page.prefix, delimiter=page.delimiter, limit=page.limit))
     require(ctx, account, place, "s3:ListBucketMultipartUploads", facts=facts)
     if place is None:
         raise NotFound("container", container)

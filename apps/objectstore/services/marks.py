@@ -16,6 +16,7 @@ from apps.objectstore.selectors import container_row, grants
 from apps.objectstore.selectors.access import bucket_of, decide, require
 from apps.objectstore.selectors.conditions import Values
 from apps.objectstore.services import lock, rows
+from apps.objectstore.states import version_word
 
 # Like `object_put` these leave no event in the audit log: what is done with single objects is in the access log.
 
@@ -33,8 +34,8 @@ def object_tags_put(
     """Replace a version's tags (None: the current one's; no tags: remove them). Raises Forbidden, NotFound."""
     place = container_row(account, container)
     verb = "PutObject" if tags else "DeleteObject"
-    action = f"s3:{verb}{'Version' if version_id else ''}Tagging"
-    require(ctx, account, place, action, name, facts=facts_of(tags))
+    action = f"s3:{verb}{'' if version_id is None else 'Version'}Tagging"
+    require(ctx, account, place, action, name, facts=facts_of(tags, version_id=version_id))
     return _changed(place, name, version_id, tags=dict(tags) if tags else None)
 
 
@@ -50,7 +51,8 @@ def object_acl_put(
 ) -> ObjectFields:
     """Replace a version's grants. Raises Forbidden, NotFound, Invalid where the bucket uses none."""
     place = container_row(account, container)
-    require(ctx, account, place, f"s3:PutObject{'Version' if version_id else ''}Acl", name)
+    action = f"s3:PutObject{'' if version_id is None else 'Version'}Acl"
+    require(ctx, account, place, action, name, facts=facts_of(version_id=version_id))
     acl_checked(bucket_of(place), acl)
     return _changed(place, name, version_id, acl=dict(acl) if acl else None)
 
@@ -72,7 +74,14 @@ def object_retention_put(
     Raises Forbidden, also for less than what protects it now; NotFound, Invalid.
     """
     place = container_row(account, container)
-    require(ctx, account, place, "s3:PutObjectRetention", name, facts=facts_of(mode=mode, until=until))
+    require(
+        ctx,
+        account,
+        place,
+        "s3:PutObjectRetention",
+        name,
+        facts=facts_of(mode=mode, until=until, version_id=version_id),
+    )
     _lock_checked(bucket_of(place))
     passes = bypass and may_bypass(ctx, account, place, name)
     return _retained(place, name, version_id, mode, until, passes)
@@ -84,7 +93,7 @@ def object_hold_put(
 ) -> ObjectFields:
     """Put a legal hold on a version, or take it off. Raises Forbidden, NotFound, Invalid."""
     place = container_row(account, container)
-    require(ctx, account, place, "s3:PutObjectLegalHold", name, facts=facts_of(hold=hold))
+    require(ctx, account, place, "s3:PutObjectLegalHold", name, facts=facts_of(hold=hold, version_id=version_id))
     _lock_checked(bucket_of(place))
     return _changed(place, name, version_id, legal_hold=hold)
 
@@ -94,6 +103,7 @@ def facts_of(
     mode: str = "",
     until: datetime.datetime | None = None,
     hold: bool | None = None,
+    version_id: UUID | None = None,
 ) -> Values:
     """What conditions of policies can say of what a request wants to be said of an object."""
     found: dict[str, list[str]] = {f"s3:requestobjecttag/{key}": [value] for key, value in (tags or {}).items()}
@@ -105,6 +115,8 @@ def facts_of(
         days = (until - datetime.datetime.now(datetime.UTC)).total_seconds() / 86_400
         found["s3:object-lock-retain-until-date"] = [until.isoformat()]
         found["s3:object-lock-remaining-retention-days"] = [str(max(0, math.ceil(days)))]
+    if version_id is not None:
+        found["s3:versionid"] = [version_word(version_id)]
     if hold is not None:
         found["s3:object-lock-legal-hold"] = ["ON" if hold else "OFF"]
     return found

@@ -168,6 +168,35 @@ def test_conditions_see_the_request(alice_s3, bob_s3, bucket, method, path, cond
         assert bob_s3(method, path, **bad).status_code == 403
 
 
+LISTS = [
+    ({"StringEquals": {"s3:prefix": "open/"}}, ["?prefix=open/", "?list-type=2&prefix=open/", "?versions&prefix=open/"],
+     ["", "?prefix=shut/", "?uploads&prefix=shut/"]),
+    ({"StringEquals": {"s3:delimiter": "/"}}, ["?delimiter=/", "?uploads&delimiter=/"], ["", "?delimiter=-"]),
+    ({"NumericLessThanEquals": {"s3:max-keys": "2"}}, ["?max-keys=2", "?list-type=2&max-keys=1"], ["", "?max-keys=3"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("condition", "good", "bad"), LISTS, ids=lambda v: str(v)[:40])
+def test_conditions_see_what_is_listed(alice_s3, bob_s3, bucket, condition, good, bad):
+    lists = ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"]
+    one = {"Action": lists, "Principal": {"AWS": "bob"}, "Resource": "arn:aws:s3:::photos", "Condition": condition}
+    assert alice_s3("PUT", "/photos?policy", policy(one)).status_code == 204
+    assert {query: bob_s3("GET", f"/photos{query}").status_code for query in good} == dict.fromkeys(good, 200)
+    assert {query: bob_s3("GET", f"/photos{query}").status_code for query in bad} == dict.fromkeys(bad, 403)
+
+
+def test_a_prefix_in_the_address_says_nothing_of_what_a_large_object_lists(alice, alice_s3, bob_s3, bucket):
+    for name in ("shut/1", "shut/2"):
+        alice_s3("PUT", f"/photos/{name}", b"secret")
+    alice.put("/photos/dynamic", X_Object_Manifest="photos/shut/")
+    gets = {"Action": "s3:GetObject", "Principal": {"AWS": "bob"}}
+    lists = {"Action": "s3:ListBucket", "Principal": {"AWS": "bob"}, "Resource": "arn:aws:s3:::photos",
+             "Condition": {"StringEquals": {"s3:prefix": "open/"}}}  # fmt: skip
+    alice_s3("PUT", "/photos?policy", policy(gets, lists))
+    assert bob_s3("GET", "/photos?prefix=open/").status_code == 200
+    assert bob_s3("GET", "/photos/dynamic?prefix=open/").status_code == 403
+
+
 def test_grants_by_name_header_and_document(alice_s3, bob_s3, bucket):
     nobody = S3(None)
     alice_s3("PUT", "/photos/open", b"1", x_amz_acl="public-read")

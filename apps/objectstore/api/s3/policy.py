@@ -17,7 +17,7 @@ from apps.objectstore.selectors.bucket_policy import MAX_BYTES, malformed, polic
 from apps.objectstore.selectors.conditions import GRANT_HEADERS
 from apps.objectstore.selectors.documents import bucket_document
 
-# Condition keys that are headers of the request, and those that are parameters of the query.
+# Condition keys that are headers of the request.
 _HEADERS = {
     f"s3:{name}": name
     for name in (
@@ -32,7 +32,6 @@ _HEADERS = {
         "if-none-match",
     )
 } | {"aws:referer": "referer"}
-_PARAMETERS = {f"s3:{name.lower()}": name for name in ("prefix", "delimiter", "max-keys", "versionId")}
 
 
 def asked_of(call: Call) -> Asked:
@@ -40,7 +39,8 @@ def asked_of(call: Call) -> Asked:
     found: dict[str, Sequence[str]] = {
         key: [call.headers[name]] for key, name in _HEADERS.items() if name in call.headers
     }
-    found |= {key: [call.query[name]] for key, name in _PARAMETERS.items() if name in call.query}
+    if "max-keys" in call.query:
+        found["s3:max-keys"] = [call.query["max-keys"]]
     signed = call.signed
     if not signed.is_anonymous:
         found |= {"s3:signatureversion": [signed.version], "s3:authtype": [signed.place]}
