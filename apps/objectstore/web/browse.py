@@ -130,7 +130,7 @@ TABLE = Table(
         Column(key="name", label=_("Name"), lead=True, sort="name", cell=name_cell),
         Column(key="size", label=_("Size"), number=True, cell=of_entry(lambda e: cells.size_bytes(e.bytes))),
         Column(key="type", label=_("Type"), cell=of_entry(lambda e: e.content_type), minor=True),
-        Column(key="changed", label=_("Changed"), cell=of_entry(lambda e: cells.time_ago(e.at))),
+        Column(key="changed", label=_("Last changed"), cell=of_entry(lambda e: cells.time_ago(e.at))),
         Column(key="load", label=_("Download"), cell=load_cell),
     ),
     sort="name",

@@ -86,7 +86,7 @@ class ObjectPage(OfObject):
             *([(_("Points to"), to)] if to else []),
             (_("Size"), self.size(row)),
             (_("Type"), row.content_type),
-            (_("Changed"), cells.time_ago(row.created_at)),
+            (_("Last changed"), cells.time_ago(row.created_at)),
             (_("Expires"), until(row.delete_at) if row.delete_at else _("never")),
             (_("Encrypted"), _("yes") if row.encryption else _("no")),
             *([(_("Retained until"), until(row.retain_until))] if row.retain_until else []),

@@ -95,7 +95,7 @@ TABLE = Table(
             number=True,
             cell=lambda row, page: "" if row.entry.is_marker else cells.size_bytes(row.entry.bytes),
         ),
-        Column(key="changed", label=_("Changed"), cell=lambda row, page: cells.time_ago(row.entry.at)),
+        Column(key="changed", label=_("Last changed"), cell=lambda row, page: cells.time_ago(row.entry.at)),
         Column(key="id", label=_("Id"), cell=cells.short_id("version_id"), minor=True),
         Column(key="load", label=_("Download"), cell=load_cell),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,6 @@ from apps.objectstore.selectors import grants
 from apps.objectstore.selectors.access import bucket_of
 from apps.objectstore.selectors.bucket_policy import (
     Effect,
-    Patterns,
     Principal,
     Statement,
     Whom,
@@ -39,7 +39,7 @@ def access_badge(row: Container) -> Any:
         return cells.badge("warn", _("Everybody"))
     owned = bucket_of(row)
     if row.read_acl or (owned and {"policy", "acl"} & set(owned.documents)):
-        return cells.badge("busy", _("Some others too"))
+        return cells.badge("idle", _("Some others too"))
     return cells.badge("off", _("This project"))
 
 
@@ -107,14 +107,14 @@ def _somebody(entry: str) -> Said:
     """`project:user`, where either may be a star, or a role."""
     project, colon, user = entry.rpartition(":")
     if not colon:
-        return ("busy", _("Who has the role “%s” in any project.") % entry)
+        return ("idle", _("Who has the role “%s” in any project.") % entry)
     if project == "*" and user == "*":
         return ("warn", _("Everybody who is signed in."))
     if user == "*":
-        return ("busy", _("Everybody in the project %s.") % project)
+        return ("idle", _("Everybody in the project %s.") % project)
     if project == "*":
-        return ("busy", _("The user %s, from any project.") % user)
-    return ("busy", _("The user %(user)s, from the project %(project)s.") % {"user": user, "project": project})
+        return ("idle", _("The user %s, from any project.") % user)
+    return ("idle", _("The user %(user)s, from the project %(project)s.") % {"user": user, "project": project})
 
 
 # --- S3's grants and policies ------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def granted(owned: Bucket) -> list[Said]:
 def _sentence(one: grants.Grant, block: grants.Block) -> Said:
     words = f"{_grantee(one.grantee)} {PERMISSIONS[one.permission]}"
     if one.grantee not in grants.PUBLIC:
-        return ("busy", words)
+        return ("idle", words)
     blocked = _("blocked")
     return ("ok", f"{words} · {blocked}") if block.ignore_acls else ("warn", words)
 
@@ -170,17 +170,28 @@ def statements(owned: Bucket) -> list[Rule]:
     document = owned.documents.get("policy")
     if document is None:
         return []
-    return [
-        Rule(
-            "warn" if one.is_public else "busy" if one.effect == Effect.ALLOW else "bad",
-            _("may") if one.effect == Effect.ALLOW else _("may not"),
-            _principals(one),
-            _patterns(one.actions),
-            _patterns(one.resources),
-            ", ".join(f"{c.operator} {c.key}: {' | '.join(c.wanted)}" for c in one.conditions),
-        )
-        for one in policy_of(document, owned.name).statements
-    ]
+    written = document["Statement"] if isinstance(document["Statement"], list) else [document["Statement"]]
+    read = policy_of(document, owned.name).statements
+    return [_rule(one, text) for one, text in zip(read, written, strict=True)]
+
+
+def _rule(one: Statement, written: Mapping[str, Any]) -> Rule:
+    """A statement as a line; actions and resources stand there as its owner wrote them."""
+    allows = one.effect == Effect.ALLOW
+    return Rule(
+        "warn" if one.is_public else "ok" if allows else "bad",
+        _("may") if allows else _("may not"),
+        _principals(one),
+        _written(written, "Action"),
+        _written(written, "Resource"),
+        ", ".join(f"{c.operator} {c.key}: {' | '.join(c.wanted)}" for c in one.conditions),
+    )
+
+
+def _written(statement: Mapping[str, Any], name: str) -> str:
+    found = statement.get(name, statement.get(f"Not{name}"))
+    texts = found if isinstance(found, str) else ", ".join(found)
+    return texts if name in statement else _("everything but: %s") % texts
 
 
 def _principals(one: Statement) -> str:
@@ -194,8 +205,3 @@ def _principal(one: Principal) -> str:
     if one.user_id and one.project_id:
         return _("The user %(user)s of the project %(project)s") % {"user": one.user_id, "project": one.project_id}
     return _("The user %s") % one.user_id if one.user_id else _("The project %s") % one.project_id
-
-
-def _patterns(one: Patterns) -> str:
-    texts = ", ".join(one.texts)
-    return _("everything but: %s") % texts if one.but else texts

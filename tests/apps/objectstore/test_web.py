@@ -639,7 +639,7 @@ def test_a_policy_is_read_strictly_kept_and_told_in_words(
     assert Bucket.objects.get().documents == {}
     assert client.post(page(box, "/policy"), {"policy": text}).status_code == 302
     shown = client.get(page(box, "/access")).content.decode()
-    assert "s3:getobject" in shown
+    assert "s3:GetObject" in shown
     assert "IpAddress aws:sourceip: 127.0.0.0/8" in shown
     anybody = f"/object-store/v1/AUTH_{box.account_id}/box/a"
     assert content(Client().get(anybody)) == b"open"
