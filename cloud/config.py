@@ -34,6 +34,12 @@ class Public(Section, frozen=True, kw_only=True):
     url: Annotated[str, msgspec.Meta(description="Base of every address handed out, without a trailing slash.")] = (
         "http://127.0.0.1:8080"
     )
+    s3_url: Annotated[
+        str,
+        msgspec.Meta(
+            description="Base of S3 where it has a root of its own. Empty: `/s3` below `url`; some need a root."
+        ),
+    ] = ""
     region: Annotated[str, msgspec.Meta(description="Name of the one region in the catalogue.")] = "RegionOne"
 
 

@@ -92,11 +92,15 @@ class Snippet:
 
 def s3_endpoint() -> str:
     """Where programs of S3 ask."""
-    return f"{settings.CONFIG.public.url}/s3"
+    public = settings.CONFIG.public
+    return str(public.s3_url or f"{public.url}/s3")
 
 
 def s3_snippets(ctx: RequestContext, access: str, secret: str) -> list[Snippet]:
-    """The same key for the usual programs, each in its own words; buckets stand in the path."""
+    """The same key for the usual programs, each in its own words; buckets stand in the path.
+
+    s3cmd is left out where S3 has no root of its own: it signs another host than it asks then.
+    """
     endpoint, name, region = s3_endpoint(), cloud_name(ctx), settings.CONFIG.public.region
     keys = f"aws_access_key_id = {access}\naws_secret_access_key = {secret}\n"
     at = urlsplit(endpoint)
@@ -122,12 +126,12 @@ def s3_snippets(ctx: RequestContext, access: str, secret: str) -> list[Snippet]:
         ),
         "s3cmd": (
             "s3cmd · ~/.s3cfg",
-            f"[default]\nhost_base = {at.netloc}{at.path}\nhost_bucket = {at.netloc}{at.path}/%(bucket)s\n"
+            f"[default]\nhost_base = {at.netloc}\nhost_bucket = {at.netloc}\n"
             f"bucket_location = {region}\nuse_https = {at.scheme == 'https'}\n"
             f"access_key = {access}\nsecret_key = {secret}\n\n# s3cmd ls\n",
         ),
     }
-    return [Snippet(key, title, text) for key, (title, text) in made.items()]
+    return [Snippet(key, title, text) for key, (title, text) in made.items() if key != "s3cmd" or not at.path]
 
 
 def _auth_url() -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from . import broker, nginx, postgres, python, view
 from .run import run, write
 from .secret import give_to_control_plane, secret
-from .site import Site, settled_at
+from .site import Site, from_environment, settled_at
 from .supervisor import Service, Supervisor
 
 # Pieces of 1 MiB come and go all the time: fetched from the system each time, they were a third of a download's cost.
@@ -22,13 +22,19 @@ def configuration(site: Site) -> str:
     """The cloud's kumo.toml."""
     return (
         "# Written by quickstart.sh; what you add below the last table is kept as long as the file is not removed.\n"
-        f'[public]\nurl = "{site.url}"\n\n'
+        f"{_public(site)}\n\n"
         f'[database]\nhost = "{postgres.sockets(site)}"\nname = "{postgres.DATABASE}"\nuser = "{postgres.DATABASE}"\n\n'
         f"[broker]\n{broker.settings(site)}\n"
         f'[ovn]\nnorthbound = "unix:{site.path("ovn")}/nb.sock"\n\n'
         f'[paths]\nstate = "{site.state}"\n\n'
         "# A machine to try things on: many small guests that mostly idle.\n[compute]\ncpu_overcommit = 32.0\n"
     )
+
+
+def _public(site: Site) -> str:
+    """How clients reach the cloud. Where something else stands in front, what S3 is there is the operator's to say."""
+    own_root = "" if site.public_url else f'\ns3_url = "http://{site.s3_listen}"'
+    return f'[public]\nurl = "{site.url}"{own_root}'
 
 
 def prepare(site: Site) -> None:
@@ -51,8 +57,9 @@ def move_address(site: Site) -> None:
     path, earlier = site.path("kumo.toml"), settled_at(site.state)
     if not path.exists() or not earlier:
         return
-    said = earlier.get("KUMO_PUBLIC_URL") or f"http://{earlier['KUMO_LISTEN']}"
-    write(path, path.read_text().replace(f'[public]\nurl = "{said}"', f'[public]\nurl = "{site.url}"'))
+    said = from_environment({**earlier, "KUMO_STATE": str(site.state)})
+    text = path.read_text().replace(f'[public]\nurl = "{said.url}"', f'[public]\nurl = "{site.url}"')
+    write(path, text.replace(f's3_url = "http://{said.s3_listen}"', f's3_url = "http://{site.s3_listen}"'))
 
 
 def is_prepared(site: Site) -> bool:

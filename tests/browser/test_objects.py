@@ -209,7 +209,7 @@ def test_an_access_key_is_made_shown_and_revoked(at_box: tuple[Visitor, Containe
     visitor.go("/p/demo/profile/access-keys")
     page.click("text=Make an access key")
     page.wait_for_selector("#s-rclone")
-    for program in ("aws", "boto3", "rclone", "s3cmd"):
+    for program in ("aws", "boto3", "rclone"):
         assert page.inner_text(f"#s-{program}")
     page.click("text=Done")
     page.click("button:has-text('Delete')")

@@ -71,7 +71,7 @@ def test_configuration_follows_a_changed_address_and_keeps_what_an_operator_wrot
     path = state / "kumo.toml"
     path.write_text(control.configuration(first) + "\n[image]\nmax_size_gib = 7\n")
     control.move_address(from_environment({**settings, "KUMO_LISTEN": "127.0.0.1:9000"}))
-    assert 'url = "http://127.0.0.1:9000"' in path.read_text()
+    assert 'url = "http://127.0.0.1:9000"\ns3_url = "http://127.0.0.1:10000"' in path.read_text()
     assert "max_size_gib = 7" in path.read_text()
     path.write_text(path.read_text().replace("http://127.0.0.1:9000", "https://cloud.example"))
     control.move_address(from_environment({**settings, "KUMO_LISTEN": "127.0.0.1:9001"}))

@@ -7,7 +7,9 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from django.conf import settings
@@ -138,6 +140,22 @@ def test_an_access_key_is_made_shown_and_deleted(sign_in: Door) -> None:
     assert secret not in page
     client.post("/p/demo/profile/access-keys", {"delete": found[1]})
     assert not Credential.objects.exists()
+
+
+def test_programs_are_told_of_a_key_in_their_own_words(sign_in: Door, settings: Any) -> None:
+    def told(s3_url: str) -> str:
+        public = msgspec.structs.replace(settings.CONFIG.public, s3_url=s3_url)
+        settings.CONFIG = msgspec.structs.replace(settings.CONFIG, public=public)
+        return sign_in().post("/p/demo/profile/access-keys").content.decode()
+
+    below = told("")
+    assert "endpoint_url = http://testserver/s3" in below
+    assert "s3cmd" not in below
+    own = told("https://s3.example.com")
+    for line in ("endpoint_url = https://s3.example.com", "host_base = s3.example.com", "use_https = True"):
+        assert line in own
+    keys = [key_row(row) for row in Credential.objects.all()]
+    assert any(f"secret_access_key = {key['secret']}" in own for key in keys)
 
 
 def test_another_users_access_key_is_not_there(sign_in: Door) -> None:
