@@ -15,24 +15,32 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from awscrt import checksums
-
 from apps.objectstore.services.errors import Unprocessable
 
 FULL, COMPOSITE = "FULL_OBJECT", "COMPOSITE"
 TYPE = "type"
 
-# Cyclic ones go on from a value, and the value of two strings follows from those of each: bytes, next, both.
-_CYCLIC: dict[str, tuple[int, Callable[[bytes, int], int], Callable[[int, int, int], int]]] = {
-    "CRC32": (4, checksums.crc32, checksums.combine_crc32),
-    "CRC32C": (4, checksums.crc32c, checksums.combine_crc32c),
-    "CRC64NVME": (8, checksums.crc64nvme, checksums.combine_crc64nvme),
-}
+_CYCLIC = {"CRC32": 4, "CRC32C": 4, "CRC64NVME": 8}  # bytes of a value
 _HASHES = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256}
 ALGORITHMS = (*_CYCLIC, *_HASHES)
 ONLY_FULL = ("CRC64NVME",)
 ONLY_COMPOSITE = tuple(_HASHES)
-_SIZES = {name: size for name, (size, _, _) in _CYCLIC.items()} | {"SHA1": 20, "SHA256": 32}
+_SIZES = _CYCLIC | {"SHA1": 20, "SHA256": 32}
+
+
+@functools.cache
+def _functions() -> dict[str, tuple[Callable[[bytes, int], int], Callable[[int, int, int], int]]]:
+    """Cyclic ones go on from a value, and the value of two strings follows from those of each.
+
+    The library is loaded by the first who needs it: most processes never do.
+    """
+    from awscrt import checksums
+
+    return {
+        "CRC32": (checksums.crc32, checksums.combine_crc32),
+        "CRC32C": (checksums.crc32c, checksums.combine_crc32c),
+        "CRC64NVME": (checksums.crc64nvme, checksums.combine_crc64nvme),
+    }
 
 
 class _Running(Protocol):
@@ -45,7 +53,7 @@ class _Crc:
     """A cyclic checksum with the face of a hash."""
 
     def __init__(self, algorithm: str) -> None:
-        self._size, self._next, _ = _CYCLIC[algorithm]
+        self._size, (self._next, _) = _CYCLIC[algorithm], _functions()[algorithm]
         self._value = 0
 
     def update(self, piece: bytes, /) -> None:
@@ -116,7 +124,7 @@ def of_parts(algorithm: str, kind: str, parts: Sequence[tuple[str, int]]) -> str
     digests = [base64.b64decode(value) for value, _ in parts]
     if kind == COMPOSITE:
         return f"{digests_of(b''.join(digests), [algorithm])[algorithm]}-{len(parts)}"
-    size, _, both = _CYCLIC[algorithm]
+    _, both = _functions()[algorithm]
     sized = zip(digests, (length for _, length in parts), strict=True)
     value = functools.reduce(lambda so_far, part: both(so_far, int.from_bytes(part[0]), part[1]), sized, 0)
-    return text_of(value.to_bytes(size))
+    return text_of(value.to_bytes(_CYCLIC[algorithm]))
