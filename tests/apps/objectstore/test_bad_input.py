@@ -29,7 +29,8 @@ def raw(alice: Swift, method: str, path: bytes, body: bytes = b"", **headers: st
     """A call whose path is these bytes, as WSGI hands them on."""
     length = {"CONTENT_LENGTH": str(len(body))} if method in {"PUT", "POST"} else {}
     where = b"/object-store/v1/AUTH_alice" + path
-    environ: dict[str, Any] = {"kumo.path": where.decode("latin-1"), "HTTP_X_AUTH_TOKEN": alice.token, **length, **headers}
+    environ: dict[str, Any] = {"kumo.path": where.decode("latin-1"), "HTTP_X_AUTH_TOKEN": alice.token}
+    environ |= length | headers
     return alice.client.generic(method, "/object-store/v1/x", body, content_type="", **environ)
 
 
