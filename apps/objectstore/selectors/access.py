@@ -45,7 +45,7 @@ _LIST_WRITES = frozenset(
     }
 )
 _SIGNED = _LIST_READS | _LIST_LISTS | _LIST_WRITES
-_CONTAINERS = frozenset({"s3:CreateBucket", "s3:DeleteBucket"})
+_CONTAINERS = frozenset({"s3:CreateBucket", "s3:DeleteBucket", "s3:PutBucketVersioning"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Versions of objects: one by its id, and all in order.
+"""Versions of objects: one by its id, the marker of a delete, and all in order.
 
 A listing goes by names and within a name from the current object back through its versions. It walks both tables at
 once, each step one row of an index, so a page costs what it shows, however many versions there are.

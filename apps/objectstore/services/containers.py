@@ -75,6 +75,7 @@ def container_put(
     if policy and row.policy != policy:
         raise Conflict(f"The container has the storage policy {row.policy}, which cannot be changed.")
     _claim(row)
+    _require_keeping(ctx, row, keeping)
     _change(row, changes, read_acl, write_acl, keeping)
     return row.pk == made.pk
 
@@ -96,6 +97,7 @@ def container_post(
     if row is None:
         raise NotFound("container", container)
     opened(row)
+    _require_keeping(ctx, row, keeping)
     _change(row, changes, read_acl, write_acl, keeping)
 
 
@@ -132,6 +134,12 @@ def _require_changes(
     if set(changes) & KEYS or read_acl is not None or write_acl is not None:
         require_owner(ctx, account)
         require(ctx, account, container_row(account, container), "s3:PutBucketAcl")  # a bucket's policy may deny it
+
+
+def _require_keeping(ctx: RequestContext, row: Container, keeping: Keeping | None) -> None:
+    """Raise Forbidden where a bucket's policy denies a change of what it keeps."""
+    if keeping is not None:
+        require(ctx, row.account_id, row, "s3:PutBucketVersioning")
 
 
 def changed(metadata: Mapping[str, str], changes: Changes) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from apps.core.errors import NotFound, PreconditionFailed
@@ -212,7 +212,7 @@ def archived_prefix(name: str) -> str:
 def _delete_archived(
     place: Container, state: Shared, name: str, found: Object | None, now: datetime.datetime
 ) -> Removed:
-    """Delete an object into the history, or take the one before it from the stack. Raises NotFound."""
+    """Delete an object into the history, or take the one before it from the stack."""
     if state.is_history:
         if found is not None:
             _retire_row(place, state, found)
@@ -237,7 +237,8 @@ def _popped(place: Container, state: Shared, name: str, current: Object | None) 
     archive = _archive_row(place, state)
     if archive is None:
         return None
-    names = Object.objects.filter(container_id=archive.pk, name__startswith=archived_prefix(name))
+    there = Q(delete_at=None) | Q(delete_at__gt=state.now)
+    names = Object.objects.filter(there, container_id=archive.pk, name__startswith=archived_prefix(name))
     top = list(names.select_for_update().order_by("-name")[:2])
     if top and top[0].content_type == MARKER_TYPE:
         if current is not None:
@@ -252,8 +253,8 @@ def _popped(place: Container, state: Shared, name: str, current: Object | None) 
 
 def _archive_of(place: Container, state: Shared) -> Container:
     archive = _archive_row(place, state)
-    if archive is None or archive.versioning == Versioning.ENABLED or archive.policy != place.policy:
-        hint = "It must exist, have the same storage policy, and keep no versions itself."
+    if archive is None or archive.versioning != Versioning.NEVER or archive.policy != place.policy:
+        hint = "It must exist, have the same storage policy, and never have kept versions itself."
         raise PreconditionFailed(f"The container {state.archive} cannot take earlier versions.", hint=hint)
     return archive
 

@@ -52,7 +52,7 @@ from apps.objectstore.services.errors import InsufficientStorage, Unprocessable
 from apps.objectstore.services.history import Removed
 from apps.objectstore.services.marks import acl_checked, facts_of
 from apps.objectstore.services.rows import Extent, extents_of
-from apps.objectstore.states import CHUNK, DYNAMIC, MAX_FILE_BYTES
+from apps.objectstore.states import CHUNK, DYNAMIC, MAX_FILE_BYTES, Versioning
 
 
 class Incoming(Protocol):
@@ -143,7 +143,8 @@ def begin_put(ctx: RequestContext, account: str, container: str, name: str, size
         raise PreconditionFailed(f"There is an object {name} already.")
     if new.only_over:
         rows.etag_checked(old, new.only_over)
-    quota_checked(account, row.pk, row.metadata, quotas, 0 if old else 1, size - (old.held if old else 0))
+    freed = old.held if old and row.versioning != Versioning.ENABLED else 0
+    quota_checked(account, row.pk, row.metadata, quotas, 0 if old else 1, size - freed)
     return row
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from apps.objectstore.models import Blob, Object, Version
+from apps.objectstore.models import Blob, Bucket, Object, Version
 from tests.apps.objectstore.conftest import Swift, content
 
 MARKER = "application/x-deleted;swift_versions_deleted=1"
@@ -287,3 +288,21 @@ def test_versions_and_an_archive_exclude_each_other(alice, old):
     alice("POST", "/box", X_Remove_History_Location="x")
     assert alice("POST", "/box", X_Versions_Enabled="true").status_code == 204
     assert alice("POST", "/box", X_Versions_Location="old").status_code == 400
+
+
+def test_a_buckets_policy_may_deny_a_change_of_what_it_keeps(alice, box):
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutBucketVersioning", "Resource": "arn:aws:s3:::box"}
+    alice("POST", box, X_Versions_Enabled="true")
+    Bucket.objects.update(documents={"policy": {"Version": "2012-10-17", "Statement": [statement]}})
+    assert alice("POST", box, X_Versions_Enabled="false").status_code == 403
+    assert alice("HEAD", box)["X-Versions-Enabled"] == "True"
+    assert alice("POST", box, X_Container_Meta_A="1").status_code == 204
+
+
+def test_what_has_ended_in_an_archive_does_not_come_back(alice, old):
+    alice("POST", "/box", X_Versions_Location="old")
+    for body in (b"1", b"22", b"333"):
+        alice.put("/box/a", body)
+    Object.objects.filter(bytes=2).update(delete_at=datetime(2020, 1, 1, tzinfo=UTC))
+    alice("DELETE", "/box/a")
+    assert alice.bytes("/box/a") == b"1"
