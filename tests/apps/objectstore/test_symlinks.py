@@ -20,7 +20,7 @@ def md5(body: bytes) -> str:
 
 
 def link(caller: Swift, path: str, target: str, **headers: str) -> Any:
-    return caller.put(path, X_Symlink_Target=target, **headers)
+    return caller.put(path, b"", X_Symlink_Target=target, **headers)
 
 
 @pytest.fixture
