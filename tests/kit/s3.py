@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import http.client
 from collections.abc import Mapping
 from typing import Any
@@ -115,6 +116,16 @@ def code_of(answer: Any) -> str:
 def fields_of(answer: Any) -> Mapping[str, str]:
     """The elements of a refusal."""
     return {element.tag: element.text or "" for element in plain(answer.content)}
+
+
+class FixedClock:
+    """A clock that stands, in the place of a module's `datetime`."""
+
+    def __init__(self, now: datetime.datetime) -> None:
+        self._now = now
+
+    def now(self, zone: datetime.tzinfo) -> datetime.datetime:
+        return self._now.astimezone(zone)
 
 
 # --- unmodified clients ----------------------------------------------------------------------------

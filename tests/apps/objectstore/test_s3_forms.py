@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import json
 from typing import Any
@@ -13,7 +14,7 @@ from botocore.awsrequest import AWSRequest
 
 from apps.objectstore.models import Blob, Object
 from tests.apps.objectstore.conftest import content
-from tests.kit.s3 import REGION, S3, code_of, plain
+from tests.kit.s3 import REGION, S3, FixedClock, code_of, plain
 
 BOUNDARY = "----WebKitFormBoundary7MA4YWxkTrZu0gW"
 SOON, PAST = "2999-01-01T00:00:00Z", "2020-01-01T00:00:00.000Z"
@@ -95,6 +96,17 @@ def test_fields_are_the_headers_of_a_put(alice_s3, nobody_s3, bucket):
     assert (wrong.status_code, code_of(wrong)) == (400, "BadDigest")
     for name, value in (("x-amz-storage-class", "GLACIER"), ("x-amz-server-side-encryption", "aws:kms")):
         assert post(nobody_s3, signed(alice_s3, {"key": "cats/b", name: value})).status_code in {400, 501}
+    assert Object.objects.count() == 1
+
+
+def test_a_signature_holds_no_longer_than_a_week(alice_s3, nobody_s3, bucket, monkeypatch):
+    fields = signed(alice_s3, {"key": "cats/a"})
+    now = datetime.datetime.now(datetime.UTC)
+    for days, code in ((8, "AccessDenied"), (-1, "AccessDenied"), (6, "")):
+        moment = FixedClock(now + datetime.timedelta(days=days))
+        monkeypatch.setattr("apps.objectstore.api.s3.views.datetime", moment)
+        answer = post(nobody_s3, fields)
+        assert (code_of(answer) if code else answer.status_code) == (code or 204)
     assert Object.objects.count() == 1
 
 

@@ -17,7 +17,7 @@ from apps.objectstore.api.s3.signatures import Request, signed_by
 from apps.objectstore.models import Object
 from tests.apps.objectstore.conftest import content
 from tests.kit.http import context
-from tests.kit.s3 import REGION, S3, code_of, fields_of
+from tests.kit.s3 import REGION, S3, FixedClock, code_of, fields_of
 
 # --- Amazon's published examples (S3 API reference, "Signature calculations for the Authorization header") ---
 
@@ -261,14 +261,6 @@ def test_clocks_that_are_apart(alice_s3: S3, bucket: str, monkeypatch: pytest.Mo
     refused(alice_s3.send(stale), 403, "RequestTimeTooSkewed")
     old = S3(context("alice"), signer=HmacV1Auth).request("PUT", "/photos/a", b"1")
     refused(alice_s3.send(old), 403, "RequestTimeTooSkewed")
-
-
-class FixedClock:
-    def __init__(self, now: datetime.datetime) -> None:
-        self._now = now
-
-    def now(self, zone: datetime.tzinfo) -> datetime.datetime:
-        return self._now.astimezone(zone)
 
 
 V4 = "AWS4-HMAC-SHA256"

@@ -394,8 +394,7 @@ def _v4_form(fields: Mapping[str, str], policy: str, request_id: str, now: datet
     at = _basic(fields.get("x-amz-date", ""))
     if at is None or fields["x-amz-date"][:8] != credential.day:
         raise S3Error("InvalidArgument", "X-Amz-Date is not that of the credential.", ArgumentName="X-Amz-Date")
-    if at > now + SKEW:
-        raise S3Error("AccessDenied", "Request is not yet valid")
+    _in_time(at, at + timedelta(seconds=LONGEST), now)
     key = key_of(credential.access)
     right = hmac.new(signing_key(key.secret, credential.scope), policy.encode(), "sha256").hexdigest()
     if not hmac.compare_digest(right.encode(), fields["x-amz-signature"].encode()):
