@@ -35,6 +35,7 @@ MOST_SEGMENTS = 1000  # of a static large object
 MOST_BYTES = 8 * 2**20  # of its manifest
 MOST_DEPTH = 10  # large objects within large objects
 MOST_PARTS = 100_000  # objects that are read as one
+MOST_LINKED = 1000  # segments of one dynamic large object that are symbolic links: each is looked up by itself
 
 
 class Segment(TypedDict, total=False):
@@ -158,10 +159,14 @@ def _below(reader: Reader, found: ObjectFields, depth: int) -> tuple[list[Part],
     require_read(reader.ctx, reader.account, place, referrer=reader.referrer, listing=True, facts=facts)
     parts: list[Part] = []
     hashes: list[str] = []
+    linked = 0
     for inner in _named(place, prefix) if place else ():
         if (inner.container_id, inner.name) == (found.container_id, found.name):
             continue
         require_read(reader.ctx, reader.account, place, referrer=reader.referrer, name=inner.name)
+        linked += inner.links is not None
+        if linked > MOST_LINKED:
+            raise Conflict(f"More than {MOST_LINKED} segments are symbolic links.")
         segment = _through(reader, place, inner) if place else None
         if segment is None:
             raise Conflict(f"The segment {inner.name} is a symbolic link to nothing.")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from apps.objectstore.models import Object
+from apps.objectstore.services import large
 from tests.apps.objectstore.conftest import Swift, content
 from tests.kit.http import context
 
@@ -208,6 +209,14 @@ def test_links_to_large_objects_and_as_their_segments(alice, real):
         assert alice("GET", f"/box/{name}").status_code == 409
     missing = alice.put("/box/no?multipart-manifest=put", json.dumps([{"path": "/box/seg"}]).encode())
     assert (missing.status_code, b"404" in missing.content) == (400, True)
+
+
+def test_segments_that_are_links_have_a_bound(alice, real, monkeypatch):
+    monkeypatch.setattr(large, "MOST_LINKED", 2)
+    for n in (1, 2, 3):
+        link(alice, f"/box/d/{n}", "box/real")
+        alice.put("/box/dlo", X_Object_Manifest="box/d/")
+        assert alice("GET", "/box/dlo").status_code == (200 if n < 3 else 409)
 
 
 def test_a_link_is_versioned_itself(alice, real):
