@@ -116,6 +116,11 @@ def store(policy: str) -> BlobStore:
     return made
 
 
+def engine(policy: str) -> str:
+    """What the settings name as a policy's back end. Raises KeyError for an unknown one."""
+    return str(settings.KUMO_DRIVERS["object_store"][policy]["BACKEND"])
+
+
 def policies() -> list[str]:
     """Names of all storage policies, the default one first."""
     return sorted(settings.KUMO_DRIVERS["object_store"], key=lambda k: (k != DEFAULT, k))

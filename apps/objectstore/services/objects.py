@@ -7,6 +7,7 @@ anywhere before that commit leaves at most a blob without a row, which the colle
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -246,9 +247,10 @@ def receive(
 
 
 def drop(policy: str, body: Body) -> None:
-    """Remove bytes that were received and are refused."""
+    """Remove bytes that were received and are refused; if that fails now, the collector does it later."""
     if body.stored is not None:
-        backends.store(policy).remove(body.stored.id, body.stored.places)
+        with contextlib.suppress(OSError, WrongMachineError):
+            backends.store(policy).remove(body.stored.id, body.stored.places)
 
 
 @internal("last part of an upload")

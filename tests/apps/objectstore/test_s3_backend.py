@@ -20,7 +20,7 @@ from apps.objectstore import backends, checks, reconcile, services
 from apps.objectstore.backends import BlobLostError, NoRoomError, Stored, WrongMachineError, s3
 from apps.objectstore.backends.s3 import S3Store
 from apps.objectstore.models import Blob, Claim, Object
-from apps.objectstore.services import rows
+from apps.objectstore.services import objects, rows
 from apps.objectstore.states import CHUNK
 from tests.apps.objectstore.conftest import SYSTEM
 from tests.kit.blobs import LARGE, BlobStoreCases, Spoil, keep, read
@@ -235,7 +235,7 @@ def test_upkeep_copes_with_an_engine_that_keeps_its_copies_itself(policy, alice,
     assert (blob.places, blob.missing) == ([s3.PLACE], 0)
     assert reconcile.mend(threading.Event()) == []
     call_command("object", "policies")
-    assert "far: 2 blobs of 6 B, 0 copies missing" in capsys.readouterr().out
+    assert "far (s3): 2 blobs of 6 B, 0 copies missing" in capsys.readouterr().out
 
 
 def test_a_service_that_is_away_breaks_nothing_but_itself(policy, alice, options):
@@ -247,6 +247,7 @@ def test_a_service_that_is_away_breaks_nothing_but_itself(policy, alice, options
     ).client
     assert alice("GET", "/far/a").status_code == 503
     assert alice.put("/far/b", b"abc").status_code == 507
+    objects.drop("far", objects.Body("", 3, stored=Stored(timed_uuid(), 3, bytes(4), (s3.PLACE,))))
     assert alice.put("/near/a", b"abc").status_code == 201
     assert alice.names("/far") == ["a"]
     assert ["could not be looked through" in line for line in reconcile.check_objects(False)] == [True]

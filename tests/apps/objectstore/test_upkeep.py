@@ -267,6 +267,6 @@ def test_another_machines_disks_serve_nothing(alice, box):
 
 def test_policies_are_shown(alice, box, capsys):
     alice.put("/box/a", b"abc")
-    assert command(capsys, "policies") == "default: 1 blobs of 3 B, 0 copies missing, 0 blobs unused\n"
+    assert command(capsys, "policies") == "default (disks): 1 blobs of 3 B, 0 copies missing, 0 blobs unused\n"
     assert alice.put("/new", X_Storage_Policy="gold").status_code == 400
     assert alice.put("/box", X_Storage_Policy="default").status_code == 202

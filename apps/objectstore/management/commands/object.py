@@ -71,8 +71,8 @@ class Command(BaseCommand):
         for policy in backends.policies():
             found = services.health(ctx, policy=policy)
             self.stdout.write(
-                f"{policy}: {found.blobs} blobs of {_size(found.bytes)}, {found.missing} copies missing, "
-                f"{found.unused} blobs unused"
+                f"{policy} ({backends.engine(policy)}): {found.blobs} blobs of {_size(found.bytes)}, "
+                f"{found.missing} copies missing, {found.unused} blobs unused"
             )
 
     def do_disks_status(self, ctx: RequestContext, options: dict[str, Any]) -> None:
