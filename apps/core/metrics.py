@@ -26,7 +26,9 @@ logger = logging.getLogger("kumo.metrics")
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 TOKEN = "metrics_token"  # name of the secret; without its file nobody may look
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
-_APIS = frozenset("identity image object-store s3 networking compute placement audit internal".split())
+_APIS = frozenset(
+    {"identity", "image", "object-store", "s3", "networking", "compute", "placement", "audit", "internal"}
+)
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "COPY", "OPTIONS"})
 
 _own = CollectorRegistry()  # of this process; never asked, since the files have the same
