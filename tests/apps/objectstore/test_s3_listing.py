@@ -172,6 +172,7 @@ def test_copies_that_cannot_be(alice_s3, bob_s3, original):
         ({"x_amz_copy_source": "/none/a"}, "NoSuchBucket"),
         ({"x_amz_copy_source": "/photos/none"}, "NoSuchKey"),
         (original | {"x_amz_metadata_directive": "KEEP"}, "InvalidArgument"),
+        (original | {"x_amz_source_expected_bucket_owner": "bob"}, "AccessDenied"),
         (original | {"x_amz_copy_source_if_match": '"0"'}, "PreconditionFailed"),
         (original | {"x_amz_copy_source_if_none_match": etag}, "PreconditionFailed"),
         (original | {"x_amz_copy_source_if_unmodified_since": "Thu, 01 Jan 2015 00:00:00 GMT"}, "PreconditionFailed"),
@@ -180,4 +181,5 @@ def test_copies_that_cannot_be(alice_s3, bob_s3, original):
         assert code_of(alice_s3("PUT", "/photos/b", **headers)) == code, headers
     assert code_of(bob_s3("PUT", "/of-bob/b", **original)) == "AccessDenied"
     assert Object.objects.count() == Blob.objects.count() == 1
-    assert alice_s3("PUT", "/photos/b", x_amz_copy_source_if_match=etag, **original).status_code == 200
+    right = {"x_amz_copy_source_if_match": etag, "x_amz_source_expected_bucket_owner": "alice"}
+    assert alice_s3("PUT", "/photos/b", **right, **original).status_code == 200

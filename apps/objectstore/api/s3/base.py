@@ -237,6 +237,13 @@ def key_checked(key: str) -> None:
         raise S3Error("KeyTooLongError", MaxSizeAllowed=MAX_OBJECT_NAME, Size=length)
 
 
+def bucket_expected(call: Call, bucket: Bucket, header: str) -> None:
+    """Raise S3Error where the caller says in a header that the bucket is another project's."""
+    expected = call.headers.get(header, "")
+    if expected and expected != bucket.container.account_id:
+        raise S3Error("AccessDenied")
+
+
 # --- what is answered ------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from django.utils.http import http_date
 from apps.core.errors import KumoError, NotFound
 from apps.objectstore import services
 from apps.objectstore.api.s3 import checksums, encryption, parts, versions, xml
-from apps.objectstore.api.s3.base import Call, Target, answer, key_checked, last_modified, latin, told
+from apps.objectstore.api.s3.base import Call, Target, answer, bucket_expected, key_checked, last_modified, latin, told
 from apps.objectstore.api.s3.documents import expiration_headers, mark_headers, marks_of, version_asked
 from apps.objectstore.api.s3.errors import S3Error, as_s3
 from apps.objectstore.api.swift import ranges
@@ -362,6 +362,7 @@ def source_of(call: Call) -> tuple[Target, Found, Content]:
     row = bucket_row(bucket)
     if row is None:
         raise S3Error("NoSuchBucket", BucketName=bucket)
+    bucket_expected(call, row, "X-Amz-Source-Expected-Bucket-Owner")
     at = versions.found(call, row, key, version_id)
     content = _content(call, at, encryption.key_of_source(call))
     wanted = {name: call.headers[header] for header, name in _COPY_CONDITIONS.items() if header in call.headers}

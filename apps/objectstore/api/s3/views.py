@@ -16,6 +16,7 @@ from apps.objectstore.api.s3.base import (
     Call,
     Handler,
     Target,
+    bucket_expected,
     fault,
     finished,
     key_checked,
@@ -94,7 +95,6 @@ NOT_SERVED_HEADERS = (
     "X-Amz-Mfa",
     "X-Amz-Request-Payer",
     *encryption.NOT_SERVED,
-    "X-Amz-Source-Expected-Bucket-Owner",
     "X-Amz-Website-Redirect-Location",
     "X-Amz-Write-Offset-Bytes",
 )
@@ -180,6 +180,5 @@ def route_of(call: Call) -> Route:
 
 def owner_checked(call: Call) -> None:
     """Raise where the caller expects the bucket to be another project's."""
-    expected = call.headers.get("X-Amz-Expected-Bucket-Owner", "")
-    if expected and call.row is not None and expected != call.row.container.account_id:
-        raise S3Error("AccessDenied")
+    if call.row is not None:
+        bucket_expected(call, call.row, "X-Amz-Expected-Bucket-Owner")
