@@ -8,11 +8,12 @@ from typing import Any
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid
 from apps.core.transactions import service
-from apps.objectstore.models import Bucket, Container
+from apps.objectstore.models import Bucket
 from apps.objectstore.selectors import bucket_row
 from apps.objectstore.selectors.access import require_owner
 from apps.objectstore.services import rows
 from apps.objectstore.services.containers import container_put
+from apps.objectstore.services.versions import container_versioning
 from apps.objectstore.states import Versioning, is_bucket_name
 
 
@@ -46,7 +47,7 @@ def bucket_create(
         made.save(update_fields=["documents"])
     if lock_enabled:
         Bucket.objects.filter(pk=name).update(lock_enabled=True)
-        Container.objects.filter(pk=made.container_id).update(versioning=Versioning.ENABLED)
+        container_versioning(ctx, account=account, container=name, versioning=Versioning.ENABLED)
         made.lock_enabled = True
     return made
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from apps.core.errors import Forbidden, Invalid
 from apps.objectstore.models import Bucket, ObjectFields
+from apps.objectstore.states import DYNAMIC
 
 GOVERNANCE, COMPLIANCE = MODES = ("GOVERNANCE", "COMPLIANCE")
 MAX_DAYS = 36_500
@@ -57,6 +58,11 @@ def wanted_checked(bucket: Bucket | None, mode: str, until: datetime.datetime | 
         raise Invalid(words, code="InvalidArgument")
     if until is not None and until <= _now():
         raise Invalid("The retain until date must be in the future!", code="InvalidArgument")
+
+
+def has_others_bytes(found: ObjectFields) -> bool:
+    """Whether a reader gets bytes of other objects: a link, or a large object of segments."""
+    return found.segments is not None or found.links is not None or DYNAMIC in found.metadata
 
 
 def body_checked(bucket: Bucket | None, *, has_others_bytes: bool) -> None:

@@ -95,7 +95,7 @@ def object_hold_put(
     place = container_row(account, container)
     require(ctx, account, place, "s3:PutObjectLegalHold", name, facts=facts_of(hold=hold, version_id=version_id))
     _lock_checked(bucket_of(place))
-    return _changed(place, name, version_id, legal_hold=hold)
+    return _held(place, name, version_id, hold)
 
 
 def facts_of(
@@ -150,6 +150,14 @@ def _changed(place: Container | None, name: str, version_id: UUID | None, **colu
     return found
 
 
+@internal("second part of object_hold_put, after the rule")
+def _held(place: Container | None, name: str, version_id: UUID | None, hold: bool) -> ObjectFields:
+    found = _locked(place, name, version_id)
+    lock.body_checked(bucket_of(place), has_others_bytes=lock.has_others_bytes(found))
+    _write(found, {"legal_hold": hold})
+    return found
+
+
 @internal("second part of object_retention_put, after the rule")
 def _retained(
     place: Container | None,
@@ -160,6 +168,7 @@ def _retained(
     passes: bool,
 ) -> ObjectFields:
     found = _locked(place, name, version_id)
+    lock.body_checked(bucket_of(place), has_others_bytes=lock.has_others_bytes(found))
     lock.retention_checked(found, mode, until, bypass=passes)
     _write(found, {"lock_mode": mode, "retain_until": until})
     return found

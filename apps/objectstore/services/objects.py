@@ -53,7 +53,7 @@ from apps.objectstore.services.errors import InsufficientStorage, Unprocessable
 from apps.objectstore.services.history import Removed
 from apps.objectstore.services.marks import acl_checked, facts_of
 from apps.objectstore.services.rows import Extent, extents_of
-from apps.objectstore.states import CHUNK, DYNAMIC, MAX_FILE_BYTES, Versioning
+from apps.objectstore.states import CHUNK, MAX_FILE_BYTES, Versioning
 
 
 class Incoming(Protocol):
@@ -259,8 +259,6 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
 
     The key share keeps the container from being deleted, and lets other writers of it go on.
     """
-    others = body.segments is not None or new.links is not None or DYNAMIC in new.metadata
-    lock.body_checked(bucket_of(place), has_others_bytes=others)
     state = rows.shared(place.pk)
     now = history.begin(place.pk, name, state.now) if state.keeps else state.now
     lock_mode, retain_until = new.lock_mode, new.retain_until
@@ -289,6 +287,7 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
         retain_until=retain_until,
         legal_hold=new.legal_hold,
     )
+    lock.body_checked(bucket_of(place), has_others_bytes=lock.has_others_bytes(made))
     if body.stored:
         rows.keep(body.stored, place.policy)
     old = rows.put(made, only_new=new.only_new, only_over=new.only_over)

@@ -99,6 +99,15 @@ def test_bytes_of_others_cannot_be_locked(vault):
     assert Object.objects.get().name == "1"
 
 
+def test_manifests_from_before_cannot_be_locked(vault):
+    swift = Swift(context("alice"))
+    swift.put("/vault/a", b"1")
+    Object.objects.update(metadata={"X-Object-Manifest": "parts/"})
+    assert vault("PUT", "/vault/a?legal-hold", hold("ON")).status_code == 400
+    assert vault("PUT", "/vault/a?retention", retention(GOVERNANCE, SOON)).status_code == 400
+    assert (Object.objects.get().legal_hold, Object.objects.get().retain_until) == (False, None)
+
+
 def test_expiry_leaves_the_version(vault):
     swift = Swift(context("alice"))
     swift.put("/vault/a", b"1", X_Delete_After="60")
