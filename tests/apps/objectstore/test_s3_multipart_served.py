@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
 from boto3.s3.transfer import TransferConfig
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from django.db import connection
 
 from apps.identity import selectors
@@ -133,3 +136,34 @@ def test_an_upload_that_is_given_up_leaves_nothing(server: Server, alice: Any) -
     assert code_of(alice.upload_part, **told, PartNumber=1, Body=b"x") == "NoSuchUpload"
     assert not Blob.objects.filter(unused_since=None).exists()
     alice.delete_bucket(Bucket="photos")
+
+
+@pytest.mark.kill
+def test_a_server_that_is_killed_while_parts_come_in(server: Server, alice: Any) -> None:
+    """Every part that was answered is there with its bytes; whatever was not is as if it had never come."""
+    at = {"Bucket": "photos", "Key": "big"}
+    told = {**at, "UploadId": alice.create_multipart_upload(**at, ServerSideEncryption="AES256")["UploadId"]}
+    bodies = {number: bytes([number]) + os.urandom(5 * MIB) for number in range(1, 13)}
+    answered: dict[int, str] = {}
+    first = Lock()
+
+    def put(number: int) -> None:
+        with contextlib.suppress(BotoCoreError, ClientError):
+            answered[number] = alice.upload_part(**told, PartNumber=number, Body=bodies[number])["ETag"]
+        if len(answered) >= 4 and first.acquire(blocking=False):
+            server.kill()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(put, bodies))
+    assert 4 <= len(answered) < len(bodies)
+    server.start()
+    listed = {part["PartNumber"]: part["ETag"] for part in alice.list_parts(**told)["Parts"]}
+    assert answered.items() <= listed.items()
+    assert all(etag == f'"{hashlib.md5(bodies[number]).hexdigest()}"' for number, etag in listed.items())
+    assert Blob.objects.filter(unused_since=None).count() == len(listed)
+    for number in bodies.keys() - listed.keys():
+        listed[number] = alice.upload_part(**told, PartNumber=number, Body=bodies[number])["ETag"]
+    parts = [{"PartNumber": number, "ETag": listed[number]} for number in sorted(listed)]
+    alice.complete_multipart_upload(**told, MultipartUpload={"Parts": parts})
+    assert alice.get_object(**at)["Body"].read() == b"".join(bodies[number] for number in sorted(bodies))
+    assert Blob.objects.filter(unused_since=None).count() == len(bodies)
