@@ -19,8 +19,8 @@ from tests.kit.postgres import Postgres
 pytestmark = [pytest.mark.django_db, pytest.mark.kill]
 
 CUTS = 2
-WRITES = 120  # acknowledged before each cut
-BOOT_S = 240
+WRITES = 60  # acknowledged before each cut
+BOOT_S = 300
 JOB = """
 set -e
 mount -t ext4 /dev/vda {home}/data

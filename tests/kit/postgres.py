@@ -27,6 +27,7 @@ class Postgres:
 
     def __init__(self, data: Path, database: str) -> None:
         self.data, self.database = data, database
+        self.log = data.with_name(f"{data.name}.log")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -66,7 +67,7 @@ class Postgres:
             "dynamic_shared_memory_type=mmap",
             *options,
         ]
-        with (self.data / "log").open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(words, cwd="/", stdout=log, stderr=log)
         end = time.monotonic() + WAIT_S
         while True:
@@ -75,7 +76,7 @@ class Postgres:
                 return
             except psycopg2.OperationalError as error:
                 if self._process.poll() is not None or time.monotonic() > end:
-                    raise AssertionError((self.data / "log").read_text()[-2000:]) from error
+                    raise AssertionError(self.log.read_text()[-2000:]) from error
                 time.sleep(0.05)
 
     def stop(self) -> None:

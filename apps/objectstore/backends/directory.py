@@ -148,7 +148,6 @@ class Directory:
             folder = os.open(shelf, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             self._make(shelf)
-            flush_folder(f"{self.path}/{BLOBS}")
             folder = os.open(shelf, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             return Copy(shelf, folder, blob_id.hex)
@@ -157,8 +156,10 @@ class Directory:
             raise
 
     def _make(self, shelf: str) -> None:
+        """A shelf that is safe: whoever finds it flushes what is in it only."""
         with contextlib.suppress(FileExistsError):
             os.mkdir(shelf, 0o700)
+        flush_folder(f"{self.path}/{BLOBS}")
 
     # --- small copies -------------------------------------------------------------------------------
 
