@@ -345,16 +345,17 @@ def _memory(cloud: Cloud, token: str, box: str) -> Row:
 
     with ThreadPoolExecutor(UPLOADS) as pool:
         running = [pool.submit(upload, number) for number in range(UPLOADS)]
-        while done.n_waiting < UPLOADS and not any(one.done() for one in running):
+        try:
+            while done.n_waiting < UPLOADS:
+                peak = max(peak, sum(map(pss_mib, pids)))
+                if failed := [one for one in running if one.done()]:
+                    failed[0].result()
+                time.sleep(0.2)
+            done.wait()
             peak = max(peak, sum(map(pss_mib, pids)))
-            time.sleep(0.2)
-        if failed := [one for one in running if one.done()]:
+        finally:  # the pool waits for all of them, however this ends
             done.abort()
             go_on.set()
-            failed[0].result()
-        done.wait()
-        peak = max(peak, sum(map(pss_mib, pids)))
-        go_on.set()
     return Row(
         f"memory of the bytes pool during {UPLOADS} uploads of 1 GiB, {SENT_BYTES // MIB} MiB of each in",
         f"{peak:.0f} MiB",
