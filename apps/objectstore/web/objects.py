@@ -235,7 +235,11 @@ def _end(days: str) -> datetime.datetime | None:
 class CopyForm(forms.Form):
     """Another name for the bytes, in this container or another one."""
 
-    container = forms.CharField(label=_("Container"), max_length=256)
+    container = forms.CharField(
+        label=_("Container"),
+        max_length=256,
+        widget=forms.TextInput(attrs={"list": "containers", "autocomplete": "off"}),
+    )
     name = forms.CharField(
         label=_("Name"), max_length=MAX_OBJECT_NAME, strip=False, widget=forms.TextInput(attrs={"autofocus": True})
     )

@@ -57,7 +57,7 @@ def part_put(call: Call) -> HttpResponseBase:
 def _part_copied(call: Call) -> HttpResponseBase:
     _, _, content = objects.source_of(call)
     start, end = _copied_range(call, content)
-    made = _part_stored(call, objects.Pieces(services.content_pieces(content, start, end)), end - start)
+    made = _part_stored(call, services.Pieces(services.content_pieces(content, start, end)), end - start)
     result: dict[str, xml.Value] = {"LastModified": last_modified(made.created_at), "ETag": f'"{made.etag}"'}
     response = told("CopyPartResult", result | checksums.elements_of(made.checksums, is_part=True))
     for name, value in _encryption_of(call, made).items():

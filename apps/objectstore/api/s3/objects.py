@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 from uuid import UUID
@@ -290,19 +290,6 @@ def _delete_one(call: Call, key: str, element: xml.Element) -> dict[str, xml.Val
 # --- copies ----------------------------------------------------------------------------------------
 
 
-@dataclass
-class Pieces:
-    """An object's bytes as something to read from."""
-
-    pieces: Iterator[bytes]
-    rest: bytes = b""
-
-    def read(self, size: int, /) -> bytes:
-        self.rest = self.rest or next(self.pieces, b"")
-        given, self.rest = self.rest[:size], self.rest[size:]
-        return given
-
-
 def _copied(call: Call) -> HttpResponseBase:
     """`PUT` with `x-amz-copy-source: bucket/key`, or `bucket/key?versionId=…`."""
     source, at, content = source_of(call)
@@ -320,7 +307,7 @@ def _copied(call: Call) -> HttpResponseBase:
     new = replace(new, digests=digests, encryption=new.encryption or content.wish)
     if _directive(call, "Tagging") == "COPY":
         new = replace(new, tags=_tags_of(call, at) if found.tags else None)
-    pieces = Pieces(services.content_pieces(content, 0, content.size))
+    pieces = services.Pieces(services.content_pieces(content, 0, content.size))
     made = put(call, pieces, content.size, new)
     result: dict[str, xml.Value] = {"LastModified": last_modified(made.created_at), "ETag": f'"{made.etag}"'}
     response = told("CopyObjectResult", result | checksums.elements_of(made.checksums))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import quote, unquote
 
 from django.http import HttpResponse, StreamingHttpResponse
@@ -272,19 +272,6 @@ def object_delete(call: Call) -> HttpResponseBase:
 # --- copies ----------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Pieces:
-    """An object's bytes as something to read from."""
-
-    pieces: Iterator[bytes]
-    rest: bytes = b""
-
-    def read(self, size: int, /) -> bytes:
-        self.rest = self.rest or next(self.pieces, b"")
-        given, self.rest = self.rest[:size], self.rest[size:]
-        return given
-
-
 def object_copy(call: Call) -> HttpResponseBase:
     """`COPY` with `Destination: container/object`."""
     to = _elsewhere(call, "Destination", call.headers.get("Destination-Account", ""))
@@ -329,7 +316,7 @@ def _copy(call: Call, source: Address, to: Address) -> HttpResponseBase:
         return _changed_in_place(call, found, new)
     content = _content(call, found, at.place.account_id)
     pieces = services.content_pieces(content, 0, content.size)
-    made = _put(call, to, _Pieces(pieces), content.size, replace(new, encryption=content.wish))
+    made = _put(call, to, services.Pieces(pieces), content.size, replace(new, encryption=content.wish))
     return _made(made, _copied(found, source, made))
 
 
