@@ -57,7 +57,11 @@ def test_a_bucket_with_lock_keeps_versions_for_ever(vault):
     assert vault.xml("GET", "/vault?object-lock").findtext("ObjectLockEnabled") == "Enabled"
 
 
-@pytest.mark.parametrize("headers", [lock(), lock(COMPLIANCE), {"x_amz_object_lock_legal_hold": "ON"}], ids=str)
+@pytest.mark.parametrize(
+    "headers",
+    [lock(), lock(COMPLIANCE), {"x_amz_object_lock_legal_hold": "ON"}],
+    ids=["governance", "compliance", "hold"],
+)
 def test_a_locked_version_cannot_be_removed_in_any_way(vault, headers):
     assert vault("PUT", "/vault/a", b"kept", **headers).status_code == 200
     swift = Swift(context("alice"))
@@ -152,7 +156,9 @@ def test_a_policy_can_let_others_pass(vault):
     assert not Object.objects.exists()
 
 
-@pytest.mark.parametrize("headers", [lock(COMPLIANCE), {"x_amz_object_lock_legal_hold": "ON"}], ids=str)
+@pytest.mark.parametrize(
+    "headers", [lock(COMPLIANCE), {"x_amz_object_lock_legal_hold": "ON"}], ids=["compliance", "hold"]
+)
 def test_compliance_and_holds_let_nobody_pass(vault, headers):
     vault("PUT", "/vault/a", b"1", **headers)
     for ctx in (MANAGER, SYSTEM):
