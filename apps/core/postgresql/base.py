@@ -10,14 +10,17 @@ import select
 
 import psycopg2
 from django.db.backends.postgresql import base
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_UNKNOWN
+
+_BROKEN = {TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_UNKNOWN}
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's, but for how it looks at a connection."""
 
     def is_usable(self) -> bool:
-        """Whether the server's side is open. What it sent unasked, even a notice, counts as its end."""
-        if self.connection is None:
+        """Whether the server would run a statement. What it sent unasked, even a notice, counts as its end."""
+        if self.connection is None or self.connection.get_transaction_status() in _BROKEN:
             return False
         try:
             look = select.poll()

@@ -6,7 +6,7 @@ import select
 from collections.abc import Iterator
 
 import pytest
-from django.db import connection, connections
+from django.db import DataError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 pytestmark = pytest.mark.django_db
@@ -49,3 +49,12 @@ def test_a_connection_closed_on_this_side_is_not_usable(other: BaseDatabaseWrapp
     other.ensure_connection()
     other.connection.close()
     assert not other.is_usable()
+
+
+def test_a_connection_whose_transaction_failed_is_not_usable_until_it_ends(other: BaseDatabaseWrapper) -> None:
+    other.set_autocommit(False)
+    with other.cursor() as cursor, pytest.raises(DataError):
+        cursor.execute("SELECT 1 / 0")
+    assert not other.is_usable()
+    other.rollback()
+    assert other.is_usable()
