@@ -9,11 +9,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from django.db import connection
 
 from apps.core.context import RequestContext
+from apps.identity.selectors import forget
 from apps.objectstore import backends, services
 from tests.kit.http import AUTHENTICATION, Caller, context
 from tests.kit.s3 import S3, access_key
+from tests.kit.served import Server
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 SYSTEM = RequestContext(is_system=True)
@@ -31,6 +34,27 @@ def disks(settings: Any, db: None) -> Iterator[list[Path]]:
             services.disk_add(SYSTEM, path=str(path))
         yield paths
     backends.store.cache_clear()
+
+
+@pytest.fixture
+def paths(transactional_db: None, tmp_path: Path) -> list[Path]:
+    """Three empty disks of the default policy that a real server can open, too; disk 1 first."""
+    backends.store.cache_clear()
+    forget()
+    made = [tmp_path / f"disk{n}" for n in (1, 2, 3)]
+    for path in made:
+        path.mkdir()
+        services.disk_add(SYSTEM, path=str(path))
+    return made
+
+
+@pytest.fixture
+def server(paths: list[Path], tmp_path: Path) -> Iterator[Server]:
+    """A real server over those disks and the test's database."""
+    made = Server(connection.settings_dict["NAME"], tmp_path / "state")
+    made.start()
+    yield made
+    made.kill()
 
 
 class Swift(Caller):

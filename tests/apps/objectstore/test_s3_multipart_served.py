@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -15,13 +14,9 @@ from typing import Any
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
-from django.db import connection
 
-from apps.identity import selectors
-from apps.objectstore import backends, services
 from apps.objectstore.models import Blob, Upload
 from apps.objectstore.services import checksums
-from tests.apps.objectstore.conftest import SYSTEM
 from tests.kit.s3 import boto, key_in_rows
 from tests.kit.served import Server
 
@@ -30,19 +25,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.contract]
 MIB = 2**20
 PARTS = TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=5 * MIB, max_concurrency=4)
 MARKED = b"what nobody else shall read on any disk " * 64
-
-
-@pytest.fixture
-def server(transactional_db: None, tmp_path: Path) -> Iterator[Server]:
-    backends.store.cache_clear()
-    selectors.forget()
-    for n in (1, 2, 3):
-        (tmp_path / f"disk{n}").mkdir()
-        services.disk_add(SYSTEM, path=str(tmp_path / f"disk{n}"))
-    made = Server(connection.settings_dict["NAME"], tmp_path / "state")
-    made.start()
-    yield made
-    made.kill()
 
 
 @pytest.fixture

@@ -6,43 +6,24 @@ import io
 import os
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from threading import Barrier
 from typing import Any
 
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
-from django.db import connection
 
-from apps.identity import selectors
 from apps.identity.models import Credential
 from apps.identity.services.epoch import change_epoch
-from apps.objectstore import backends, services
 from apps.objectstore.models import Blob, Bucket, Container
-from tests.apps.objectstore.conftest import SYSTEM
 from tests.kit.s3 import boto, key_in_rows
 from tests.kit.served import Server
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.contract]
 
 MIB = 2**20
-
-
-@pytest.fixture
-def server(transactional_db: None, tmp_path: Path) -> Iterator[Server]:
-    backends.store.cache_clear()
-    selectors.forget()
-    for n in (1, 2, 3):
-        (tmp_path / f"disk{n}").mkdir()
-        services.disk_add(SYSTEM, path=str(tmp_path / f"disk{n}"))
-    made = Server(connection.settings_dict["NAME"], tmp_path / "state")
-    made.start()
-    yield made
-    made.kill()
 
 
 @pytest.fixture

@@ -10,37 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
 from swiftclient.client import Connection
 from swiftclient.exceptions import ClientException
 
-from apps.objectstore import backends, services
 from apps.objectstore.models import Blob, Disk
-from tests.apps.objectstore.conftest import SYSTEM
 from tests.kit.served import Server
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.contract]
 
 MIB = 2**20
-
-
-@pytest.fixture
-def paths(transactional_db: None, tmp_path: Path) -> list[Path]:
-    """Three disks."""
-    backends.store.cache_clear()
-    made = [tmp_path / f"disk{n}" for n in (1, 2, 3)]
-    for path in made:
-        path.mkdir()
-        services.disk_add(SYSTEM, path=str(path))
-    return made
-
-
-@pytest.fixture
-def server(paths: list[Path], tmp_path: Path) -> Iterator[Server]:
-    made = Server(connection.settings_dict["NAME"], tmp_path / "state")
-    made.start()
-    yield made
-    made.kill()
 
 
 @pytest.fixture

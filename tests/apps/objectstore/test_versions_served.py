@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from django.db import connection
 from swiftclient.client import Connection
 from swiftclient.exceptions import ClientException
 from swiftclient.service import SwiftService
 
-from apps.identity import selectors
-from apps.objectstore import backends, services
 from apps.objectstore.models import Blob, Version
-from tests.apps.objectstore.conftest import SYSTEM
 from tests.kit.s3 import boto, key_in_rows
 from tests.kit.served import Server
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.contract]
-
-
-@pytest.fixture
-def server(transactional_db: None, tmp_path: Path) -> Iterator[Server]:
-    backends.store.cache_clear()
-    selectors.forget()
-    for n in (1, 2, 3):
-        (tmp_path / f"disk{n}").mkdir()
-        services.disk_add(SYSTEM, path=str(tmp_path / f"disk{n}"))
-    made = Server(connection.settings_dict["NAME"], tmp_path / "state")
-    made.start()
-    yield made
-    made.kill()
 
 
 @pytest.fixture
