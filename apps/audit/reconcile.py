@@ -26,9 +26,8 @@ def look_after(stop: threading.Event) -> None:
                 logger.info("partitions of the audit log", extra={"made": made, "dropped": dropped})
         except Error:
             logger.exception("partitions of the audit log could not be looked after")
-            connection.close()
+        connection.close()
         stop.wait(DUTY_S)
-    connection.close()
 
 
 daemon("audit.partitions", look_after)

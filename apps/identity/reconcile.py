@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import connection
 
 from apps.core import owned
 from apps.core.context import system
@@ -56,7 +56,7 @@ def run(stop: threading.Event) -> None:
         for domain, reason in directories_refresh().items():
             logger.warning("a directory was not read", extra={"domain": domain, "reason": reason})
         federated_memberships_expire()
-        close_old_connections()
+        connection.close()
 
 
 daemon("identity.directories", run)

@@ -31,8 +31,7 @@ def collect(stop: threading.Event) -> None:
                 swept = time.monotonic()
         except (Error, OSError):
             logger.exception("image collector failed")
-            connection.close()
-    connection.close()
+        connection.close()
 
 
 daemon("image.collect", collect)

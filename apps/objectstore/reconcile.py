@@ -103,9 +103,9 @@ def audit(stop: threading.Event) -> None:
     while rate and not stop.wait(COLLECT_S):
         pace = services.Pace(stop, rate)
         _guarded(partial(_walk, pace))
+        connection.close()
         stop.wait(AUDIT_IDLE_S)
     stop.wait()
-    connection.close()
 
 
 def _walk(pace: services.Pace) -> None:
@@ -116,8 +116,11 @@ def _walk(pace: services.Pace) -> None:
 
 
 def _regularly(stop: threading.Event, every_s: float, once: Callable[[], None]) -> None:
+    """A connection is kept between rounds only where they come often: it costs the server some MiB."""
     while not stop.wait(every_s):
         _guarded(once)
+        if every_s >= COLLECT_S:
+            connection.close()
     connection.close()
 
 
