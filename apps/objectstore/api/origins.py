@@ -11,7 +11,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 HEADER = "Content-Security-Policy"
-STORED = "sandbox"
+# What goes with every answer: nothing that users stored acts as a page of this origin.
+SAFE = {HEADER: "sandbox", "X-Content-Type-Options": "nosniff"}
 PUBLISHED = "sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads"
 
 

@@ -7,6 +7,7 @@ keeps blobs under ids, and says of each where its copies are. Every back end pas
 from __future__ import annotations
 
 import functools
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -51,8 +52,11 @@ class Stored:
         """Bytes in a chunk; all have CHUNK but the last."""
         return min(CHUNK, self.size - index * CHUNK)
 
-    def checksum(self, index: int) -> int:
-        return int.from_bytes(self.checksums[4 * index : 4 * index + 4])
+    def is_right(self, index: int, chunk: bytes, *, verify: bool = True) -> bool:
+        """Whether these are all the bytes of a chunk, and, unless only their number counts, the right ones."""
+        if len(chunk) != self.chunk_size(index):
+            return False
+        return not verify or zlib.crc32(chunk) == int.from_bytes(self.checksums[4 * index : 4 * index + 4])
 
 
 @dataclass(frozen=True, slots=True)

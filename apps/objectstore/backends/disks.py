@@ -181,7 +181,7 @@ class DiskStore:
                 chunk = os.pread(file, CHUNK, index * CHUNK)
                 os.posix_fadvise(file, index * CHUNK, CHUNK, os.POSIX_FADV_DONTNEED)
                 pause(len(chunk))
-                if zlib.crc32(chunk) != stored.checksum(index):
+                if not stored.is_right(index, chunk):
                     return False
         except OSError as error:
             if error.errno not in DAMAGE:
@@ -284,7 +284,7 @@ class _Reader:
             if error.errno in DAMAGE:
                 self._bad(disk, repr(error))
             return None
-        if len(chunk) != size or (self._verify and zlib.crc32(chunk) != self._stored.checksum(index)):
+        if not self._stored.is_right(index, chunk, verify=self._verify):
             self._bad(disk, f"wrong bytes in chunk {index}")
             return None
         return chunk

@@ -15,7 +15,6 @@ import logging
 import re
 import sysconfig
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -193,7 +192,7 @@ class RadosStore:
                 break
             except OSError as error:
                 raise BlobLostError(f"blob {stored.id}: {error}") from error
-            if _is_right(stored, index, chunk, verify):
+            if stored.is_right(index, chunk, verify=verify):
                 return chunk
             reason = f"wrong bytes in chunk {index}"
         logger.error("a blob is damaged", extra={"blob": str(stored.id), "reason": reason})
@@ -213,7 +212,7 @@ class RadosStore:
             for index in range(len(stored.checksums) // 4):
                 chunk = self._read(stored.id, index, stored.chunk_size(index))
                 pause(len(chunk))
-                if not _is_right(stored, index, chunk, True):
+                if not stored.is_right(index, chunk):
                     return {PLACE: False}
         except FileNotFoundError:
             return {PLACE: False}
@@ -337,12 +336,6 @@ class RadosDraft:
 
 def _stripe(blob_id: UUID, number: int) -> str:
     return f"{blob_id.hex}.{number}" if number else blob_id.hex
-
-
-def _is_right(stored: Stored, index: int, chunk: bytes, verify: bool) -> bool:
-    if len(chunk) != stored.chunk_size(index):
-        return False
-    return not verify or zlib.crc32(chunk) == stored.checksum(index)
 
 
 def _settle(done: Completion) -> None:

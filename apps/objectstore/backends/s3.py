@@ -13,7 +13,6 @@ import email.utils
 import hashlib
 import logging
 import stat
-import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -160,7 +159,7 @@ class S3Store:
             except OSError as error:
                 reason = str(error)
             else:
-                if len(chunk) == stored.chunk_size(index) and (not verify or _is_right(stored, index, chunk)):
+                if stored.is_right(index, chunk, verify=verify):
                     return chunk
                 reason = "wrong bytes"
             body.close()
@@ -177,7 +176,7 @@ class S3Store:
                 for index in range(len(stored.checksums) // 4):
                     chunk = body.chunk(index)
                     pause(len(chunk))
-                    if len(chunk) != stored.chunk_size(index) or not _is_right(stored, index, chunk):
+                    if not stored.is_right(index, chunk):
                         return {PLACE: False}
             except FileNotFoundError:
                 return {PLACE: False}
@@ -345,10 +344,6 @@ class S3Draft:
         if upload:
             with contextlib.suppress(OSError):
                 self._store.abort(self._store.key(self.id), upload)
-
-
-def _is_right(stored: Stored, index: int, chunk: bytes) -> bool:
-    return zlib.crc32(chunk) == stored.checksum(index)
 
 
 def _md5(part: bytes) -> str:

@@ -20,6 +20,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from apps.core.context import RequestContext
+from apps.objectstore.api import origins
 from apps.objectstore.api.s3 import xml
 from apps.objectstore.api.s3.chunked import Body, body_of
 from apps.objectstore.api.s3.errors import CODES, S3Error, as_s3
@@ -32,8 +33,6 @@ logger = logging.getLogger("kumo.api")
 
 ROOT = "/s3"
 XML = "application/xml"
-# What users stored must not act as a page of this origin.
-SAFE = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
 # Which of several web nodes answered, without its name.
 _HOST_ID = base64.b64encode(hashlib.sha256(platform.node().encode()).digest()).decode()
 
@@ -164,11 +163,6 @@ def utf8(latin: str) -> str:
     return text
 
 
-def latin(text: str) -> str:
-    """The reverse, for headers of an answer."""
-    return text.encode().decode("latin-1")
-
-
 def target_of(request: HttpRequest) -> Target:
     """What a request names, its names unchecked. Raises S3Error for a path that is no UTF-8 text."""
     came = request.META.get("kumo.path")  # set by the server's entry point
@@ -285,7 +279,7 @@ def fault(request: HttpRequest, error: Exception, resource: str) -> HttpResponse
 
 def finished(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """The answer with what every answer carries."""
-    for name, value in SAFE.items():
+    for name, value in origins.SAFE.items():
         response[name] = value
     response["x-amz-request-id"] = request_id(request)
     response["x-amz-id-2"] = _HOST_ID

@@ -14,10 +14,11 @@ from django.utils.http import http_date
 from apps.core.errors import KumoError, NotFound
 from apps.objectstore import services
 from apps.objectstore.api.s3 import checksums, encryption, parts, versions, xml
-from apps.objectstore.api.s3.base import Call, Target, answer, bucket_expected, key_checked, last_modified, latin, told
+from apps.objectstore.api.s3.base import Call, Target, answer, bucket_expected, key_checked, last_modified, told
 from apps.objectstore.api.s3.documents import expiration_headers, mark_headers, marks_of, version_asked
 from apps.objectstore.api.s3.errors import S3Error, as_s3
 from apps.objectstore.api.swift import ranges
+from apps.objectstore.api.texts import latin
 from apps.objectstore.models import Object, ObjectFields, Version
 from apps.objectstore.selectors import Found, bucket_row
 from apps.objectstore.selectors.marks import object_marks

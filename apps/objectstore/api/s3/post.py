@@ -24,10 +24,11 @@ from django.utils.datastructures import CaseInsensitiveMapping
 from apps.core.errors import Invalid
 from apps.objectstore.api.forms import Field, Form
 from apps.objectstore.api.s3 import checksums, encryption
-from apps.objectstore.api.s3.base import Call, Target, answer, latin, request_id, told
+from apps.objectstore.api.s3.base import Call, Target, answer, request_id, told
 from apps.objectstore.api.s3.errors import S3Error
 from apps.objectstore.api.s3.objects import KEPT, OWN, new_of, put
 from apps.objectstore.api.s3.signatures import Signed, form_signed_by
+from apps.objectstore.api.texts import latin
 from apps.objectstore.states import MAX_FILE_BYTES
 
 _MOST_BEFORE = 20_000  # bytes of all fields before the file, as Amazon takes

@@ -9,7 +9,8 @@ from django.http.response import HttpResponseBase
 
 from apps.objectstore import backends, selectors, services
 from apps.objectstore.api.swift import listings, metadata, versions
-from apps.objectstore.api.swift.base import Call, answer, last_modified, latin, stamp
+from apps.objectstore.api.swift.base import Call, answer, last_modified, stamp
+from apps.objectstore.api.texts import latin
 from apps.objectstore.selectors import AccountFacts, ContainerFacts, Page, Totals
 from apps.objectstore.selectors.lists import account_acl_shown
 from apps.objectstore.services.containers import is_quota

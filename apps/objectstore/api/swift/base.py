@@ -29,8 +29,6 @@ logger = logging.getLogger("kumo.api")
 
 ROOT = "/object-store"
 ERROR_TYPE = "text/html; charset=UTF-8"
-# What users stored must not act as a page of this origin.
-SAFE = {origins.HEADER: origins.STORED, "X-Content-Type-Options": "nosniff"}
 _TRUE = {"true", "1", "yes", "on", "t", "y"}
 
 
@@ -46,13 +44,6 @@ class MethodNotAllowed(KumoError):
 
     status = 405
     title = "Method Not Allowed"
-
-
-class NotAcceptable(KumoError):
-    """No form of the answer is one that the caller takes."""
-
-    status = 406
-    title = "Not Acceptable"
 
 
 class RangeNotSatisfiable(KumoError):
@@ -134,11 +125,6 @@ def utf8(latin: str, what: str) -> str:
     return text
 
 
-def latin(text: str) -> str:
-    """The reverse, for headers of an answer."""
-    return text.encode().decode("latin-1")
-
-
 def path_of(request: HttpRequest) -> str:
     """The path that a request names, as text. Raises PreconditionFailed."""
     came = request.META.get("kumo.path")  # set by the server's entry point
@@ -212,7 +198,7 @@ def _page(status: int, title: str, text: str) -> HttpResponse:
 
 def finished(response: HttpResponseBase) -> HttpResponseBase:
     """The answer with what every answer carries."""
-    for name, value in SAFE.items():
+    for name, value in origins.SAFE.items():
         response.headers.setdefault(name, value)
     response["X-Trans-Id"] = f"tx{secrets.token_hex(11)[:21]}-{int(time.time()):010x}"
     return response

@@ -9,9 +9,9 @@ from xml.sax.saxutils import escape, quoteattr
 import orjson
 from django.http import HttpResponse
 
-from apps.core.errors import PreconditionFailed
+from apps.core.errors import NotAcceptable, PreconditionFailed
 from apps.objectstore.api.swift import symlinks
-from apps.objectstore.api.swift.base import Address, Call, NotAcceptable, answer, is_true
+from apps.objectstore.api.swift.base import Address, Call, answer, is_true
 from apps.objectstore.selectors import LAST, Entry, Page
 from apps.objectstore.states import MAX_LISTING, number_of
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from apps.core.errors import Invalid
-from apps.objectstore.api.swift.base import Call, latin
+from apps.objectstore.api.swift.base import Call
+from apps.objectstore.api.texts import latin
 from apps.objectstore.states import MAX_META_NAME
 
 # Headers of an object that are kept and told with it.

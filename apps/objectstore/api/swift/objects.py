@@ -21,11 +21,11 @@ from apps.objectstore.api.swift.base import (
     RangeNotSatisfiable,
     answer,
     last_modified,
-    latin,
     limits_checked,
     stamp,
     utf8,
 )
+from apps.objectstore.api.texts import latin
 from apps.objectstore.models import Object, ObjectFields
 from apps.objectstore.selectors import Found
 from apps.objectstore.services import Content, Incoming, New, Part, Reader

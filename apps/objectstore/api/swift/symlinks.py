@@ -10,7 +10,8 @@ from django.http.response import HttpResponseBase
 
 from apps.core.errors import Invalid, PreconditionFailed
 from apps.objectstore import services
-from apps.objectstore.api.swift.base import Address, Call, answer, latin, limits_checked, utf8
+from apps.objectstore.api.swift.base import Address, Call, answer, limits_checked, utf8
+from apps.objectstore.api.texts import latin
 from apps.objectstore.models import Object, ObjectFields
 from apps.objectstore.selectors import Found
 from apps.objectstore.services import New, Target

@@ -9,10 +9,11 @@ from uuid import UUID
 import orjson
 from django.http.response import HttpResponseBase
 
-from apps.core.errors import Invalid, NotFound, PreconditionFailed
+from apps.core.errors import Invalid, NotAcceptable, NotFound, PreconditionFailed
 from apps.objectstore import selectors, services
 from apps.objectstore.api.swift import listings
-from apps.objectstore.api.swift.base import Call, LengthRequired, NotAcceptable, answer, latin, utf8
+from apps.objectstore.api.swift.base import Call, LengthRequired, answer, utf8
+from apps.objectstore.api.texts import latin
 from apps.objectstore.models import Container, Object, ObjectFields, Version
 from apps.objectstore.selectors import VersionEntry
 from apps.objectstore.services import Keeping
