@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import openstack
 import psycopg2
 from openstack.connection import Connection
 
-from scripts.local import postgres, wires
+from scripts.local import control, postgres, python, view, wires
 from scripts.local.host import Host
 from scripts.local.run import run
 from scripts.local.site import CHECKOUT, Site, from_environment
@@ -26,6 +27,8 @@ from scripts.local.supervisor import Supervisor
 from tests.kit.hosts import new_site, reaped
 
 START_S = 600
+SECOND_POLICY = "silver"  # as Tempest calls it
+SECOND_DISKS = ("objects/4", "objects/5", "objects/6")
 
 
 @dataclass(frozen=True)
@@ -142,11 +145,23 @@ def real_cloud() -> Iterator[RealCloud]:
 
 @contextlib.contextmanager
 def new_cloud(broker: str = "redis") -> Iterator[RealCloud]:
-    """A cloud of its own, with that broker; gone afterwards."""
+    """A cloud of its own, with that broker and two storage policies; gone afterwards."""
     site = new_site(broker)
     with reaped(site):
+        policy = f'\n[drivers.object_store.{SECOND_POLICY}]\nBACKEND = "disks"\n'
+        site.path("kumo.toml").write_text(control.configuration(site) + policy)
         start(site)
+        _add_disks(site)
         yield RealCloud(site)
+
+
+def _add_disks(site: Site) -> None:
+    """The disks of the second storage policy."""
+    paths = [site.path(name) for name in SECOND_DISKS]
+    for path in paths:
+        path.mkdir()
+        shutil.chown(path, view.USER, view.USER)
+    python.manage(site, "object", "disks", "add", "--policy", SECOND_POLICY, *paths)
 
 
 if __name__ == "__main__":
