@@ -60,13 +60,19 @@ def service(site: Site) -> Service:
     )
 
 
-def start(site: Site, supervisor: Supervisor) -> None:
-    """Write its configuration and start it, or have it read a changed one. Raises Failure."""
+def prepare(site: Site) -> bool:
+    """Write its configuration; whether it changed."""
     home = site.path("nginx")
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
     changed = write(home / "headers.js", SCRIPT.read_text())
-    changed = write(home / "nginx.conf", configuration(site)) or changed
+    return write(home / "nginx.conf", configuration(site)) or changed
+
+
+def start(site: Site, supervisor: Supervisor) -> None:
+    """Write its configuration and start it, or have it read a changed one. Raises Failure."""
+    changed = prepare(site)
+    home = site.path("nginx")
     checked = run(
         view.view(site).enter(["nginx", "-t", "-q", "-e", "stderr", "-p", home, "-c", home / "nginx.conf"]),
         check=False,

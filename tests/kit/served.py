@@ -12,25 +12,26 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+
+if TYPE_CHECKING:
+    from tests.kit.front import Front
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 START_S = 60
 
 
 class Server:
-    """One server; it can be killed and started again at the same address."""
+    """One server; it can be killed and started again at the same address, that of nginx where one is before it."""
 
-    def __init__(self, database: str, state: Path, postgres: str = "") -> None:
-        self.state = state
+    def __init__(self, database: str, state: Path, postgres: str = "", front: Front | None = None) -> None:
+        self.state, self.front = state, front
         self.state.mkdir(exist_ok=True)
         # What is sealed in the test's database is opened with the test's own key.
         shutil.copytree(settings.CONFIG.secrets, self.state / "secrets", dirs_exist_ok=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.host, self.port = front.address if front else ("127.0.0.1", _free_port())
         self._environment = (
             os.environ
             | {
@@ -44,15 +45,19 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        words = ("--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1")
-        more = ("--blocking-threads", "16", "--no-ws", "cloud.wsgi:application")
+        if self.front:
+            self.front.socket.unlink(missing_ok=True)
+            where = ("--uds", str(self.front.socket), "--uds-permissions", "0o660")
+        else:
+            where = ("--host", self.host, "--port", str(self.port))
+        more = ("--workers", "1", "--blocking-threads", "16", "--no-ws", "cloud.wsgi:application")
         with (self.state / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [Path(sys.executable).with_name("granian"), *words, *more],
+                [Path(sys.executable).with_name("granian"), "--interface", "wsgi", *where, *more],
                 cwd=CHECKOUT,
                 env=self._environment,
                 stdout=log,
@@ -78,7 +83,7 @@ class Server:
         head = (
             f"{method} {path} HTTP/1.1\r\nHost: there\r\nX-Auth-Token: {token}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as line:
+        with socket.create_connection((self.host, self.port), timeout=60) as line:
             line.sendall(head.encode() + body[:sent])
 
     def _answers(self) -> bool:
@@ -91,7 +96,7 @@ class Server:
         self, method: str, path: str, body: bytes = b"", *, token: str = "alice", **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
         """One request on a connection of its own: status, headers, body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
         try:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             named |= {"X-Auth-Token": token} if token else {}
@@ -102,6 +107,12 @@ class Server:
             raise OSError(str(error)) from error
         finally:
             connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class NamedAuthentication:
