@@ -98,6 +98,13 @@ class SignedContext(RequestContext):
         return account == self.account and named
 
 
+@dataclass(frozen=True, slots=True)
+class LinkContext(RequestContext):
+    """Whoever has a link that somebody gave out: they read what that person may read now, and do nothing else."""
+
+    maker: RequestContext = field(default_factory=RequestContext)
+
+
 def is_owner(ctx: RequestContext, account: str) -> bool:
     """Whether the caller may do everything with the account."""
     return _has(ctx, "own", account) or _level(ctx, account) == ADMIN
@@ -180,6 +187,10 @@ def decide(
     """
     if ctx.is_system:
         return Decision(True, Why.SYSTEM)
+    if isinstance(ctx, LinkContext):
+        if action not in _LIST_READS | _LIST_LISTS:
+            return Decision(False, Why.NOTHING)
+        return decide(ctx.maker, account, container, action, name, referrer=referrer, facts=facts)
     bucket = bucket_of(container)
     block = grants.block_of(bucket)
     verdict = Verdict(Effect.NONE)

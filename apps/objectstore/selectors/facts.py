@@ -18,7 +18,6 @@ from apps.core.transactions import internal, selector
 from apps.objectstore.models import Account, Bucket, Container, Object
 from apps.objectstore.selectors import listing
 from apps.objectstore.selectors.access import bucket_of, is_owner, require_read, require_reader
-from apps.objectstore.selectors.links import link_key
 from apps.objectstore.selectors.listing import Entry, Page
 
 
@@ -162,15 +161,12 @@ def object_get(ctx: RequestContext, *, account: str, container: str, name: str, 
 
 @internal("the signature of an address is checked with the keys before there is any caller", atomic=False)
 def signing_keys(ctx: RequestContext, *, account: str, container: str) -> tuple[list[str], list[str]]:
-    """The keys for addresses that carry a signature: those that open the account, and those for the container alone.
-
-    Kumo's own for the container's links is of the first: nobody else can sign with it, and segments may lie elsewhere.
-    """
+    """The keys for addresses that carry a signature: those that open the account, and those for the container alone."""
     row = Account.objects.filter(pk=account).values_list("metadata", flat=True).first() or {}
     below = container_row(account, container)
     names = ("Temp-Url-Key", "Temp-Url-Key-2")
     return (
-        [*(row[name] for name in names if row.get(name)), *([link_key(below)] if below else [])],
+        [row[name] for name in names if row.get(name)],
         [below.metadata[name] for name in names if below and below.metadata.get(name)],
     )
 

@@ -19,9 +19,11 @@ from apps.core.context import RequestContext
 from apps.core.errors import Conflict, PreconditionFailed
 from apps.dashboard import sessions
 from apps.identity import selectors as identity
+from apps.identity import services as identity_services
 from apps.identity.models import Project, User
 from apps.objectstore import selectors, services
 from apps.objectstore.models import Audit, Blob, Bucket, Container, Disk, Object, Upload, Version
+from apps.objectstore.selectors.bucket_policy import policy_document
 from apps.objectstore.selectors.grants import Grant, document_of
 from apps.objectstore.selectors.links import link_key
 from apps.objectstore.services import New, Place, copies
@@ -501,9 +503,68 @@ def test_a_link_ends(
 
 
 def test_the_key_of_links_is_nobodys_to_see(sign_in: Door, ctx: RequestContext, box: Container) -> None:
-    key = link_key(box)
-    assert key in selectors.signing_keys(ctx, account=ctx.project_id, container="box")[0]
+    key = link_key(box, ctx.user_id)
+    assert key != link_key(box, "somebody-else")
+    assert key not in str(selectors.signing_keys(ctx, account=ctx.project_id, container="box"))
     assert key not in str(Container.objects.values().get())
+
+
+@pytest.fixture
+def apart(ctx: RequestContext, keep: Callable[..., Object]) -> None:
+    """`large` in the container is what lies in another one, `cellar`."""
+    services.container_put(ctx, account=ctx.project_id, container="cellar", changes={})
+    place = {"account": ctx.project_id, "container": "cellar", "name": "s/1"}
+    services.object_put(ctx, **place, source=BytesIO(b"below"), size=5, new=New())
+    keep("large", b"", metadata={"X-Object-Manifest": "cellar/s/"})
+
+
+def denied(ctx: RequestContext, bucket: str, action: str = "s3:GetObject") -> None:
+    """A policy that keeps the user from reading the objects of a bucket, whatever roles say."""
+    statement = {
+        "Effect": "Deny",
+        "Principal": {"AWS": f"arn:aws:iam::{ctx.project_id}:user/{ctx.user_id}"},
+        "Action": action,
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+    }
+    text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    services.bucket_document_put(ctx, bucket=bucket, kind="policy", document=policy_document(text, bucket))
+
+
+def test_a_link_gives_what_its_maker_could_read(
+    sign_in: Door, ctx: RequestContext, box: Container, apart: None
+) -> None:
+    client = sign_in()
+    links = [link(client, box, "large"), client.get(page(box, "/file", name="large"))["Location"]]
+    assert [content(Client().get(to)) for to in links] == [b"below", b"below"]
+    denied(ctx, "cellar")
+    assert [Client().get(to).status_code for to in links] == [401, 401]
+
+
+def test_a_link_is_worth_nothing_once_its_maker_may_not_read(
+    sign_in: Door, ctx: RequestContext, box: Container, keep: Callable[..., Object]
+) -> None:
+    keep("a", b"shared")
+    to = link(sign_in(), box)
+    identity_services.user_update(SYSTEM, user_id=ctx.user_id, enabled=False)
+    assert Client().get(to).status_code == 401
+    identity_services.user_update(SYSTEM, user_id=ctx.user_id, enabled=True)
+    assert content(Client().get(to)) == b"shared"
+
+
+def test_a_link_is_its_makers_and_opens_one_object(
+    sign_in: Door, box: Container, keep: Callable[..., Object], people: None
+) -> None:
+    keep("a", b"shared")
+    keep("site/index.html", b"page")
+    keep("site/", b"")
+    services.container_post(SYSTEM, account=box.account_id, container="box", changes={"Web-Index": "index.html"})
+    client, admin = sign_in(), User.objects.get(name="admin")
+    to, folder = link(client, box), link(client, box, "site/")
+    assert Client().get(re.sub("temp_url_maker=[^&]*", f"temp_url_maker={admin.pk}", to)).status_code == 401
+    assert Client().get(to.replace("temp_url_maker", "unknown")).status_code == 401
+    assert Client().get(f"{to}&temp_url_prefix=").status_code == 401
+    assert content(Client().get(folder)) == b""
+    assert content(Client().get(folder, headers={"X-Web-Mode": "true"})) == b""
 
 
 # --- details, copies ---------------------------------------------------------------------------------

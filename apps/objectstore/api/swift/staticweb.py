@@ -24,7 +24,7 @@ from apps.objectstore.api import origins
 from apps.objectstore.api.swift import objects
 from apps.objectstore.api.swift.base import Call, Handler, answer, is_true, path_of
 from apps.objectstore.selectors import Entry, Page
-from apps.objectstore.selectors.access import SignedContext
+from apps.objectstore.selectors.access import LinkContext, SignedContext
 from apps.objectstore.states import MAX_LISTING
 
 MARKER_TYPE = "application/directory"
@@ -52,7 +52,9 @@ class Site:
 
 
 def is_asked(call: Call) -> bool:
-    """Whether a request may be one of these."""
+    """Whether a request may be one of these; a link opens the one object that it names."""
+    if isinstance(call.ctx, LinkContext):
+        return False
     looks = call.request.method in {"GET", "HEAD"} and bool(call.address.container)
     nobody = not call.ctx.user_id and not call.ctx.project_id
     return looks and (nobody or is_true(call.headers.get("X-Web-Mode", "")))

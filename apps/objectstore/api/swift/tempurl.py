@@ -58,7 +58,12 @@ def caller_of(request: HttpRequest, address: Address) -> RequestContext:
     if allowed is not None and not _comes_from(request, allowed):
         raise refused
     texts = list(_texts(request.method or "", end, address, prefix, allowed))
-    signed = signer_of(address, getattr(request, "request_id", ""), digest, signature, texts)
+    ctx = RequestContext(request_id=getattr(request, "request_id", ""))
+    signed: RequestContext | None
+    if maker := query.get("temp_url_maker"):
+        signed = _by_link(ctx, address, maker, digest, signature, texts) if prefix is None else None
+    else:
+        signed = signer_of(address, ctx.request_id, digest, signature, texts)
     if signed is None:
         raise refused
     if "version-id" in query:
@@ -77,11 +82,26 @@ def signer_of(
     scopes = [(key, "") for key in account] + [(key, address.container) for key in container]
     for key, scope in scopes:
         for text in texts:
-            if hmac.compare_digest(hmac.new(key.encode(), text.encode(), digest).digest(), signature):
+            if _is_of(key, text, digest, signature):
                 return SignedContext(
                     user_name="signature", account=address.project_id, container=scope, request_id=request_id
                 )
     return None
+
+
+def _by_link(
+    ctx: RequestContext, address: Address, maker: str, digest: str, signature: bytes, texts: Iterable[str]
+) -> RequestContext | None:
+    """What a link of the web admin opens: what its maker may read. None for one that does not hold."""
+    found = selectors.link_of(ctx, account=address.project_id, container=address.container, maker=maker)
+    if found is None or not any(_is_of(found[0], text, digest, signature) for text in texts):
+        return None
+    return found[1]
+
+
+def _is_of(key: str, text: str, digest: str, signature: bytes) -> bool:
+    """Whether the key made the signature of the text."""
+    return hmac.compare_digest(hmac.new(key.encode(), text.encode(), digest).digest(), signature)
 
 
 def named(request: HttpRequest, address: Address, response: HttpResponseBase) -> None:
