@@ -11,4 +11,4 @@ class ObjectStoreConfig(AppConfig):
 
     def ready(self) -> None:
         book.register(RULES)
-        autodiscover_modules("reconcile", "owned")
+        autodiscover_modules("reconcile", "owned", "sagas")

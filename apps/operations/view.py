@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -71,6 +71,11 @@ class Op:
     def ctx(self) -> RequestContext:
         """Kumo's own context, on behalf of whoever asked for this."""
         return context_of(self._row)
+
+    @property
+    def caller(self) -> RequestContext:
+        """Whoever asked for this, with the rights they had then: for work that must not gain any."""
+        return replace(self.ctx, is_system=False)
 
     @property
     def outputs(self) -> dict[str, Any]:

@@ -259,8 +259,8 @@ class ActPage(Page):
                 done += 1
             except KumoError as error:
                 words.append(("error", f"{_name(row)}: {error}"))
-        if done and chosen.done:
-            words.insert(0, ("success", said(chosen.done, _name(rows[0]) if len(rows) == 1 else done)))
+        if done and (word := chosen.said(rows)):
+            words.insert(0, ("success", said(word, _name(rows[0]) if len(rows) == 1 else done)))
         follow = bool(request.POST.get("next")) and done == len(rows)
         return self.answer(self._return_to(chosen), *words, follow=follow)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,13 +53,17 @@ class Action:
     label: Text
     call: Callable[[RequestContext, Any], Any]  # (ctx, row)
     icon: str = ""
-    done: Text = ""  # said when it has begun
+    done: Text | Callable[[Sequence[Any]], Text] = ""  # said when it has begun; of the rows, where that depends on them
     when: Callable[[Any], bool] = lambda row: True
     rule: str = ""
     danger: bool = False
     bulk: bool = True
     question: Text = ""
     loses: Callable[[RequestContext, Any], Iterable[Any]] | None = None
+
+    def said(self, rows: Sequence[Any]) -> Text:
+        """What is said when it has begun with these rows."""
+        return self.done(rows) if callable(self.done) else self.done
 
     @property
     def asks(self) -> bool:
@@ -111,7 +115,7 @@ def deletes(
     *,
     rule: str = "",
     label: Text = "",
-    done: Text = "",
+    done: Text | Callable[[Sequence[Any]], Text] = "",
     when: Callable[[Any], bool] = lambda row: True,
     question: Text = "",
     loses: Callable[[RequestContext, Any], Iterable[Any]] | None = None,

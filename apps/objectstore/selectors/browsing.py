@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db.models import BigIntegerField, ExpressionWrapper, F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import BigIntegerField, Count, ExpressionWrapper, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Cast, Coalesce, Now
 
 from apps.core.context import RequestContext
@@ -16,7 +16,7 @@ from apps.objectstore.selectors.facts import container_row
 from apps.objectstore.selectors.listing import after
 
 MOST_UPLOADS = 50  # that are shown
-MOST_COUNTED = 10_000  # objects of a folder: more is said to be more
+MOST_COUNTED = 1000  # objects of a folder: more is said to be more
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,10 @@ def folder_totals(ctx: RequestContext, *, account: str, container: str, prefix: 
     require_read(ctx, account, row, listing=True, facts={"s3:prefix": [prefix]})
     if row is None:
         raise NotFound("container", container)
-    first = list(below(row, prefix).values_list("bytes", flat=True)[: MOST_COUNTED + 1])
-    return Below(min(len(first), MOST_COUNTED), sum(first[:MOST_COUNTED]), len(first) > MOST_COUNTED)
+    first = below(row, prefix)
+    found = first[:MOST_COUNTED].aggregate(objects=Count("name"), bytes=Coalesce(Sum("bytes"), 0))
+    is_more = found["objects"] == MOST_COUNTED and bool(first[MOST_COUNTED : MOST_COUNTED + 1].count())
+    return Below(found["objects"], found["bytes"], is_more)
 
 
 @selector("object_store:public")
@@ -72,8 +74,14 @@ def uploads_unfinished(ctx: RequestContext, *, account: str, container: str, pre
 
 def below(row: Container, prefix: str) -> QuerySet[Object]:
     """Objects whose names begin so, in order: one range of the index."""
-    wanted = Q(container_id=row.pk) & (Q(delete_at=None) | Q(delete_at__gt=Now()))
+    wanted = beginning(row, prefix) & (Q(delete_at=None) | Q(delete_at__gt=Now()))
+    return Object.objects.filter(wanted).order_by("name")
+
+
+def beginning(row: Container, prefix: str) -> Q:
+    """The condition that a name in a container begins so."""
+    wanted = Q(container_id=row.pk)
     if prefix:
         wanted &= Q(name__gte=prefix)
         wanted &= Q(name__lt=behind) if (behind := after(prefix)) else Q()
-    return Object.objects.filter(wanted).order_by("name")
+    return wanted

@@ -10,7 +10,7 @@ from apps.objectstore.services.containers import (
     container_put,
     limits_checked,
 )
-from apps.objectstore.services.copies import Pieces, Place, folder_delete, object_copy, object_move
+from apps.objectstore.services.copies import Pieces, Place, object_copy, object_move
 from apps.objectstore.services.disks import (
     disk_activate,
     disk_add,
@@ -25,6 +25,7 @@ from apps.objectstore.services.disks import (
     unknown_places,
 )
 from apps.objectstore.services.documents import bucket_document_delete, bucket_document_put
+from apps.objectstore.services.emptying import OBJECTS_DELETE, objects_delete
 from apps.objectstore.services.export import account_export
 from apps.objectstore.services.large import (
     DYNAMIC,
@@ -80,17 +81,19 @@ from apps.objectstore.services.versions import Gone, Keeping, container_versioni
 
 __all__ = [
     "account_export", "rebalance", "rebalance_plan",
-    "Content", "DYNAMIC", "Gone", "Incoming", "Keeping", "Listed", "New", "Pace", "Part", "Pieces", "Place", "Reader",
-    "Removed", "Sums", "Target", "Wanted", "Whole", "account_delete", "account_post", "account_put", "account_verify",
+    "Content", "DYNAMIC", "Gone", "Incoming", "Keeping", "Listed", "New", "OBJECTS_DELETE", "Pace", "Part", "Pieces",
+    "Place", "Reader", "Removed", "Sums", "Target", "Wanted", "Whole", "account_delete", "account_post", "account_put",
+    "account_verify",
     "accounts_reap", "bucket_create", "bucket_document_delete", "bucket_document_put", "container_delete",
     "container_post", "container_put", "container_reap", "container_versioning", "content_of", "content_pieces",
     "copies_audit", "copies_repair", "copy_damaged", "deltas_fold", "disk_activate", "disk_add", "disk_drain",
-    "disk_list", "disk_lost", "disk_policy", "disk_preview", "draining_mark", "folder_delete", "foreign_disks",
+    "disk_list", "disk_lost", "disk_policy", "disk_preview", "draining_mark", "foreign_disks",
     "health", "lifecycle_step", "limits_checked", "links_revoke", "md5_of", "numbers", "object_acl_put",
     "object_address",
     "object_copy", "object_delete", "object_hold_put", "object_manifest_delete", "object_manifest_put", "object_move",
     "object_pieces", "object_post", "object_put", "object_retention_put", "object_share", "object_tags_put",
-    "objects_expire", "places_forget", "rates_forget", "request_count", "stored_of", "strays_remove", "symlink_put",
+    "objects_delete", "objects_expire", "places_forget", "rates_forget", "request_count", "stored_of", "strays_remove",
+    "symlink_put",
     "unknown_places", "unused_remove", "upload_abort", "upload_complete", "upload_create", "upload_expire",
     "upload_part_put", "version_delete", "version_restore",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Objects made of others that are there: copies, moves, and what lies below a folder removed."""
+"""Objects made of others that are there: copies and moves."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from apps.core.context import RequestContext
-from apps.core.errors import Conflict, NotFound
+from apps.core.errors import Conflict
 from apps.core.transactions import streaming
 from apps.objectstore.models import Object
 from apps.objectstore.selectors import container_row, object_get
 from apps.objectstore.selectors.access import require_write
-from apps.objectstore.selectors.browsing import below
 from apps.objectstore.services.large import DYNAMIC, Reader, content_of, content_pieces
 from apps.objectstore.services.objects import New, object_delete, object_put
 
@@ -85,20 +84,3 @@ def object_move(ctx: RequestContext, *, account: str, source: Place, to: Place, 
     found, made = _copied(ctx, account, source, to, only_new)
     object_delete(ctx, account=account, container=source.container, name=source.name, etag=found.etag)
     return made
-
-
-@streaming("object_store:public")
-def folder_delete(ctx: RequestContext, *, account: str, container: str, prefix: str, most: int) -> int:
-    """Remove the first `most` objects whose names begin so; returns how many went. Raises Forbidden, NotFound."""
-    row = container_row(account, container)
-    require_write(ctx, account, row, prefix, "s3:DeleteObject")
-    if row is None:
-        raise NotFound("container", container)
-    gone = 0
-    for name in list(below(row, prefix).values_list("name", flat=True)[:most]):
-        try:
-            object_delete(ctx, account=account, container=container, name=name)
-        except NotFound:
-            continue  # somebody else was first
-        gone += 1
-    return gone

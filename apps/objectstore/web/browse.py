@@ -5,7 +5,7 @@ Folders are what names have in common up to a slash; an empty one is an object w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypedDict
 from urllib.parse import urlencode
@@ -18,7 +18,6 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
-from apps.core.errors import Conflict
 from apps.core.web import cells, paging
 from apps.core.web.pages import PAGE_SIZE, ActPage, FormPage, ListPage, Page, said
 from apps.core.web.tables import Action, Column, Empty, Table, deletes
@@ -29,7 +28,6 @@ from apps.objectstore.web.containers import OWN, container_of
 
 PART_BYTES = 8 * MIB  # a larger file is sent in parts of that many bytes, or more where there would be too many
 UNKNOWN_TYPE = "application/octet-stream"
-MOST_DELETED = 1000  # objects of one folder, with one press
 FOLDER_TYPE = "application/directory"
 SLASH = "/"
 
@@ -102,13 +100,18 @@ def of_entry(show: Any) -> Any:
 
 
 def delete(ctx: RequestContext, row: Line) -> None:
-    """The object, or what lies in the folder. Raises Conflict where more is left than one press takes away."""
-    if not row.is_folder:
+    """The object; of a folder, an operation begins that deletes what lies in it."""
+    if row.is_folder:
+        services.objects_delete(ctx, account=row.account, container=row.container, prefix=row.name)
+    else:
         services.object_delete(ctx, account=row.account, container=row.container, name=row.name)
-        return
-    gone = services.folder_delete(ctx, account=row.account, container=row.container, prefix=row.name, most=MOST_DELETED)
-    if gone == MOST_DELETED:
-        raise Conflict(gettext("%d objects are deleted, and there are more: delete it once more.") % gone)
+
+
+def deleted(rows: Sequence[Line]) -> Any:
+    """What is said then: folders take their time."""
+    if any(row.is_folder for row in rows):
+        return _("Being deleted, the task log tells how far it is")
+    return _("Deleted")
 
 
 def losses(ctx: RequestContext, row: Line) -> Iterable[Any]:
@@ -121,8 +124,6 @@ def losses(ctx: RequestContext, row: Line) -> Iterable[Any]:
     count = ngettext("%d object", "%d objects", below.objects) % below.objects
     words = f"{count} · {cells.size_bytes(below.bytes)}"
     yield gettext("more than %s") % words if below.is_more else words
-    if below.objects > MOST_DELETED:
-        yield gettext("The first %d of them are deleted now.") % MOST_DELETED
 
 
 TABLE = Table(
@@ -135,7 +136,9 @@ TABLE = Table(
     ),
     sort="name",
     search=("name__startswith",),
-    actions=(deletes(delete, rule=OWN, loses=losses, question=_("What is deleted cannot be brought back.")),),
+    actions=(
+        deletes(delete, rule=OWN, done=deleted, loses=losses, question=_("What is deleted cannot be brought back.")),
+    ),
     live="container",
     empty=Empty(
         icon="upload",

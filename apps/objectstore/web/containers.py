@@ -13,13 +13,25 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.context import RequestContext
 from apps.core.web import cells
 from apps.core.web.pages import FormPage, ListPage, one
-from apps.core.web.tables import Column, Empty, Table, deletes
+from apps.core.web.tables import Action, Column, Empty, Table, deletes
 from apps.objectstore import backends, selectors, services
 from apps.objectstore.models import Container
 from apps.objectstore.states import Versioning
 from apps.objectstore.web import words
 
 OWN, READ = "object_store:own", "object_store:read"
+
+
+def empty(ctx: RequestContext, row: Any) -> None:
+    """Begin to remove all that is in a container, for good."""
+    services.objects_delete(ctx, account=row.account_id, container=row.name, versions=True)
+
+
+def emptied(ctx: RequestContext, row: Any) -> Iterable[Any]:
+    """What goes when it is emptied."""
+    yield f"{_objects(row.objects_now)} · {cells.size_bytes(row.bytes_now)}"
+    if row.versioning != Versioning.NEVER:
+        yield gettext("all earlier versions, too")
 
 
 def losses(ctx: RequestContext, row: Any) -> Iterable[Any]:
@@ -48,6 +60,18 @@ TABLE = Table(
     sort="name",
     search=("name__icontains", "id__startswith"),
     actions=(
+        Action(
+            name="empty",
+            label=_("Empty it"),
+            icon="x",
+            rule=OWN,
+            danger=True,
+            done=_("Being emptied, the task log tells how far it is"),
+            when=lambda row: row.objects_now > 0 or row.versioning != Versioning.NEVER,
+            call=empty,
+            question=_("All objects go for good. What is locked stays."),
+            loses=emptied,
+        ),
         deletes(
             lambda ctx, row: services.container_delete(ctx, account=row.account_id, container=row.name),
             rule=OWN,

@@ -54,10 +54,11 @@ TITLES = (
     _("Detach interface"),
     _("Read console log"),
     _("Remove a project's resources"),
+    _("Delete objects"),
 )
 
-# What hosts say of their progress, for the catalogues as well.
-PROGRESS = (_("fetching the image"),)
+# What hosts and jobs say of their progress, for the catalogues as well.
+PROGRESS = (_("fetching the image"), _("removing objects"))
 
 # What a step does, by its kind and name, or by its name alone.
 STEPS: dict[str, Any] = {
@@ -83,6 +84,7 @@ STEPS: dict[str, Any] = {
     "identity.project.purge/remove_rest": _("Remove everything else"),
     "identity.project.purge/rest_gone": _("Look whether anything is left"),
     "identity.project.purge/delete": _("Delete the project"),
+    "objectstore.objects.delete/remove": _("Delete the objects, one after the other"),
 }
 
 

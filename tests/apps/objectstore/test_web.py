@@ -23,6 +23,7 @@ from apps.identity import services as identity_services
 from apps.identity.models import Project, User
 from apps.objectstore import selectors, services
 from apps.objectstore.models import Audit, Blob, Bucket, Container, Disk, Object, Upload, Version
+from apps.objectstore.selectors import browsing
 from apps.objectstore.selectors.bucket_policy import policy_document
 from apps.objectstore.selectors.grants import Grant, document_of
 from apps.objectstore.selectors.links import link_key
@@ -33,6 +34,7 @@ from apps.objectstore.web import browse
 from apps.objectstore.web import versions as versions_page
 from tests.apps.dashboard.conftest import people, sign_in
 from tests.apps.objectstore.conftest import SYSTEM, content
+from tests.kit import operations as ops
 
 __all__ = ["people", "sign_in"]
 
@@ -190,20 +192,35 @@ def test_a_folder_is_made_and_deleted_with_what_is_in_it(
     keep("docs/b/c", b"y" * 100)
     asked = client.get(page(box, "/act/delete", id="docs/")).content.decode()
     assert "3 objects · 200 B" in asked
-    answer = client.post(page(box, "/act/delete"), {"id": "docs/", "sure": "1"}, headers=ACT)
-    assert answer.status_code == 204
+    with ops.committed():
+        answer = client.post(page(box, "/act/delete"), {"id": "docs/", "sure": "1"}, headers=ACT)
+    assert "Being%20deleted" in answer["X-Kumo-Toasts"]
+    ops.settle()
     assert stored() == {"docs-2"}
 
 
-def test_what_is_more_than_one_press_takes_is_said(
+def test_of_a_large_folder_only_the_first_are_counted(
     sign_in: Door, box: Container, keep: Callable[..., Object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(browse, "MOST_DELETED", 2)
-    for name in ("f/1", "f/2", "f/3"):
+    monkeypatch.setattr(browsing, "MOST_COUNTED", 2)
+    for name in ("f/1", "f/2", "f/3", "g/1", "g/2"):
         keep(name)
-    answer = sign_in().post(page(box, "/act/delete"), {"id": "f/", "sure": "1"}, headers=ACT)
-    assert "there%20are%20more" in answer["X-Kumo-Toasts"]
-    assert stored() == {"f/3"}
+    client = sign_in()
+    assert "more than 2 objects · 8 B" in client.get(page(box, "/act/delete", id="f/")).content.decode()
+    assert "more than" not in client.get(page(box, "/act/delete", id="g/")).content.decode()
+    assert len(stored()) == 5
+
+
+def test_a_container_is_emptied_for_good_after_a_look_at_what_goes(sign_in: Door, history: Container) -> None:
+    client = sign_in()
+    asked = client.get("/p/demo/objects/act/empty", {"id": str(history.pk)}).content.decode()
+    assert "1 object ·" in asked
+    assert "all earlier versions, too" in asked
+    with ops.committed():
+        client.post("/p/demo/objects/act/empty", {"id": str(history.pk), "sure": "1"}, headers=ACT)
+    assert (stored(), Version.objects.count()) == ({"a"}, 3)
+    ops.settle()
+    assert (stored(), Version.objects.count()) == (set(), 0)
 
 
 def test_readers_see_and_change_nothing(
