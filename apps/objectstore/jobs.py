@@ -81,7 +81,7 @@ def _removed(op: Op, job: JobContext, place: Container) -> Tally:
 
 def _removals(op: Op, place: Container, rows: list[QuerySet[Any]], *, versions: bool) -> Iterator[Callable[[], object]]:
     """A call for each row, in the order of names."""
-    target = {"account": place.account_id, "container": place.name}
+    target: dict[str, Any] = {"account": place.account_id, "container": place.name}
     for found in rows:
         for row in _each(found):
             if versions:

@@ -25,7 +25,7 @@ from tests.kit.http import context
 from tests.kit.sagas import SagaCases
 
 ALICE = context("alice")
-BOX = {"account": "alice", "container": "box"}
+BOX: dict[str, Any] = {"account": "alice", "container": "box"}
 
 
 @pytest.fixture(autouse=True)
