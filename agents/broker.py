@@ -6,65 +6,18 @@ of its own, so that no host can read another's messages; on RabbitMQ the queues 
 
 from __future__ import annotations
 
-import logging
-import threading
 import uuid
-import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
 
 from celery import Celery
-from celery.apps.worker import Worker as CeleryWorker
-from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging
-from celery.worker.consumer import Consumer as CeleryConsumer
-from kombu import Connection, Exchange, Queue
-from kombu.mixins import ConsumerMixin
+from kombu import Exchange, Queue
 
-log = logging.getLogger(__name__)
+from agents.address import is_amqp
 
 ANSWERS, CONTROL, WORK = "answers", "control", "work"
 HOST_TASK = "host.run"
 CONNECT_S, PUBLISH_S = 2.0, 2.0
-TAKEN_AT_ONCE = 64
-
-
-class Consumer(CeleryConsumer):
-    """Only what reads tasks: no delayed delivery (which wants queues of its own), no control, no gossip."""
-
-    class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc, valid-type]
-        default_steps = (
-            "celery.worker.consumer.connection:Connection",
-            "celery.worker.consumer.tasks:Tasks",
-            "celery.worker.consumer.consumer:Evloop",
-        )
-
-
-class Worker(CeleryWorker):
-    """Blocks on the broker instead of running an event loop: simpler to come back from a lost connection."""
-
-    def should_use_eventloop(self) -> bool:
-        return False
-
-
-def host_user(host: str) -> str:
-    """The broker's user of a host."""
-    return f"host.{host}"
-
-
-def with_credentials(url: str, user: str, password: str) -> str:
-    """The broker's address with user and password; unchanged without a password."""
-    if not password:
-        return url
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=f"{quote(user)}:{quote(password, safe='')}@{parts.netloc}"))
-
-
-def is_amqp(url: str) -> bool:
-    """RabbitMQ, not Redis?"""
-    return url.startswith("amqp")
 
 
 def queue(name: str) -> Queue:
@@ -114,7 +67,7 @@ def make_app(name: str, url: str, queues: list[str], tasks: dict[str, Callable[.
         task_default_queue=queues[0],
         task_create_missing_queues=False,
         task_acks_late=False,
-        worker_consumer=f"{__name__}:Consumer",
+        worker_consumer="agents.serving:Consumer",
         worker_prefetch_multiplier=4,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
@@ -128,31 +81,6 @@ def make_app(name: str, url: str, queues: list[str], tasks: dict[str, Callable[.
     for task in [known for known in app.tasks if known not in tasks]:
         app.tasks.unregister(task)
     return app
-
-
-def serve(app: Celery, threads: int) -> int:
-    """Read the app's queues in this thread until told to stop; returns the process's exit code."""
-    setup_logging.connect(_leave_logging_alone, weak=False)
-    for name in ("celery.worker.strategy", "celery.app.trace"):  # two lines for each message that goes well
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.simplefilter("ignore", SecurityWarning)  # it warns of root, whom libvirt and namespaces need
-    worker = Worker(
-        app=app,
-        pool="threads",
-        concurrency=threads,
-        loglevel="WARNING",
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        quiet=True,
-    )
-    worker.start()
-    return int(worker.exitcode or 0)
-
-
-def _leave_logging_alone(**_: Any) -> None:
-    """Celery configures no logging where this is connected. It would tell each task twice, with all arguments."""
-    logging.getLogger("celery").setLevel(logging.WARNING)
 
 
 def publish_task(app: Celery, queue_name: str, task: str, *args: Any) -> None:
@@ -180,35 +108,3 @@ def _publish(app: Celery, body: Any, exchange: str, routing_key: str, **properti
             timeout=PUBLISH_S,
             **properties,
         )
-
-
-class AnswerReader(ConsumerMixin):
-    """Reads `answers`, which hosts may write: hands texts to one function and can call nothing else.
-
-    `run` blocks and reconnects for ever; set `should_stop` to end it.
-    """
-
-    def __init__(self, url: str, take: Callable[[str], None], threads: int) -> None:
-        self.connection = Connection(url, transport_options=options(url, "un.answers"), connect_timeout=CONNECT_S)
-        self._take = take
-        self._room = threading.Semaphore(TAKEN_AT_ONCE)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="answers")
-
-    def get_consumers(self, consumer: Any, channel: Any) -> list[Any]:
-        made = consumer([queue(ANSWERS)], on_message=self._on_message, accept=["json"], prefetch_count=TAKEN_AT_ONCE)
-        return [made]
-
-    def _on_message(self, message: Any) -> None:
-        self._room.acquire()
-        message.ack()
-        self._pool.submit(self._handle, message)
-
-    def _handle(self, message: Any) -> None:
-        try:
-            text = message.decode()
-            if isinstance(text, str):
-                self._take(text)
-        except Exception:
-            log.exception("a message in %s was dropped", ANSWERS)
-        finally:
-            self._room.release()

@@ -20,7 +20,8 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_ready, worker_shutting_down
 
-from agents import broker, config
+from agents import broker, config, serving
+from agents.address import host_user, with_credentials
 from agents.contracts import DomainEvent
 from agents.envelope import key_file, public_key, queue_of
 from agents.host import Host
@@ -38,7 +39,7 @@ EVENT = "compute.domain_event"
 def make_app(settings: config.AgentConfig, take: Callable[[str], None]) -> Celery:
     """The Celery app that reads this host's queues and knows one task."""
     password = settings.broker_password.read_text().strip() if settings.broker_password.exists() else ""
-    url = broker.with_credentials(settings.broker_url, broker.host_user(settings.name), password)
+    url = with_credentials(settings.broker_url, host_user(settings.name), password)
     queues = [queue_of(settings.name, kind) for kind in ("control", "", "long")]
     return broker.make_app(
         f"kumo-host-{settings.name}",
@@ -82,7 +83,7 @@ def run(settings: config.AgentConfig) -> int:
     threading.Thread(target=runner.keep, name="keep", daemon=True).start()
     worker_ready.connect(lambda **_: runner.hello(), weak=False)
     worker_shutting_down.connect(lambda **_: runner.stop(grace_s=0), weak=False)
-    code = broker.serve(app, INTAKE_THREADS)
+    code = serving.serve(app, INTAKE_THREADS)
     runner.stop()
     host.stop()
     return code

@@ -7,8 +7,8 @@ import threading
 
 from django.db import close_old_connections
 
-from agents import broker as wire
-from apps.operations import broker, jobs, tasks
+from agents import serving
+from apps.operations import accounts, broker, jobs, tasks
 from apps.operations.clock import RENEW_S
 from apps.operations.daemons import Leader
 
@@ -21,11 +21,11 @@ def run() -> int:
     """Serve until told to stop; returns the exit code. Work under way is taken up again from its rows."""
     stop = threading.Event()
     leader = Leader()
-    answers = wire.AnswerReader(broker.url(), tasks.receive, ANSWER_THREADS)
+    answers = serving.AnswerReader(accounts.url(), tasks.receive, ANSWER_THREADS)
     threading.Thread(target=_read_answers, args=(answers, stop), name="answers", daemon=True).start()
     threading.Thread(target=_renew_jobs, args=(stop,), name="renew-jobs", daemon=True).start()
     leader.start()
-    code = wire.serve(broker.app(), ADVANCE_THREADS)
+    code = serving.serve(broker.app(), ADVANCE_THREADS)
     stop.set()
     answers.should_stop = True
     leader.stop.set()
@@ -33,7 +33,7 @@ def run() -> int:
     return code
 
 
-def _read_answers(reader: wire.AnswerReader, stop: threading.Event) -> None:
+def _read_answers(reader: serving.AnswerReader, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             reader.run()

@@ -12,8 +12,8 @@ from django.db import connection
 
 from agents import envelope
 from apps.core import context
+from apps.operations import accounts, doorbell, messages, services
 from apps.operations import broker as control_broker
-from apps.operations import doorbell, messages, services
 from apps.operations.models import Executor
 from tests.kit.brokers import PASSWORD, Broker, Process, python, until
 
@@ -84,7 +84,7 @@ def _agent_config(broker: Broker, directory: Path, driver: dict[str, object]) ->
     key = envelope.key_file(identity / "signing.key")
     (identity / "control.pub").write_text(messages.control_public_key())
     (identity / "broker_password").write_text("host-password")
-    control_broker.host_access(HOST, "host-password")
+    accounts.host_access(HOST, "host-password")
     services.executor_register(context.system(), host=HOST, public_key=envelope.public_pem(key))
     config = directory / "agent.toml"
     options = "\n".join(f"{name} = {value!r}" for name, value in driver.items())

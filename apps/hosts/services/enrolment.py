@@ -20,7 +20,7 @@ from apps.core.transactions import internal, on_violation, service
 from apps.hosts.models import EnrolToken, Host
 from apps.hosts.services.authority import authority, host_certificate
 from apps.hosts.states import DEFAULT_ZONE, HostMode
-from apps.operations import broker
+from apps.operations import accounts
 from apps.operations import services as operations
 
 TOKEN_LIFETIME = datetime.timedelta(hours=1)
@@ -86,7 +86,7 @@ def host_enroll(ctx: RequestContext, *, token: str, name: str, csr_pem: str, sig
         Host.objects.create(name=name, number=_next_number(), **fields)
     operations.executor_register(ctx, host=name, public_key=signing_public_key_pem)
     password = secrets.token_urlsafe(32)
-    broker.host_access(name, password)
+    accounts.host_access(name, password)
     return Enrolled(
         host=Host.objects.get(name=name),
         certificate_pem=issued.pem,
@@ -148,7 +148,7 @@ def host_remove(ctx: RequestContext, *, host_id: UUID | str) -> None:
     EnrolToken.objects.filter(host_name=host.name).delete()
     host.delete()
     operations.executor_remove(ctx, host=host.name)
-    broker.host_no_access(host.name)
+    accounts.host_no_access(host.name)
 
 
 def _set_mode(host_id: UUID | str, mode: HostMode, reason: str) -> Host:

@@ -35,8 +35,8 @@ CTX = RequestContext(is_system=True)
 def broker(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Accounts that the broker would have been asked to make."""
     accounts: dict[str, str] = {}
-    monkeypatch.setattr(enrolment.broker, "host_access", accounts.__setitem__)
-    monkeypatch.setattr(enrolment.broker, "host_no_access", lambda name: accounts.pop(name, None))
+    monkeypatch.setattr(enrolment.accounts, "host_access", accounts.__setitem__)
+    monkeypatch.setattr(enrolment.accounts, "host_no_access", lambda name: accounts.pop(name, None))
     return accounts
 
 
@@ -173,7 +173,7 @@ def test_a_broker_that_is_down_leaves_the_token_good(monkeypatch):
         raise Unavailable("the broker is down")
 
     with monkeypatch.context() as patched:
-        patched.setattr(enrolment.broker, "host_access", down)
+        patched.setattr(enrolment.accounts, "host_access", down)
         with pytest.raises(Unavailable):
             services.host_enroll(CTX, token=token, name="hv-1", **keys())
     assert not Host.objects.exists()

@@ -10,6 +10,8 @@ import pytest
 from django.conf import settings
 
 from agents import broker as wire
+from agents.address import with_credentials
+from apps.operations import accounts
 from apps.operations import broker as control
 from cloud.config import load
 from tests.kit import brokers
@@ -42,9 +44,9 @@ def test_redis(tmp_path: Path, site: Any) -> None:
 
     with brokers.redis(tmp_path / "redis") as broker:
         site(broker)
-        control.host_access("a", "secret-a")
-        control.host_access("a.b", "secret-b")
-        host = redis.Redis.from_url(wire.with_credentials(broker.url, "host.a", "secret-a"), decode_responses=True)
+        accounts.host_access("a", "secret-a")
+        accounts.host_access("a.b", "secret-b")
+        host = redis.Redis.from_url(with_credentials(broker.url, "host.a", "secret-a"), decode_responses=True)
         for key in ("host.a", "host.a.long", "host.a.control"):
             assert host.lpush(key, "x") == 1
             assert host.brpop(key, 1) == (key, "x")
@@ -61,13 +63,13 @@ def test_redis(tmp_path: Path, site: Any) -> None:
             with pytest.raises(redis.exceptions.NoPermissionError):
                 host.execute_command(*command)
         assert "user host.a on" in (tmp_path / "redis" / "users.acl").read_text(), "the account outlives a restart"
-        control.host_access("a", "new-secret")
+        accounts.host_access("a", "new-secret")
         with pytest.raises(redis.exceptions.AuthenticationError):
-            redis.Redis.from_url(wire.with_credentials(broker.url, "host.a", "secret-a")).ping()
-        control.host_no_access("a")
-        control.host_no_access("a")
+            redis.Redis.from_url(with_credentials(broker.url, "host.a", "secret-a")).ping()
+        accounts.host_no_access("a")
+        accounts.host_no_access("a")
         with pytest.raises(redis.exceptions.AuthenticationError):
-            redis.Redis.from_url(wire.with_credentials(broker.url, "host.a", "new-secret")).ping()
+            redis.Redis.from_url(with_credentials(broker.url, "host.a", "new-secret")).ping()
 
 
 def test_rabbitmq(tmp_path: Path, site: Any) -> None:
@@ -77,11 +79,11 @@ def test_rabbitmq(tmp_path: Path, site: Any) -> None:
 
     with brokers.rabbitmq(tmp_path / "rabbitmq") as broker:
         site(broker)
-        control.host_access("a", "secret-a")
-        with Connection(control.url()) as mine:
+        accounts.host_access("a", "secret-a")
+        with Connection(accounts.url()) as mine:
             for name in ("answers", "control", "host.b"):
                 wire.queue(name).bind(mine.default_channel).declare()
-        address = wire.with_credentials(broker.url, "host.a", "secret-a")
+        address = with_credentials(broker.url, "host.a", "secret-a")
 
         def tried(act: Any) -> str:
             with Connection(address) as connection:
@@ -108,7 +110,7 @@ def test_rabbitmq(tmp_path: Path, site: Any) -> None:
             assert tried(publish("", name)) == "refused", name
         assert tried(lambda c: c.queue_declare("mine")) == "refused"
         assert tried(lambda c: c.exchange_declare("mine", "fanout")) == "refused"
-        control.host_no_access("a")
-        control.host_no_access("a")
+        accounts.host_no_access("a")
+        accounts.host_no_access("a")
         with pytest.raises(AccessRefused), Connection(address) as connection:
             connection.connect()
