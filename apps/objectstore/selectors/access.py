@@ -26,11 +26,10 @@ from apps.objectstore.states import version_of
 DENIED = "Access was denied to this resource."
 GET, PUT, LIST = "s3:GetObject", "s3:PutObject", "s3:ListBucket"
 BYPASS = "s3:BypassGovernanceRetention"
-HEAD = "s3:HeadBucket"  # to policies, a listing; lists of Swift tell them apart
 READ, WRITE, ADMIN = lists.LEVELS
 # What a project's managers may do whatever the policy says, so that no policy locks its bucket for ever.
 _RESCUE = frozenset({"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"})
-_LIST_READS = frozenset({GET, HEAD, "s3:GetObjectVersion", "s3:GetObjectAttributes", "s3:GetObjectVersionAttributes"})
+_LIST_READS = frozenset({GET, "s3:GetObjectVersion", "s3:GetObjectAttributes", "s3:GetObjectVersionAttributes"})
 _LIST_LISTS = frozenset({LIST, "s3:ListBucketVersions"})
 _LIST_WRITES = frozenset(
     {
@@ -138,13 +137,14 @@ def require_read(
     container: Container | None,
     *,
     referrer: str = "",
-    listing: bool = False,
     name: str = "",
     facts: Values | None = None,
 ) -> None:
-    """Raise Forbidden unless the caller may read from the container, whether it exists or not."""
-    action = LIST if listing else GET if name else HEAD
-    require(ctx, account, container, action, name, referrer=referrer, facts=facts)
+    """Raise Forbidden unless the caller may read the named object, or see what the container holds.
+
+    The container need not exist.
+    """
+    require(ctx, account, container, GET if name else LIST, name, referrer=referrer, facts=facts)
 
 
 def require_write(
@@ -273,7 +273,7 @@ def _verdict(ctx: RequestContext, bucket: Bucket, action: str, name: str, referr
         row = object_or_version(bucket.container_id, name, facts)
         values |= {f"s3:existingobjecttag/{tag}": [value] for tag, value in ((row and row.tags) or {}).items()}
     resource = f"{bucket.name}/{name}" if name else bucket.name
-    return found.decide(Ask(LIST if action == HEAD else action, resource, ctx.project_id, ctx.user_id, values))
+    return found.decide(Ask(action, resource, ctx.project_id, ctx.user_id, values))
 
 
 def _values(ctx: RequestContext, referrer: str) -> Values:

@@ -47,7 +47,7 @@ def container_rows(ctx: RequestContext) -> QuerySet[Container]:
 def folder_totals(ctx: RequestContext, *, account: str, container: str, prefix: str) -> Below:
     """How much lies below a prefix, counted up to MOST_COUNTED objects. Raises Forbidden, NotFound."""
     row = container_row(account, container)
-    require_read(ctx, account, row, listing=True, facts={"s3:prefix": [prefix]})
+    require_read(ctx, account, row, facts={"s3:prefix": [prefix]})
     if row is None:
         raise NotFound("container", container)
     first = below(row, prefix)

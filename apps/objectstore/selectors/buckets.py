@@ -25,7 +25,7 @@ def bucket_get(ctx: RequestContext, *, name: str, referrer: str = "") -> Bucket:
     row = bucket_row(name)
     if row is None:
         raise NotFound("container", name)
-    require_read(ctx, row.container.account_id, row.container, referrer=referrer, listing=True)
+    require_read(ctx, row.container.account_id, row.container, referrer=referrer)
     return row
 
 

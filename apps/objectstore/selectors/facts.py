@@ -123,7 +123,7 @@ def container_get(
 ) -> ContainerFacts:
     """A container that the caller may read from, or list that page of. Raises Forbidden, NotFound."""
     row = container_row(account, container)
-    require_read(ctx, account, row, referrer=referrer, listing=page is not None, facts=facts_of(page))
+    require_read(ctx, account, row, referrer=referrer, facts=facts_of(page))
     if row is None:
         raise NotFound("container", container)
     is_bucket = bucket_of(row) is not None
@@ -134,7 +134,7 @@ def container_get(
 def object_list(ctx: RequestContext, *, account: str, container: str, page: Page, referrer: str = "") -> list[Entry]:
     """A container's objects in the order of their names. Raises Forbidden, NotFound."""
     row = container_row(account, container)
-    require_read(ctx, account, row, referrer=referrer, listing=True, facts=facts_of(page))
+    require_read(ctx, account, row, referrer=referrer, facts=facts_of(page))
     if row is None:
         raise NotFound("container", container)
     return listing.objects(row.pk, page)
@@ -144,6 +144,7 @@ def facts_of(page: Page | None) -> dict[str, list[str]]:
     """What conditions of policies can say about a listing."""
     if page is None:
         return {}
+    page = listing.resolved(page)
     facts = {"s3:prefix": [page.prefix], "s3:max-keys": [str(page.limit)]}
     return facts | ({"s3:delimiter": [page.delimiter]} if page.delimiter else {})
 

@@ -21,7 +21,6 @@ ENFORCED, PREFERRED = "BucketOwnerEnforced", "BucketOwnerPreferred"
 
 # Action → permissions of which one allows it, on the bucket and on the object.
 BUCKET = {
-    "s3:HeadBucket": ("READ",),
     "s3:ListBucket": ("READ",),
     "s3:ListBucketVersions": ("READ",),
     "s3:ListBucketMultipartUploads": ("READ",),
@@ -104,8 +103,14 @@ def with_owner(project_id: str, grants: Iterable[Grant]) -> tuple[Grant, ...]:
 
 
 def allow(ctx: RequestContext, permissions: Iterable[str], grants: Iterable[Grant], *, ignore: bool) -> bool:
-    """Whether one of the grants gives the caller one of the permissions; `ignore` leaves public ones out."""
-    wanted = {*permissions, FULL}
+    """Whether one of the grants gives the caller one of the permissions; `ignore` leaves public ones out.
+
+    FULL_CONTROL is all the permissions that there are: what none of them allows, it does not either.
+    """
+    wanted = set(permissions)
+    if not wanted:
+        return False
+    wanted.add(FULL)
     mine = {ALL} | ({AUTHENTICATED, PROJECT + ctx.project_id} if ctx.user_id and ctx.project_id else set())
     if ignore:
         mine -= PUBLIC

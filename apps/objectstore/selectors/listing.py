@@ -124,12 +124,14 @@ def _walk(table: str, owner: str, columns: str, ident: Any, page: Page) -> list[
 
 def statement(page: Page) -> tuple[str, dict[str, Any]]:
     """The query of a page, with `{table}`, `{owner}` and `{columns}` to be filled in, and its values."""
-    if page.path is not None:
-        page = _below(page)
+    page = resolved(page)
     return _skipping(page) if page.delimiter else _plain(page)
 
 
-def _below(page: Page) -> Page:
+def resolved(page: Page) -> Page:
+    """The same page with its `path`, if any, said as prefix and delimiter."""
+    if page.path is None:
+        return page
     folder = f"{page.path.rstrip('/')}/" if page.path else ""
     return Page(folder, "/", page.marker, page.end_marker, page.limit, page.reverse, folder)
 

@@ -156,7 +156,7 @@ def _below(reader: Reader, found: ObjectFields, depth: int) -> tuple[list[Part],
     container, _, prefix = unquote(found.metadata[DYNAMIC]).partition("/")
     place = container_row(reader.account, container)
     facts = {"s3:prefix": [prefix]}
-    require_read(reader.ctx, reader.account, place, referrer=reader.referrer, listing=True, facts=facts)
+    require_read(reader.ctx, reader.account, place, referrer=reader.referrer, facts=facts)
     parts: list[Part] = []
     hashes: list[str] = []
     linked = 0

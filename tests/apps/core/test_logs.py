@@ -8,6 +8,7 @@ import sys
 import uuid
 
 import pytest
+from django.test import RequestFactory
 
 from apps.core import logs
 
@@ -41,6 +42,13 @@ def test_a_line_names_the_request_it_belongs_to() -> None:
 @pytest.mark.parametrize("value", ["half \udce9 character", 2**70, {1, 2}])
 def test_no_value_loses_the_line(value: object) -> None:
     assert line(value=value)["message"] == "did it"
+
+
+def test_a_request_and_the_signature_in_its_query_are_left_out() -> None:
+    request = RequestFactory().get("/object-store/v1/AUTH_a/b/c?temp_url_sig=5ec2e7&temp_url_expires=1")
+    shown = line(request=request, status_code=404)
+    assert "5ec2e7" not in str(shown)
+    assert shown["status_code"] == 404
 
 
 def test_a_traceback_is_part_of_the_line() -> None:

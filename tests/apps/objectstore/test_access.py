@@ -115,6 +115,7 @@ def test_referrers(alice, stranger, acl, referrer, reads, lists):
     assert alice("POST", "/box", X_Container_Read=acl).status_code == 204
     assert stranger("GET", "/box/a", Referer=referrer).status_code == (200 if reads else 401)
     assert stranger("GET", "/box", Referer=referrer).status_code == (200 if lists else 401)
+    assert stranger("HEAD", "/box", Referer=referrer).status_code == (204 if lists else 401)
     assert stranger.put("/box/b", b"1", Referer=referrer).status_code == 401
 
 

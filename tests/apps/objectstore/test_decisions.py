@@ -145,6 +145,29 @@ def test_conditions_see_address_referrer_listing_and_what_the_api_says(bucket, a
     assert why(ALICE, PUT) == Why.DENIED
 
 
+def test_a_condition_on_the_prefix_sees_swifts_older_manner_of_it(bucket, alice, bob):
+    alice.put("/box/secret/b", b"1")
+    only_open = {"StringLike": {"s3:prefix": "open/*"}}
+    policy(bucket, {"Principal": {"AWS": "bob"}, "Action": LIST, "Condition": only_open})
+    assert bob.names("/box?prefix=open/") == bob.names("/box?path=open") == ["open/b"]
+    for query in ("?prefix=secret/", "?path=secret", "?prefix=open/&path=secret", "?path="):
+        assert bob("GET", f"/box{query}").status_code == 403
+    policy(
+        bucket, {"Effect": "Deny", "Principal": "*", "Action": LIST, "Condition": {"Null": {"s3:delimiter": "true"}}}
+    )
+    assert [alice("GET", f"/box{query}").status_code for query in ("", "?path=open")] == [403, 200]
+
+
+def test_attributes_can_be_denied_by_themselves(bucket, alice_s3):
+    def seen(query=""):
+        return alice_s3("GET", f"/box/a?attributes{query}", x_amz_object_attributes="ObjectSize").status_code
+
+    for action, expected in (("GetObjectAttributes", [403, 200]), ("GetObjectVersionAttributes", [200, 403])):
+        policy(bucket, {"Effect": "Deny", "Principal": "*", "Action": f"s3:{action}"})
+        assert [seen(), seen("&versionId=null")] == expected
+        assert alice_s3("GET", "/box/a").status_code == 200
+
+
 def test_tags_of_the_object_decide(bucket):
     policy(
         bucket, {"Principal": "*", "Action": GET, "Condition": {"StringEquals": {"s3:ExistingObjectTag/Open": "yes"}}}
@@ -168,6 +191,33 @@ def test_grants_on_a_bucket(bucket):
     ]
     assert why(context("carol"), "s3:PutBucketAcl") == Why.GRANT
     assert [why(BOB, action) for action in ("s3:PutBucketAcl", "s3:DeleteBucket")] == [Why.NOTHING] * 2
+
+
+@pytest.mark.parametrize("whom", ["project:bob", "authenticated"])
+def test_full_control_is_the_four_permissions_and_nothing_besides(bucket, whom):
+    keep(bucket, acl=acl(f"{whom} FULL_CONTROL"))
+    given = (LIST, PUT, DELETE, "s3:GetBucketAcl", "s3:PutBucketAcl")
+    assert {why(BOB, action) for action in given} == {Why.GRANT}
+    others = ("DeleteBucket", "PutBucketPolicy", "PutBucketVersioning", "PutLifecycleConfiguration", "GetObject",
+              "PutObjectAcl", "PutObjectRetention", "DeleteObjectVersion", "BypassGovernanceRetention")  # fmt: skip
+    assert {why(BOB, f"s3:{action}") for action in others} == {Why.NOTHING}
+    assert bob_s3_refused(bucket) == {403}
+
+
+def bob_s3_refused(bucket):
+    """What bob is told who tries to take the bucket over; nothing of it has happened."""
+    bob = S3(context("bob"))
+    open_to_all = json.dumps({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}})
+    answers = {
+        bob("PUT", "/box?policy", open_to_all.encode()).status_code,
+        bob("GET", "/box/a").status_code,
+        bob("DELETE", "/box/a?versionId=null").status_code,
+        bob("DELETE", "/box").status_code,
+    }
+    bucket.refresh_from_db()
+    assert "policy" not in bucket.documents
+    assert Object.objects.count() == 2
+    return answers
 
 
 def test_grants_on_an_object(bucket):

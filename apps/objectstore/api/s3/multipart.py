@@ -14,13 +14,15 @@ from apps.objectstore import selectors, services
 from apps.objectstore.api.s3 import checksums, encryption, objects, versions, xml
 from apps.objectstore.api.s3.base import Call, answer, last_modified, told
 from apps.objectstore.api.s3.buckets import number
+from apps.objectstore.api.s3.documents import version_asked
 from apps.objectstore.api.s3.errors import S3Error
 from apps.objectstore.api.s3.listing import STANDARD, delimiter_of, encoding_of
 from apps.objectstore.api.s3.parts import part_number, sizes_of
 from apps.objectstore.models import ObjectFields, Upload, UploadPart
 from apps.objectstore.selectors import UploadPage
+from apps.objectstore.selectors.access import require
 from apps.objectstore.services import Content, Incoming, Listed
-from apps.objectstore.states import MAX_FILE_BYTES, MAX_PARTS
+from apps.objectstore.states import MAX_FILE_BYTES, MAX_PARTS, version_word
 
 MOST = 1000  # entries of a list
 MOST_BYTES = 4 * 2**20  # of the list of all parts
@@ -267,6 +269,7 @@ def attributes_get(call: Call) -> HttpResponseBase:
     if not wanted or wanted - set(_ATTRIBUTES):
         words = "Invalid attribute name specified."
         raise S3Error("InvalidArgument", words, ArgumentName="x-amz-object-attributes")
+    _may_see_attributes(call)
     at, content = objects.found_of(call)
     found = at.row
     attributes: dict[str, xml.Value] = {
@@ -281,6 +284,14 @@ def attributes_get(call: Call) -> HttpResponseBase:
     for name, value in versions.headers_of(at, call.bucket).items():
         response[name] = value
     return response
+
+
+def _may_see_attributes(call: Call) -> None:
+    """Raise Forbidden for who may not, even if they may read the object."""
+    row, version_id = call.bucket.container, version_asked(call)
+    facts = {} if version_id is None else {"s3:versionid": [version_word(version_id)]}
+    action = f"s3:GetObject{'' if version_id is None else 'Version'}Attributes"
+    require(call.ctx, row.account_id, row, action, call.key, referrer=call.headers.get("Referer", ""), facts=facts)
 
 
 def _object_parts(call: Call, found: ObjectFields) -> dict[str, xml.Value] | None:

@@ -88,12 +88,9 @@ def _container(call: Call, site: Site, handler: Handler) -> HttpResponseBase:
             raise NotFound("The page")
         return handler(call)
     try:
-        if not _ends_with_slash(call):
-            selectors.container_get(call.ctx, account=call.address.project_id, container=call.address.container,
-                                    referrer=call.referrer)  # fmt: skip
-            return _to_folder(call)
         found = _attempt(call, site.index) if site.index else None
-        return found or _listing(call, site, "")
+        shown = found or _listing(call, site, "")
+        return shown if _ends_with_slash(call) else _to_folder(call)
     except (Forbidden, Unauthorized, NotFound) as error:
         return _error_page(call, site, error)
 
