@@ -2,16 +2,19 @@
 
 A copy is written into a file without a name, gets its name by one atomic link, and is flushed together with that
 name: the link comes before the flush, so that file systems with a journal write both at once. Half of a copy never
-has a name; a name whose flush was cut off by a loss of power belongs to no row and is collected. Small copies go
-through the disk's journal instead.
+has a name; a name whose flush was cut off by a loss of power belongs to no row and is collected. Bytes go past the
+system's cache where the file system can do that: copying them into it costs more than all else a write does. Small
+copies go through the disk's journal instead.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import logging
+import mmap
 import os
 import time
 import zlib
@@ -26,7 +29,7 @@ logger = logging.getLogger("kumo.objectstore")
 
 IDENTITY = "kumo-disk.json"
 BLOBS = "blobs"
-FLUSH_BYTES = 32 * 2**20  # of a large copy, so that its end need not flush everything
+FLUSH_BYTES = 32 * 2**20  # in the system's cache of a large copy, so that its end need not flush everything
 LEFT_DRAFT_S = 24 * 3600
 RETRY_S = 10.0  # until journals that could not be played back are tried again
 _NO_UNNAMED = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}
@@ -215,13 +218,50 @@ class Copy:
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
             self._file = os.open(self._draft, flags, 0o600, dir_fd=folder)
         self._unflushed = 0
+        self._is_direct: bool | None = False  # whether writes go past the system's cache; None: they cannot
 
     def write(self, piece: bytes | memoryview) -> None:
+        self._direct(False)
         _write(self._file, piece)
         self._unflushed += len(piece)
         if self._unflushed >= FLUSH_BYTES:
             os.fdatasync(self._file)
             self._unflushed = 0
+
+    def write_pages(self, pages: memoryview) -> None:
+        """Append memory that begins with a page, as all before it did and had whole ones."""
+        whole = len(pages) - len(pages) % mmap.PAGESIZE
+        done = self._past_cache(pages[:whole])
+        if done < len(pages):
+            self.write(pages[done:])
+
+    def _past_cache(self, pages: memoryview) -> int:
+        """How many of the bytes could be written so. Raises OSError as any write."""
+        done = 0
+        try:
+            while done < len(pages) and self._direct(True):
+                done += os.write(self._file, pages[done:])
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # other alignment than that of pages is wanted here
+                raise
+            self._direct(False)
+            self._is_direct = None
+        return done
+
+    def _direct(self, wanted: bool) -> bool:
+        """Let the writes that follow go past the system's cache, or not; whether they do."""
+        if self._is_direct is None or self._is_direct == wanted:
+            return bool(self._is_direct)
+        flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
+        try:
+            fcntl.fcntl(self._file, fcntl.F_SETFL, flags | os.O_DIRECT if wanted else flags & ~os.O_DIRECT)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self._is_direct = None  # the file system has no such thing
+            return False
+        self._is_direct = wanted
+        return wanted
 
     def publish(self) -> None:
         """Give the copy its name, in place of one that was there, and make both safe; closes it."""

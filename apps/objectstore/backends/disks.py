@@ -10,22 +10,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import mmap
 import os
 import random
 import socket
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from uuid import UUID
 
 from django.conf import settings
 
 from apps.core.ids import timed_uuid
 from apps.objectstore.backends import BlobLostError, Kept, NoRoomError, Stored, WrongMachineError
+from apps.objectstore.backends.checksums import Checksums
 from apps.objectstore.backends.directory import Copy, Directory, DiskGoneError
 from apps.objectstore.backends.journal import SMALL_BYTES
 from apps.objectstore.models import Disk
@@ -296,6 +297,25 @@ class _Reader:
             self._damaged(disk.number)
 
 
+class _Buffers(local):
+    """Memory for chunks, in whole pages: fetched anew each time it would cost as much as a chunk's checksum.
+
+    A thread keeps what it had at once; it goes when the thread ends.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[mmap.mmap] = []
+
+    def take(self) -> mmap.mmap:
+        return self._free.pop() if self._free else mmap.mmap(-1, CHUNK, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+    def give_back(self, buffers: list[mmap.mmap]) -> None:
+        self._free = buffers
+
+
+_buffers = _Buffers()
+
+
 class _Writing:
     """One copy of a draft; its jobs run one after another, beside those of the other copies."""
 
@@ -305,13 +325,12 @@ class _Writing:
         self._blob_id = blob_id
         self._copy: Copy | None = None
 
-    def write(self, piece: bytes) -> None:
-        self._do(lambda copy: copy.write(piece))
+    def write(self, pages: memoryview) -> None:
+        self._do(lambda copy: copy.write_pages(pages))
 
-    def finish(self, piece: bytes) -> None:
+    def finish(self, pages: memoryview) -> None:
         def last(copy: Copy) -> None:
-            if piece:
-                copy.write(piece)
+            copy.write_pages(pages)
             copy.publish()
 
         self._do(last)
@@ -334,34 +353,38 @@ class _Writing:
 
 
 class DiskDraft:
-    """A blob being written to several disks. While one chunk is written the next may come in; more wait."""
+    """A blob being written to several disks. While one chunk is written the next may come in; more wait.
+
+    A full chunk goes out when more comes: the last one, often the only one, is one job for each disk.
+    """
 
     def __init__(self, store: DiskStore, disks: Sequence[Directory]) -> None:
         self.id = timed_uuid()
         self._store = store
         self._copies = [_Writing(disk, self.id) for disk in disks]
         self._jobs: list[Future[None]] = []
-        self._rest = bytearray()
-        self._held = b""  # the last whole chunk: a small blob is one job for each disk
-        self._size, self._checksums = 0, bytearray()
+        self._buffers = [_buffers.take()]  # the first is being filled, the other being written
+        self._filled = 0
+        self._checksums = Checksums()
 
     def write(self, piece: bytes) -> None:
-        if not self._rest and len(piece) == CHUNK:
-            self._take(piece)
-            return
-        self._rest += piece
-        while len(self._rest) >= CHUNK:
-            chunk = bytes(self._rest[:CHUNK])
-            del self._rest[:CHUNK]
-            self._take(chunk)
+        self._checksums.add(piece)
+        rest = memoryview(piece)
+        while rest:
+            if self._filled == CHUNK:
+                self._send()
+            some = rest[: CHUNK - self._filled]
+            self._buffers[0][self._filled : self._filled + len(some)] = some
+            self._filled += len(some)
+            rest = rest[len(some) :]
 
-    def _take(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        self._checksums += zlib.crc32(chunk).to_bytes(4)
-        if self._held:
-            held = self._held
-            self._run(lambda writing: writing.write(held))
-        self._held = chunk
+    def _send(self) -> None:
+        full = memoryview(self._buffers[0])
+        self._run(lambda writing: writing.write(full))
+        if len(self._buffers) == 1:
+            self._buffers.append(_buffers.take())
+        self._buffers.reverse()
+        self._filled = 0
 
     def _run(self, job: Callable[[_Writing], None]) -> None:
         self._settle()
@@ -380,22 +403,20 @@ class DiskDraft:
         return [writing for writing in self._copies if writing.error is None]
 
     def publish(self) -> Stored:
-        if self._rest:
-            self._take(bytes(self._rest))
-            self._rest.clear()
         try:
-            self._finish(self._held)
+            self._finish(memoryview(self._buffers[0])[: self._filled])
         except NoRoomError:
             self._withdraw()
             raise
         safe = tuple(writing.disk.number for writing in self._living())
-        return Stored(self.id, self._size, bytes(self._checksums), safe, COPIES - len(safe))
+        return Stored(self.id, self._checksums.size, bytes(self._checksums), safe, COPIES - len(safe))
 
-    def _finish(self, last: bytes) -> None:
-        if self._size > SMALL_BYTES:
+    def _finish(self, last: memoryview) -> None:
+        if self._checksums.size > SMALL_BYTES:
             self._run(lambda writing: writing.finish(last))
         else:
-            entries = [writing.disk.add(self.id, last, self._store.submit) for writing in self._copies]
+            body = bytes(last)
+            entries = [writing.disk.add(self.id, body, self._store.submit) for writing in self._copies]
             for writing, entry in zip(self._copies, entries, strict=True):
                 entry.wait()
                 writing.error = entry.error
@@ -416,3 +437,4 @@ class DiskDraft:
         self._tell()
         for writing in self._copies:
             writing.close()
+        _buffers.give_back(self._buffers)

@@ -55,6 +55,8 @@ from apps.objectstore.services.marks import acl_checked, facts_of
 from apps.objectstore.services.rows import Extent, extents_of
 from apps.objectstore.states import CHUNK, MAX_FILE_BYTES, Versioning
 
+PIECE = 256 * 1024  # of a body, taken in at once: what is done with it finds it in the processor's cache
+
 
 class Incoming(Protocol):
     """Where bytes come from: returns b"" at the end."""
@@ -230,7 +232,7 @@ def receive(
         raise _words(error) from error
     try:
         intake = _Intake(draft, digests, secret)
-        while intake.total < most and (piece := source.read(min(CHUNK, most - intake.total))):
+        while intake.total < most and (piece := source.read(min(PIECE, most - intake.total))):
             intake.write(piece)
         if size is not None and intake.total < size:
             raise Invalid(f"The upload was cut off after {intake.total} of {size} bytes.", code="IncompleteBody")

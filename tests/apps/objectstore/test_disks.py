@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import fcntl
+import mmap
 import os
 import uuid
 from pathlib import Path
@@ -180,6 +183,73 @@ def _failing(monkeypatch: Any, path: str, number: int, call: str = "open") -> No
         return real_write(file, data)
 
     monkeypatch.setattr(directory.os, call, {"open": open_, "write": write}[call])
+
+
+class _FileSystem:
+    """Has writes past the cache as it says, whatever the test's directory lies on; keeps what they were."""
+
+    def __init__(self, monkeypatch: Any, has: str) -> None:
+        self.has = has
+        self.direct: dict[int, list[int]] = {}  # file → lengths of its writes past the cache
+        self._on: set[int] = set()
+        self._write, self._close = os.write, os.close
+        monkeypatch.setattr(directory.fcntl, "fcntl", self.fcntl)
+        monkeypatch.setattr(directory.os, "write", self.write)
+        monkeypatch.setattr(directory.os, "close", self.close)
+
+    def fcntl(self, file: int, command: int, flags: int = 0) -> int:
+        if command == fcntl.F_SETFL and self.has == "none" and flags & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "no such thing here")
+        if command == fcntl.F_SETFL:
+            (self._on.add if flags & os.O_DIRECT else self._on.discard)(file)
+        return 0
+
+    def write(self, file: int, data: memoryview) -> int:
+        if file not in self._on:
+            return self._write(file, data)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(data))
+        if self.has == "other alignment" or (address | len(data) | os.lseek(file, 0, os.SEEK_CUR)) % mmap.PAGESIZE:
+            raise OSError(errno.EINVAL, "not aligned")
+        done = self._write(file, data[: len(data) // 2 or None] if self.has == "short writes" else data)
+        self.direct.setdefault(file, []).append(done)
+        return done
+
+    def close(self, file: int) -> None:
+        self._on.discard(file)
+        self._close(file)
+
+
+@pytest.mark.parametrize("has", ["all", "none", "other alignment", "short writes"])
+@pytest.mark.parametrize("size", [70_000, CHUNK, 2 * CHUNK + 5 * mmap.PAGESIZE + 7])
+def test_large_copies_go_past_the_cache_where_that_can_be(store, monkeypatch, has, size):
+    files = _FileSystem(monkeypatch, has)
+    body = os.urandom(size)
+    stored = keep(store, body, 300_000)
+    assert (stored.missing, read(store, stored)) == (0, body)
+    assert set(store.verify(stored, lambda _: None).values()) == {True}
+    past = sum(map(sum, files.direct.values()))
+    assert past == (3 * (size - size % mmap.PAGESIZE) if has == "all" else past if has == "short writes" else 0)
+    assert bool(past) is (has in ("all", "short writes"))
+
+
+def test_small_copies_go_through_the_cache(store, monkeypatch):
+    files = _FileSystem(monkeypatch, "all")
+    stored = keep(store, b"abc" * 1000)
+    assert read(store, stored) == b"abc" * 1000
+    assert files.direct == {}
+
+
+def test_drafts_of_one_thread_do_not_share_memory(store):
+    bodies = [os.urandom(2 * CHUNK + 7) for _ in range(3)]
+    drafts = [store.draft(len(body)) for body in bodies]
+    for at in range(0, len(bodies[0]), 500_000):
+        for draft, body in zip(drafts, bodies, strict=True):
+            draft.write(body[at : at + 500_000])
+    drafts.pop().discard()
+    again = store.draft(CHUNK)  # with the memory of the one that was dropped
+    again.write(bytes(CHUNK))
+    assert [read(store, draft.publish()) for draft in drafts] == bodies[:2]
+    assert read(store, again.publish()) == bytes(CHUNK)
 
 
 def test_where_files_cannot_be_nameless_drafts_have_hidden_names(store, disks, monkeypatch):
