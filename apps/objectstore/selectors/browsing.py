@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db.models import BigIntegerField, Count, ExpressionWrapper, F, OuterRef, Q, QuerySet, Subquery, Sum
-from django.db.models.functions import Cast, Coalesce, Now
+from django.db.models.functions import Cast, Coalesce
 
 from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 from apps.core.transactions import selector
 from apps.objectstore.models import Container, Delta, Object, Upload
 from apps.objectstore.selectors.access import require, require_read, require_reader
-from apps.objectstore.selectors.facts import container_row
+from apps.objectstore.selectors.facts import THERE, container_row
 from apps.objectstore.selectors.listing import after
 
 MOST_UPLOADS = 50  # that are shown
@@ -74,8 +74,7 @@ def uploads_unfinished(ctx: RequestContext, *, account: str, container: str, pre
 
 def below(row: Container, prefix: str) -> QuerySet[Object]:
     """Objects whose names begin so, in order: one range of the index."""
-    wanted = beginning(row, prefix) & (Q(delete_at=None) | Q(delete_at__gt=Now()))
-    return Object.objects.filter(wanted).order_by("name")
+    return Object.objects.filter(THERE & beginning(row, prefix)).order_by("name")
 
 
 def beginning(row: Container, prefix: str) -> Q:

@@ -20,6 +20,9 @@ from apps.objectstore.selectors import listing
 from apps.objectstore.selectors.access import bucket_of, is_owner, require_read, require_reader
 from apps.objectstore.selectors.listing import Entry, Page
 
+# Of objects: those whose time is not over.
+THERE = Q(delete_at=None) | Q(delete_at__gt=Now())
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -237,5 +240,4 @@ def opened(row: Container | None) -> Container | None:
 
 def object_row(container_id: UUID, name: str) -> Object | None:
     """An object's row, unless its time is over."""
-    there = Q(delete_at=None) | Q(delete_at__gt=Now())
-    return Object.objects.filter(there, container_id=container_id, name=name).first()
+    return Object.objects.filter(THERE, container_id=container_id, name=name).first()

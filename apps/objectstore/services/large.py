@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 from urllib.parse import unquote
+from uuid import UUID
 
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid, NotFound
@@ -18,6 +19,7 @@ from apps.core.transactions import internal, streaming
 from apps.objectstore.models import Container, Object, ObjectFields
 from apps.objectstore.selectors import Found, container_row, object_followed, object_row
 from apps.objectstore.selectors.access import require_read
+from apps.objectstore.selectors.facts import THERE
 from apps.objectstore.services.encryption import AES256, Wish, require_key
 from apps.objectstore.services.errors import Unprocessable
 from apps.objectstore.services.objects import (
@@ -35,7 +37,9 @@ MOST_SEGMENTS = 1000  # of a static large object
 MOST_BYTES = 8 * 2**20  # of its manifest
 MOST_DEPTH = 10  # large objects within large objects
 MOST_PARTS = 100_000  # objects that are read as one
-MOST_LINKED = 1000  # segments of one dynamic large object that are symbolic links: each is looked up by itself
+MOST_LINKED = 1000  # segments that are symbolic links: each is looked up by itself
+MOST_NESTED = 1000  # large objects within one, at any depth
+MOST_STEPS = 10 * MOST_PARTS  # parts that are looked at to find those
 
 
 class Segment(TypedDict, total=False):
@@ -101,7 +105,7 @@ def content_of(reader: Reader, found: ObjectFields) -> Content:
     require_key(found.encryption, reader.key)
     if not is_large(found):
         return Content(found.bytes, found.etag, (Part(found, 0, found.bytes),), key=reader.key)
-    parts, hashes = _resolved(reader, found, MOST_DEPTH)
+    parts, hashes = _Walk().resolved(reader, found, MOST_DEPTH)
     etag = found.etag if found.segments is not None else md5_of("".join(hashes).encode())
     size, segments = sum(part.end - part.start for part in parts), len(hashes) or len(found.segments or [])
     return Content(size, etag, tuple(parts), True, segments)
@@ -133,51 +137,106 @@ def _pieces(content: Content, start: int, end: int) -> Iterator[bytes]:
             yield from object_pieces(part.source, part.start + low, part.start + high, content.key)
 
 
-def _resolved(reader: Reader, found: ObjectFields, depth: int) -> tuple[list[Part], list[str]]:
-    """The parts of a large object, and the hashes of its segments."""
-    if depth == 0:
-        raise Conflict("Large objects are nested too deeply.")
-    if found.segments is None:
-        return _below(reader, found, depth)
-    parts: list[Part] = []
-    for segment, inner in zip(found.segments, _segment_rows(reader, found.segments), strict=True):
-        if "data" in segment:
-            data = base64.b64decode(segment["data"])
-            parts.append(Part(data, 0, len(data)))
-            continue
-        if inner is None or inner[1].etag != segment["hash"]:
-            raise Conflict(f"The segment {segment['name']} is not what it was.")
-        parts += _cut(_parts_of(*inner, depth), segment.get("range", ""))
-        _bounded(parts)
-    return parts, []
+class _Walk:
+    """One read through all that is in a large object.
 
+    Each large object within is gone through once, however often it is named, and all steps together are bounded:
+    ranges of ranges, and large objects of nothing, would take any time and leave no part behind.
+    """
 
-def _below(reader: Reader, found: ObjectFields, depth: int) -> tuple[list[Part], list[str]]:
-    container, _, prefix = unquote(found.metadata[DYNAMIC]).partition("/")
-    place = container_row(reader.account, container)
-    facts = {"s3:prefix": [prefix]}
-    require_read(reader.ctx, reader.account, place, referrer=reader.referrer, facts=facts)
-    parts: list[Part] = []
-    hashes: list[str] = []
-    linked = 0
-    for inner in _named(place, prefix) if place else ():
-        if (inner.container_id, inner.name) == (found.container_id, found.name):
-            continue
-        require_read(reader.ctx, reader.account, place, referrer=reader.referrer, name=inner.name)
-        linked += inner.links is not None
-        if linked > MOST_LINKED:
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, UUID, str], list[Part]] = {}
+        self._steps = self._links = 0
+
+    def resolved(self, reader: Reader, found: ObjectFields, depth: int) -> tuple[list[Part], list[str]]:
+        """The parts of a large object, and the hashes of a dynamic one's segments."""
+        if depth == 0:
+            raise Conflict("Large objects are nested too deeply.")
+        if found.segments is None:
+            return self._below(reader, found, depth)
+        parts: list[Part] = []
+        for segment, inner in zip(found.segments, self.rows(reader, found.segments), strict=True):
+            if "data" in segment:
+                data = base64.b64decode(segment["data"])
+                parts.append(Part(data, 0, len(data)))
+                continue
+            if inner is None or inner[1].etag != segment["hash"]:
+                raise Conflict(f"The segment {segment['name']} is not what it was.")
+            parts += _cut(self._parts_of(*inner, depth), segment.get("range", ""))
+            _bounded(parts)
+        return parts, []
+
+    def rows(self, reader: Reader, segments: Sequence[Segment]) -> list[tuple[Reader, ObjectFields] | None]:
+        """The objects that segments name, None for those that are not there; two queries for each container."""
+        wanted: dict[str, set[str]] = {}
+        names = [_split(segment["name"]) if "data" not in segment else ("", "") for segment in segments]
+        for container, name in names:
+            wanted.setdefault(container, set()).add(name)
+        found: dict[tuple[str, str], tuple[Reader, ObjectFields] | None] = {}
+        for container, inner in wanted.items():
+            if not container:
+                continue
+            place = container_row(reader.account, container)
+            for name in inner:
+                require_read(reader.ctx, reader.account, place, referrer=reader.referrer, name=name)
+            if place is not None:
+                rows = Object.objects.filter(THERE, container_id=place.pk, name__in=inner)
+                found |= {(container, row.name): self._through(reader, place, row) for row in rows}
+        return [found.get(pair) for pair in names]
+
+    def _below(self, reader: Reader, found: ObjectFields, depth: int) -> tuple[list[Part], list[str]]:
+        container, _, prefix = unquote(found.metadata[DYNAMIC]).partition("/")
+        place = container_row(reader.account, container)
+        facts = {"s3:prefix": [prefix]}
+        require_read(reader.ctx, reader.account, place, referrer=reader.referrer, facts=facts)
+        parts: list[Part] = []
+        hashes: list[str] = []
+        for inner in _named(place, prefix) if place else ():
+            if (inner.container_id, inner.name) == (found.container_id, found.name):
+                continue
+            require_read(reader.ctx, reader.account, place, referrer=reader.referrer, name=inner.name)
+            segment = self._through(reader, place, inner) if place else None
+            if segment is None:
+                raise Conflict(f"The segment {inner.name} is a symbolic link to nothing.")
+            hashes.append(segment[1].etag)
+            parts += self._parts_of(*segment, depth)
+            _bounded(parts)
+        return parts, hashes
+
+    def _through(self, reader: Reader, place: Container, inner: Object) -> tuple[Reader, ObjectFields] | None:
+        """A segment, or what it is a symbolic link to, and who reads it where; None where that is not there."""
+        if inner.links is None:
+            return reader, inner
+        self._links += 1
+        if self._links > MOST_LINKED:
             raise Conflict(f"More than {MOST_LINKED} segments are symbolic links.")
-        segment = _through(reader, place, inner) if place else None
-        if segment is None:
-            raise Conflict(f"The segment {inner.name} is a symbolic link to nothing.")
-        hashes.append(segment[1].etag)
-        parts += _parts_of(*segment, depth)
-        _bounded(parts)
-    return parts, hashes
+        try:
+            found = object_followed(reader.ctx, Found(inner, place), referrer=reader.referrer)
+        except NotFound:
+            return None
+        return replace(reader, account=found.place.account_id), found.row
+
+    def _parts_of(self, reader: Reader, inner: ObjectFields, depth: int) -> list[Part]:
+        require_key(inner.encryption, b"")
+        if not is_large(inner):
+            return self._stepped([Part(inner, 0, inner.bytes)])
+        same = (reader.account, inner.container_id, inner.name)
+        if same not in self._known:
+            if len(self._known) == MOST_NESTED:
+                raise Conflict(f"The large object has more than {MOST_NESTED} large objects within.")
+            self._known[same] = self.resolved(reader, inner, depth - 1)[0]
+        return self._stepped(self._known[same])
+
+    def _stepped(self, parts: list[Part]) -> list[Part]:
+        """The same parts, counted: whoever names them goes through them."""
+        self._steps += 1 + len(parts)
+        if self._steps > MOST_STEPS:
+            raise Conflict(f"To read the large object takes more than {MOST_STEPS} steps.")
+        return parts
 
 
 def _named(place: Container, prefix: str) -> Iterator[Object]:
-    rows = Object.objects.filter(container_id=place.pk, name__gte=prefix).order_by("name")
+    rows = Object.objects.filter(THERE, container_id=place.pk, name__gte=prefix).order_by("name")
     marker = ""
     while page := list((rows.filter(name__gt=marker) if marker else rows)[:MAX_LISTING]):
         for row in page:
@@ -185,22 +244,6 @@ def _named(place: Container, prefix: str) -> Iterator[Object]:
                 return
             yield row
         marker = page[-1].name
-
-
-def _through(reader: Reader, place: Container, inner: Object) -> tuple[Reader, ObjectFields] | None:
-    """A segment, or what it is a symbolic link to, and who reads it where; None where that is not there."""
-    if inner.links is None:
-        return reader, inner
-    try:
-        found = object_followed(reader.ctx, Found(inner, place), referrer=reader.referrer)
-    except NotFound:
-        return None
-    return replace(reader, account=found.place.account_id), found.row
-
-
-def _parts_of(reader: Reader, inner: ObjectFields, depth: int) -> list[Part]:
-    require_key(inner.encryption, b"")
-    return _resolved(reader, inner, depth - 1)[0] if is_large(inner) else [Part(inner, 0, inner.bytes)]
 
 
 def _bounded(parts: Sequence[Part]) -> None:
@@ -235,25 +278,6 @@ def bounds(text: str, size: int) -> tuple[int, int]:
     return low, high
 
 
-def _segment_rows(reader: Reader, segments: Sequence[Segment]) -> list[tuple[Reader, ObjectFields] | None]:
-    """The objects that segments name, None for those that are not there; two queries for each container."""
-    wanted: dict[str, set[str]] = {}
-    names = [_split(segment["name"]) if "data" not in segment else ("", "") for segment in segments]
-    for container, name in names:
-        wanted.setdefault(container, set()).add(name)
-    found: dict[tuple[str, str], tuple[Reader, ObjectFields] | None] = {}
-    for container, inner in wanted.items():
-        if not container:
-            continue
-        place = container_row(reader.account, container)
-        for name in inner:
-            require_read(reader.ctx, reader.account, place, referrer=reader.referrer, name=name)
-        if place is not None:
-            rows = Object.objects.filter(container_id=place.pk, name__in=inner)
-            found |= {(container, row.name): _through(reader, place, row) for row in rows}
-    return [found.get(pair) for pair in names]
-
-
 def _split(path: str) -> tuple[str, str]:
     container, _, name = path.removeprefix("/").partition("/")
     return container, name
@@ -281,7 +305,7 @@ def object_manifest_put(
     Raises as `object_put`; Invalid, naming every segment that is wrong.
     """
     place = begin_put(ctx, account, container, name, 0, new)
-    rows = _segment_rows(
+    rows = _Walk().rows(
         Reader(ctx, account), [Segment(name=s["path"]) if "path" in s else Segment(data="") for s in segments]
     )
     kept: list[Segment] = []

@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.objectstore.models import Object
 from apps.objectstore.services import deltas_fold
@@ -177,3 +180,53 @@ def test_a_circle_of_dynamic_ones_ends(alice, box):
     alice.put("/box/a/1", X_Object_Manifest="box/b/")
     alice.put("/box/b/1", X_Object_Manifest="box/a/")
     assert alice("GET", "/box/a/1").status_code == 409
+
+
+def looked_at(alice: Swift, path: str) -> tuple[int, int]:
+    """The status of a HEAD, and how many queries it took."""
+    with CaptureQueriesContext(
+        connection,
+    ) as seen:
+        answer = alice("HEAD", path)
+    return answer.status_code, len(seen)
+
+
+def test_ranges_of_ranges_of_one_object_take_no_longer_than_one(alice, segments):
+    """Without a memory this would be 30 to the power of 5 steps."""
+    manifest(alice, "/box/0", [{"path": "/box/s/3", "range": "0-0"}] * 30)
+    for level in range(1, 6):
+        assert manifest(alice, f"/box/{level}", [{"path": f"/box/{level - 1}", "range": "0-1"}] * 30).status_code == 201
+    status, queries = looked_at(alice, "/box/5")
+    assert (status, queries < 40) == (200, True)
+    assert alice.bytes("/box/5") == b"tt" * 30
+
+
+def test_large_objects_of_nothing_take_no_longer_than_they_are_many(alice, box):
+    """Without a memory this would be 5 to the power of 5 walks."""
+    for level in range(6):
+        for n in range(5):
+            alice.put(f"/box/{level}/{n}", X_Object_Manifest=f"box/{level - 1}/" if level else "box/none/")
+    status, queries = looked_at(alice, "/box/5/0")
+    assert (status, queries < 100) == (200, True)
+    assert alice.bytes("/box/5/0") == b""
+
+
+@pytest.mark.parametrize("limit", ["MOST_NESTED", "MOST_STEPS", "MOST_LINKED"])
+def test_what_a_read_looks_at_is_bounded(alice, segments, monkeypatch, limit):
+    alice.put("/box/link", X_Symlink_Target="box/s/1")
+    slo(alice, "/box/inner")
+    manifest(alice, "/box/big", [{"path": "/box/inner"}, {"path": "/box/link"}])
+    alice.put("/box/all", X_Object_Manifest="box/big")
+    assert alice("GET", "/box/all").status_code == 200
+    monkeypatch.setattr(f"apps.objectstore.services.large.{limit}", 0)
+    assert alice("GET", "/box/all").status_code == 409
+
+
+def test_a_segment_whose_time_is_over_is_no_segment(alice, segments):
+    slo(alice)
+    alice.put("/box/dynamic", X_Object_Manifest="box/s/")
+    Object.objects.filter(name="s/2").update(delete_at=datetime(2020, 1, 1, tzinfo=UTC))
+    assert alice.bytes("/box/dynamic") == b"onethree"
+    assert alice("GET", "/box/big").status_code == 409
+    answer = manifest(alice, "/box/again", [{"path": "/box/s/2"}])
+    assert (answer.status_code, b"404 Not Found" in answer.content) == (400, True)
