@@ -144,7 +144,7 @@ def services(site: Site) -> list[Service]:
             "32",
             "--backpressure",
             "64",
-            more=PIECES,
+            more=PIECES | {"DJANGO_SETTINGS_MODULE": "cloud.settings.bytes"},
         ),
         pool(site, "live", "asgi", "cloud.asgi:application"),
         Service(

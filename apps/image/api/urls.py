@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.image.api import documents, files, metadefs, views
-
-ONE = "/v2/images/<str:image_id>"
+from apps.image.api import documents, metadefs, transfers, views
+from apps.image.api.transfers import ONE
 
 urlpatterns = [
     path("", documents.Versions.as_view()),
     path("/", documents.Versions.as_view()),
     path("/versions", documents.Versions.as_view(status=200)),
     *views.Images.urls("/v2/images"),
-    path(f"{ONE}/file", files.File.as_view()),
-    path(f"{ONE}/stage", files.Stage.as_view()),
+    *transfers.urlpatterns,
     path(f"{ONE}/import", views.Import.as_view()),
     path(f"{ONE}/tasks", views.Tasks.as_view()),
     path(f"{ONE}/actions/deactivate", views.Deactivate.as_view()),

@@ -5,15 +5,14 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.web import navigation, palette
 from apps.core.web.pages import list_paths
-from apps.image.web import views
+from apps.image.web import transfers, views
 
 app_name = "image"
 
 urlpatterns = [
     *list_paths("images", views.Images),
     path("images/upload", views.ImageCreate.as_view(), name="image-create"),
-    path("images/<uuid:ident>", views.ImagePage.as_view(), name="image"),
-    path("images/<uuid:ident>/file", views.ImageFile.as_view(), name="image-file"),
+    *transfers.urlpatterns,
 ]
 
 navigation.register(navigation.Link("image:images", _("Images"), "image", "compute", 20, "get_images", "g i"))

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.web import cells, navigation, palette
 from apps.core.web.pages import list_paths
 from apps.objectstore import selectors
-from apps.objectstore.web import access, browse, containers, objects, upkeep, uploads, versions
+from apps.objectstore.web import access, browse, containers, objects, transfers, upkeep, uploads, versions
 
 app_name = "objectstore"
 
@@ -17,7 +17,6 @@ urlpatterns = [
     path("objects/<uuid:ident>/act/<slug:action>", browse.ObjectsAct.as_view(), name="objects-act"),
     path("objects/<uuid:ident>/versions", versions.Versions.as_view(), name="versions"),
     path("objects/<uuid:ident>/versions/act/<slug:action>", versions.VersionsAct.as_view(), name="versions-act"),
-    path("objects/<uuid:ident>/versions/file", versions.VersionFile.as_view(), name="version-file"),
     path("objects/<uuid:ident>/access", access.Access.as_view(), name="access"),
     *list_paths("admin/objects", upkeep.Disks),
     path("objects/<uuid:ident>/policy", access.Policy.as_view(), name="policy"),
@@ -30,8 +29,7 @@ urlpatterns = [
     path("objects/<uuid:ident>/object/share", objects.ObjectShare.as_view(), name="object-share"),
     path("objects/<uuid:ident>/uploads", uploads.Uploads.as_view(), name="uploads"),
     path("objects/<uuid:ident>/uploads/<uuid:upload>", uploads.Upload.as_view(), name="upload"),
-    path("objects/<uuid:ident>/uploads/<uuid:upload>/<int:number>", uploads.UploadPart.as_view(), name="upload-part"),
-    path("objects/<uuid:ident>/file", objects.ObjectFile.as_view(), name="object-file"),
+    *transfers.urlpatterns,
 ]
 
 navigation.register(

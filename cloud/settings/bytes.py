@@ -1,0 +1,5 @@
+"""Settings of the bytes pool."""
+
+from cloud.settings.base import *  # noqa: F403
+
+ROOT_URLCONF = "cloud.bytes_urls"
