@@ -3,9 +3,9 @@
     @service("os_compute_api:servers:create")
     def server_create(ctx, *, name, …): …
 
-A service runs in one transaction. Before it is left, deferred constraints are checked, so that a violation is
-an error of this call and not of the commit; violated constraints become the error that `on_violation` names for
-them; deadlocks and serialization failures are tried again.
+A service runs in one transaction. Its commit checks deferred constraints, and where it is inside of another
+transaction they are checked before it is left, so that a violation is always an error of this call; violated
+constraints become the error that `on_violation` names for them; deadlocks and serialization failures are tried again.
 """
 
 from __future__ import annotations
@@ -192,10 +192,12 @@ def _transaction(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) ->
 def _outermost(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     for attempt in range(1, DEADLOCK_TRIES + 1):
         try:
+            inside = connection.in_atomic_block
             with transaction.atomic():
                 result = function(*args, **kwargs)
-                with connection.cursor() as cursor:
-                    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                if inside:
+                    with connection.cursor() as cursor:
+                        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 return result
         except IntegrityError as error:
             raise _meaning(error) from error
