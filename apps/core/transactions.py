@@ -202,13 +202,14 @@ def _outermost(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
         except IntegrityError as error:
             raise _meaning(error) from error
         except OperationalError as error:
-            if attempt == DEADLOCK_TRIES or _sqlstate(error) not in _RETRIABLE:
+            if attempt == DEADLOCK_TRIES or sqlstate_of(error) not in _RETRIABLE:
                 raise
             time.sleep(0.02 * attempt)
     raise AssertionError("unreachable")
 
 
-def _sqlstate(error: Exception) -> str:
+def sqlstate_of(error: Exception) -> str:
+    """PostgreSQL's code of an error, or nothing where the server gave none."""
     return str(getattr(error.__cause__, "pgcode", "") or "")
 
 

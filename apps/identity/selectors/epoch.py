@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from django.db import DatabaseError, InterfaceError, connection
 
+from apps.core.combining import Combiner
 from apps.core.transactions import is_database_away
 
 _PULSE = """
@@ -31,12 +32,27 @@ def change_epoch() -> None:
 
 
 def pulse(audit_ids: Sequence[str] = ()) -> tuple[int, frozenset[str]]:
-    """The current epoch, and which of these audit ids are revoked; one query.
+    """The current epoch, and which of these audit ids are revoked; one query, for all who ask at the same time.
 
     As the first query of a request it also serves as the check of a kept connection, in place of Django's own
     `SELECT 1`: one that the server has closed is opened again, once.
     """
-    if connection.connection is None or connection.in_atomic_block:
+    if connection.in_atomic_block:
+        return _ask(audit_ids)
+    return _together(audit_ids)
+
+
+def _ask_for_all(asked: list[Sequence[str]]) -> list[tuple[int, frozenset[str]]]:
+    every = {audit_id for audit_ids in asked for audit_id in audit_ids}
+    epoch, revoked = _ask_on_living(list(every))
+    return [(epoch, revoked.intersection(audit_ids)) for audit_ids in asked]
+
+
+_together = Combiner(_ask_for_all)
+
+
+def _ask_on_living(audit_ids: Sequence[str]) -> tuple[int, frozenset[str]]:
+    if connection.connection is None:
         return _ask(audit_ids)
     connection.health_check_done = True  # type: ignore[attr-defined]
     try:

@@ -18,12 +18,12 @@ import mmap
 import os
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import RLock
 from uuid import UUID
 
-from apps.objectstore.backends.journal import Entry, Journal, Submit, flush_folder, play_back
+from apps.objectstore.backends.journal import Journal, Small, flush_folder, play_back
 
 logger = logging.getLogger("kumo.objectstore")
 
@@ -166,11 +166,9 @@ class Directory:
 
     # --- small copies -------------------------------------------------------------------------------
 
-    def add(self, blob_id: UUID, body: bytes, submit: Submit) -> Entry:
-        """A small copy from beginning to end, for who checked the disk: it is safe when the entry has no error."""
-        entry = Entry(blob_id, body)
-        self._journal.add(entry, submit)
-        return entry
+    def add(self, batch: Sequence[Small]) -> list[OSError | None]:
+        """Small copies from beginning to end, for who checked the disk; for each that is not safe, why."""
+        return self._journal.add(batch)
 
     def _place(self, blob_id: UUID, body: bytes) -> None:
         """Write a copy that the journal makes safe. Until its row is there nobody looks for it."""

@@ -24,11 +24,12 @@ from uuid import UUID
 
 from django.conf import settings
 
+from apps.core.combining import Combiner
 from apps.core.ids import timed_uuid
-from apps.objectstore.backends import BlobLostError, Kept, NoRoomError, Stored, WrongMachineError
+from apps.objectstore.backends import BlobLostError, Draft, Kept, NoRoomError, Stored, WrongMachineError
 from apps.objectstore.backends.checksums import Checksums
 from apps.objectstore.backends.directory import Copy, Directory, DiskGoneError
-from apps.objectstore.backends.journal import SMALL_BYTES
+from apps.objectstore.backends.journal import SMALL_BYTES, Small
 from apps.objectstore.models import Disk
 from apps.objectstore.states import CHUNK, MIB, DiskState
 
@@ -69,6 +70,7 @@ class DiskStore:
         self._room: dict[int, tuple[Directory, int, float]] = {}  # number → disk, its free bytes, when
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="disk")
         self._lock = Lock()
+        self._together = Combiner(self._keep)
 
     # --- disks --------------------------------------------------------------------------------------
 
@@ -131,14 +133,45 @@ class DiskStore:
 
     # --- bytes in -----------------------------------------------------------------------------------
 
-    def draft(self, size: int) -> DiskDraft:
+    def draft(self, size: int) -> Draft:
+        return SmallDraft(self) if 0 < size <= SMALL_BYTES else DiskDraft(self, self._chosen(size))
+
+    def _chosen(self, size: int) -> list[Directory]:
         chosen = self._writable(size)[:COPIES]
         if len(chosen) < ENOUGH:
             raise NoRoomError(f"{len(chosen)} disks can take {size} bytes, {ENOUGH} are needed")
-        return DiskDraft(self, chosen)
+        return chosen
 
     def submit(self, job: Callable[[], None]) -> Future[None]:
         return self._pool.submit(job)
+
+    def keep(self, small: Small) -> tuple[int, ...]:
+        """Write a small blob, with those of other threads; where it is safe. Raises NoRoomError."""
+        kept = self._together(small)
+        if isinstance(kept, NoRoomError):
+            raise kept
+        return kept
+
+    def _keep(self, batch: list[Small]) -> list[tuple[int, ...] | NoRoomError]:
+        disks = self._chosen(sum(len(body) for _, body in batch))
+        others = [self._pool.submit(disk.add, batch) for disk in disks[1:]]
+        errors = [disks[0].add(batch), *(job.result() for job in others)]
+        for disk, found in zip(disks, errors, strict=True):
+            if bad := next(filter(None, found), None):
+                self.failed(disk, bad)
+        return [
+            self._kept(blob_id, dict(zip(disks, of_blob, strict=True)))
+            for (blob_id, _), of_blob in zip(batch, zip(*errors, strict=True), strict=True)
+        ]
+
+    def _kept(self, blob_id: UUID, errors: dict[Directory, OSError | None]) -> tuple[int, ...] | NoRoomError:
+        safe = tuple(disk.number for disk, error in errors.items() if error is None)
+        if len(safe) >= ENOUGH:
+            return safe
+        for disk in errors:
+            with contextlib.suppress(OSError):
+                disk.remove(blob_id)
+        return NoRoomError("; ".join(f"disk {disk.number}: {error}" for disk, error in errors.items() if error))
 
     # --- bytes out ----------------------------------------------------------------------------------
 
@@ -352,6 +385,26 @@ class _Writing:
                 self._copy.close()
 
 
+class SmallDraft:
+    """A blob that is small enough to be written at its end."""
+
+    def __init__(self, store: DiskStore) -> None:
+        self.id = timed_uuid()
+        self._store = store
+        self._body = b""
+
+    def write(self, piece: bytes) -> None:
+        self._body += piece
+
+    def publish(self) -> Stored:
+        safe = self._store.keep((self.id, self._body))
+        checksum = zlib.crc32(self._body).to_bytes(4)
+        return Stored(self.id, len(self._body), checksum, safe, COPIES - len(safe))
+
+    def discard(self) -> None:
+        """Nothing is written before the end."""
+
+
 class DiskDraft:
     """A blob being written to several disks. While one chunk is written the next may come in; more wait.
 
@@ -403,24 +456,15 @@ class DiskDraft:
         return [writing for writing in self._copies if writing.error is None]
 
     def publish(self) -> Stored:
+        last = memoryview(self._buffers[0])[: self._filled]
         try:
-            self._finish(memoryview(self._buffers[0])[: self._filled])
+            self._run(lambda writing: writing.finish(last))
+            self._settle()
         except NoRoomError:
             self._withdraw()
             raise
         safe = tuple(writing.disk.number for writing in self._living())
         return Stored(self.id, self._checksums.size, bytes(self._checksums), safe, COPIES - len(safe))
-
-    def _finish(self, last: memoryview) -> None:
-        if self._checksums.size > SMALL_BYTES:
-            self._run(lambda writing: writing.finish(last))
-        else:
-            body = bytes(last)
-            entries = [writing.disk.add(self.id, body, self._store.submit) for writing in self._copies]
-            for writing, entry in zip(self._copies, entries, strict=True):
-                entry.wait()
-                writing.error = entry.error
-        self._settle()
 
     def _withdraw(self) -> None:
         for writing in self._copies:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import fcntl
 import logging
 import os
@@ -20,7 +19,7 @@ import secrets
 import struct
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
 from uuid import UUID
 
@@ -29,32 +28,12 @@ logger = logging.getLogger("kumo.objectstore")
 FOLDER = "journal"
 SMALL_BYTES = 64 * 1024  # larger copies are flushed themselves
 JOURNAL_BYTES = 8 * 2**20  # of one journal; each process that writes has one on each disk
-BATCH_BYTES = 2**20
 _LOCK = "lock"
 _HEADER = struct.Struct(">4s8s16sII")  # magic, which filling of the journal, blob, size, checksum of all of it
 _MAGIC = b"KJ01"
 _libc = ctypes.CDLL(None, use_errno=True)
 
-Submit = Callable[[Callable[[], None]], object]
-
-
-class Entry:
-    """One small copy on its way; `wait` returns when it is safe, or `error` says why it is not."""
-
-    __slots__ = ("_done", "blob_id", "body", "error")
-
-    def __init__(self, blob_id: UUID, body: bytes) -> None:
-        self.blob_id, self.body = blob_id, body
-        self.error: OSError | None = OSError(errno.EIO, "not written")
-        self._done = Lock()
-        self._done.acquire()
-
-    def done(self) -> None:
-        self._done.release()
-
-    def wait(self) -> None:
-        with self._done:
-            pass
+Small = tuple[UUID, bytes]  # a blob's id and all of its bytes
 
 
 class Journal:
@@ -62,19 +41,8 @@ class Journal:
 
     def __init__(self, disk: str, place: Callable[[UUID, bytes], None]) -> None:
         self._disk, self._place = disk, place
-        self._queue = Lock()  # of what waits
-        self._waiting: list[Entry] = []
-        self._is_running = False
-        self._writing = Lock()  # of the file
+        self._writing = Lock()
         self._file: _File | None = None
-
-    def add(self, entry: Entry, submit: Submit) -> None:
-        """Take a copy in; `submit` runs in another thread what writes it and all that come meanwhile."""
-        with self._queue:
-            self._waiting.append(entry)
-            start, self._is_running = not self._is_running, True
-        if start:
-            submit(self._run)
 
     def leave(self) -> None:
         """Let go of the journal: what it holds is played back when somebody opens the disk the next time."""
@@ -86,53 +54,32 @@ class Journal:
         if file is not None:
             file.close()
 
-    def _run(self) -> None:
-        """Write batches until nobody waits."""
-        while batch := self._taken():
+    def add(self, batch: Sequence[Small]) -> list[OSError | None]:
+        """Write copies, all safe when this returns; for each that is not, why."""
+        with self._writing:
+            errors = [self._placed(*small) for small in batch]
+            placed = [small for small, error in zip(batch, errors, strict=True) if error is None]
+            if not placed:
+                return errors
             try:
-                with self._writing:
-                    self._write(batch)
-            except Exception:  # nobody foresaw it, and those who come after shall not wait for ever
-                logger.exception("small copies were not written", extra={"path": self._disk})
-                self.leave()
-            finally:
-                for entry in batch:
-                    entry.done()
+                self._append(placed)
+            except OSError as error:  # what is in the journal then, nobody knows: it is not written on
+                self._let_go()
+                return [found or error for found in errors]
+            except BaseException:
+                self._let_go()
+                raise
+            return errors
 
-    def _taken(self) -> list[Entry]:
-        with self._queue:
-            size = count = 0
-            for entry in self._waiting:
-                size += len(entry.body) + _HEADER.size
-                if size > BATCH_BYTES:
-                    break
-                count += 1
-            batch, self._waiting = self._waiting[:count], self._waiting[count:]
-            self._is_running = bool(batch)
-            return batch
-
-    def _write(self, batch: list[Entry]) -> None:
-        placed = []
-        for entry in batch:
-            try:
-                self._place(entry.blob_id, entry.body)
-                placed.append(entry)
-            except OSError as error:
-                entry.error = error
-        if not placed:
-            return
+    def _placed(self, blob_id: UUID, body: bytes) -> OSError | None:
         try:
-            self._append(placed)
-        except OSError as error:  # what is in the journal then, nobody knows: it is not written on
-            self._let_go()
-            for entry in placed:
-                entry.error = error
-            return
-        for entry in placed:
-            entry.error = None
+            self._place(blob_id, body)
+        except OSError as error:
+            return error
+        return None
 
-    def _append(self, batch: list[Entry]) -> None:
-        size = sum(len(entry.body) + _HEADER.size for entry in batch)
+    def _append(self, batch: Sequence[Small]) -> None:
+        size = sum(len(body) + _HEADER.size for _, body in batch)
         if self._file is None:
             self._file = _File(self._disk)
         elif not self._file.has_room(size):
@@ -172,10 +119,10 @@ class _File:
     def has_room(self, size: int) -> bool:
         return self._at + size <= JOURNAL_BYTES
 
-    def append(self, batch: list[Entry]) -> None:
+    def append(self, batch: Sequence[Small]) -> None:
         parts = []
-        for entry in batch:
-            parts += [_header(self._filling, entry.blob_id.bytes, entry.body), entry.body]
+        for blob_id, body in batch:
+            parts += [_header(self._filling, blob_id.bytes, body), body]
         data = b"".join(parts)
         _write_at(self._file, data, self._at)
         os.fdatasync(self._file)

@@ -35,7 +35,7 @@ from apps.objectstore.selectors import (
 )
 from apps.objectstore.selectors.access import PUT, bucket_of, require, require_write
 from apps.objectstore.selectors.conditions import Values
-from apps.objectstore.services import history, lock, rows
+from apps.objectstore.services import history, lock, plain, rows
 from apps.objectstore.services.checksums import Digests
 from apps.objectstore.services.encryption import (
     Envelope,
@@ -119,7 +119,7 @@ def object_put(
     secret = secret_new(wish) if wish else None
     body = receive(place.policy, source, size, etag=new.etag, digests=new.digests, secret=secret)
     try:
-        return commit_put(place, name, body, new)
+        return _commit(place, name, body, new)
     except KumoError:  # refused, hence not committed; after any other error nobody knows
         drop(place.policy, body)
         raise
@@ -226,11 +226,10 @@ def receive(
 ) -> Body:
     """Move the bytes, if any, into a blob. Nothing is left of them if that fails. Raises as `object_put`."""
     most = MAX_FILE_BYTES + 1 if size is None else size
+    draft = None
     try:
-        draft = backends.store(policy).draft(sealed_size(size or 0) if secret else size or 0) if most else None
-    except (NoRoomError, WrongMachineError) as error:
-        raise _words(error) from error
-    try:
+        if most:
+            draft = backends.store(policy).draft(sealed_size(size or 0) if secret else size or 0)
         intake = _Intake(draft, digests, secret)
         while intake.total < most and (piece := source.read(min(PIECE, most - intake.total))):
             intake.write(piece)
@@ -241,7 +240,7 @@ def receive(
                 f"An object has at most {MAX_FILE_BYTES} bytes.", hint="Upload it in segments.", code="EntityTooLarge"
             )
         return intake.publish(etag)
-    except NoRoomError as error:
+    except (NoRoomError, WrongMachineError) as error:
         raise _words(error) from error
     finally:
         if draft is not None:
@@ -255,6 +254,16 @@ def drop(policy: str, body: Body) -> None:
             backends.store(policy).remove(body.stored.id, body.stored.places)
 
 
+def _commit(place: Container, name: str, body: Body, new: New) -> Object:
+    replaces_nothing = not new.only_new and not new.only_over  # or the statement says that it would
+    if body.stored is not None and body.segments is None and replaces_nothing and plain.is_plain(place):
+        made = _object_of(place, name, body, new)
+        if at := plain.commit(place, made, body.stored):
+            made.created_at = at
+            return made
+    return commit_put(place, name, body, new)
+
+
 @internal("last part of an upload")
 def commit_put(place: Container, name: str, body: Body, new: New, *, counted: int = 0) -> Object:
     """The row, the totals and the replaced bytes, at once. `counted` of the bytes are in the totals already.
@@ -262,33 +271,11 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
     The key share keeps the container from being deleted, and lets other writers of it go on.
     """
     state = rows.shared(place.pk)
-    now = history.begin(place.pk, name, state.now) if state.keeps else state.now
-    lock_mode, retain_until = new.lock_mode, new.retain_until
-    if not lock_mode:
-        lock_mode, retain_until = lock.default_of(bucket_of(place), now)
-    made = Object(
-        container_id=place.pk,
-        name=name,
-        version_id=history.next_id(state),
-        blob_id=body.stored.id if body.stored else None,
-        bytes=body.bytes,
-        etag=body.etag,
-        content_type=new.content_type,
-        metadata=dict(new.metadata),
-        created_at=now,
-        delete_at=new.delete_at,
-        segments=None if body.segments is None else list(body.segments),
-        parts=None if body.parts is None else list(body.parts),
-        upload_id=body.upload_id,
-        links=dict(new.links) if new.links is not None else None,
-        checksums=dict(body.checksums) if body.checksums else None,
-        encryption=body.encryption,
-        tags=dict(new.tags) if new.tags else None,
-        acl=dict(new.acl) if new.acl else None,
-        lock_mode=lock_mode,
-        retain_until=retain_until,
-        legal_hold=new.legal_hold,
-    )
+    made = _object_of(place, name, body, new)
+    made.version_id = history.next_id(state)
+    made.created_at = history.begin(place.pk, name, state.now) if state.keeps else state.now
+    if not made.lock_mode:
+        made.lock_mode, made.retain_until = lock.default_of(bucket_of(place), made.created_at)
     lock.body_checked(bucket_of(place), has_others_bytes=lock.has_others_bytes(made))
     if body.stored:
         rows.keep(body.stored, place.policy)
@@ -304,6 +291,31 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
         lock.release_checked(old)
         rows.release(old)
     return made
+
+
+def _object_of(place: Container, name: str, body: Body, new: New) -> Object:
+    """The row of an object that is put, but for what is known at its commit."""
+    return Object(
+        container_id=place.pk,
+        name=name,
+        blob_id=body.stored.id if body.stored else None,
+        bytes=body.bytes,
+        etag=body.etag,
+        content_type=new.content_type,
+        metadata=dict(new.metadata),
+        delete_at=new.delete_at,
+        segments=None if body.segments is None else list(body.segments),
+        parts=None if body.parts is None else list(body.parts),
+        upload_id=body.upload_id,
+        links=dict(new.links) if new.links is not None else None,
+        checksums=dict(body.checksums) if body.checksums else None,
+        encryption=body.encryption,
+        tags=dict(new.tags) if new.tags else None,
+        acl=dict(new.acl) if new.acl else None,
+        lock_mode=new.lock_mode,
+        retain_until=new.retain_until,
+        legal_hold=new.legal_hold,
+    )
 
 
 def quota_checked(

@@ -146,8 +146,9 @@ def test_a_write_goes_on_without_one_disk(store, disks, failure, monkeypatch):
 def test_with_one_disk_left_nothing_is_acknowledged(store, disks, monkeypatch):
     for bad in disks[:2]:
         bad.rename(bad.with_name(f"away-{bad.name}"))
-    with pytest.raises(NoRoomError):
-        store.draft(3)
+    for body in (b"abc", bytes(CHUNK)):
+        with pytest.raises(NoRoomError):
+            keep(store, body)
     assert files(disks) == []
 
 
@@ -315,5 +316,6 @@ def test_repair_waits_for_a_disk(store, disks):
 def test_another_machine_serves_nothing(store):
     Disk.objects.update(machine="another")
     store.forget()
-    with pytest.raises(WrongMachineError):
-        store.draft(3)
+    for body in (b"abc", bytes(CHUNK)):
+        with pytest.raises(WrongMachineError):
+            keep(store, body)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 
 from apps.objectstore.backends import directory, journal
 from apps.objectstore.backends.directory import Directory, claim
-from apps.objectstore.backends.journal import Entry
 
 IDENTITY = uuid.uuid4()
 
@@ -39,16 +37,11 @@ def opened(home: Path) -> Directory:
     return made
 
 
-def in_thread(job: Any) -> None:
-    threading.Thread(target=job).start()
-
-
 def keep(disk: Directory, body: bytes) -> uuid.UUID:
     ident = uuid.uuid4()
-    entry = disk.add(ident, body, in_thread)
-    entry.wait()
-    if entry.error:
-        raise entry.error
+    (error,) = disk.add([(ident, body)])
+    if error:
+        raise error
     return ident
 
 
@@ -163,22 +156,23 @@ def test_a_journal_that_cannot_be_made_leaves_nothing(home, disk, monkeypatch):
     assert journals(home) == []
 
 
-def test_an_unforeseen_error_is_no_acknowledgement(disk, monkeypatch):
-    def broken(entries: list[Entry]) -> None:
+def test_after_an_unforeseen_error_another_journal_is_begun(home, disk, monkeypatch):
+    keep(disk, b"abc")
+
+    def broken(entries: object) -> None:
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr(disk._journal, "_append", broken)
-        entry = disk.add(uuid.uuid4(), b"abc", in_thread)
-        entry.wait()
-    assert entry.error is not None
-    assert keep(disk, b"abc")
+        patch.setattr(disk._journal._file, "append", broken)
+        with pytest.raises(RuntimeError):
+            keep(disk, b"def")
+    assert keep(disk, b"ghi")
+    assert len(journals(home)) == 2
 
 
 def test_copies_that_come_together_share_a_flush(home, disk, monkeypatch):
     keep(disk, b"first")
     flushes: list[int] = []
-    jobs: list[Any] = []
     real = os.fdatasync
 
     def fdatasync(file: int) -> None:
@@ -186,13 +180,21 @@ def test_copies_that_come_together_share_a_flush(home, disk, monkeypatch):
         real(file)
 
     monkeypatch.setattr(journal.os, "fdatasync", fdatasync)
-    entries = [disk.add(uuid.uuid4(), b"abc", jobs.append) for _ in range(50)]
-    assert len(jobs) == 1
-    jobs[0]()
-    for entry in entries:
-        entry.wait()
-        assert entry.error is None
+    idents = [uuid.uuid4() for _ in range(50)]
+    assert disk.add([(ident, b"abc") for ident in idents]) == [None] * 50
+    assert all(file_of(home, ident).read_bytes() == b"abc" for ident in idents)
     assert len(flushes) == 1
+
+
+def test_a_copy_that_cannot_be_written_is_no_hindrance_to_others(home, disk):
+    there, others = keep(disk, b"abc"), [uuid.uuid4() for _ in range(2)]
+    errors = disk.add([(others[0], b"a"), (there, b"again"), (others[1], b"b")])
+    assert [type(error) for error in errors] == [type(None), FileExistsError, type(None)]
+    for ident in others:
+        file_of(home, ident).unlink()
+    disk.close()
+    opened(home)
+    assert [file_of(home, ident).read_bytes() for ident in (others[0], there, others[1])] == [b"a", b"abc", b"b"]
 
 
 def test_a_disk_that_came_back_has_what_it_acknowledged(home, disk, tmp_path):
