@@ -392,14 +392,15 @@ class SmallDraft:
         self.id = timed_uuid()
         self._store = store
         self._body = b""
+        self._checksums = Checksums()
 
     def write(self, piece: bytes) -> None:
+        self._checksums.add(piece)
         self._body += piece
 
     def publish(self) -> Stored:
         safe = self._store.keep((self.id, self._body))
-        checksum = zlib.crc32(self._body).to_bytes(4)
-        return Stored(self.id, len(self._body), checksum, safe, COPIES - len(safe))
+        return Stored(self.id, len(self._body), bytes(self._checksums), safe, COPIES - len(safe))
 
     def discard(self) -> None:
         """Nothing is written before the end."""
