@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.views import defaults
 from rest_framework import exceptions as drf
@@ -41,6 +41,8 @@ def translate(error: Exception) -> errors.KumoError | None:
             return errors.UnsupportedMedia(str(error.detail))
         case RequestDataTooBig():
             return errors.TooLarge("The body is larger than this API takes.")
+        case TooManyFieldsSent():
+            return errors.Invalid("The request has more parameters than this API takes.")
         case Http404():
             return errors.NotFound("The resource")
     if is_database_away(error):

@@ -114,6 +114,9 @@ class Form:
 
 def _text(data: bytes) -> str:
     try:
-        return data.decode()
+        text = data.decode()
     except UnicodeDecodeError:
         raise Invalid("The form is no UTF-8 text.") from None
+    if "\x00" in text:
+        raise Invalid("The form has a NUL.")
+    return text

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -227,13 +228,26 @@ def policy_document(text: str, bucket: str) -> dict[str, Any]:
     if len(text.encode()) > MAX_BYTES:
         raise malformed(f"A policy has at most {MAX_BYTES} bytes.")
     try:
-        found = json.loads(text, object_pairs_hook=_no_doubles)
-    except (ValueError, RecursionError) as error:
+        found = json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_finite, parse_float=_finite)
+        _kept_checked(found)
+    except (ValueError, TypeError, RecursionError) as error:
         raise malformed(f"This is not a JSON document: {error}") from None
     if not isinstance(found, dict):
         raise malformed("Policies must be valid JSON and the first byte must be '{'.")
     _policy(found, bucket)
     return found
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(found := float(text)):
+        raise ValueError(f"{text} is no value")
+    return found
+
+
+def _kept_checked(found: Any) -> None:
+    """Raise ValueError, TypeError for what JSON can say and no row can keep: NULs, half characters, huge numbers."""
+    if b"\\u0000" in orjson.dumps(found).replace(rb"\\", b""):  # what is left of backslashes are escapes
+        raise ValueError("a text has a NUL")
 
 
 def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def account_acl_shown(access: Mapping[str, list[str]]) -> str:
 
 def _is_user(entry: str) -> bool:
     project, colon, user = entry.rpartition(":")
-    return bool(colon and project and user)
+    return bool(colon and project and user) and entry.isprintable()  # the database keeps no NULs, nor half characters
 
 
 def is_public(entry: str) -> bool:

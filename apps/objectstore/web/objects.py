@@ -182,6 +182,13 @@ class DetailsForm(forms.Form):
         for header in SENT:
             self.fields[header] = forms.CharField(label=header, max_length=255, required=False)
 
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = super().clean() or self.cleaned_data
+        for name in ("content_type", *SENT):
+            if not given.get(name, "").isprintable():
+                self.add_error(name, gettext("“%s” has characters that no header can carry.") % self[name].label)
+        return given
+
     def clean_metadata(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for line in filter(str.strip, self.cleaned_data["metadata"].splitlines()):

@@ -199,7 +199,8 @@ def test_keys_and_lists_are_the_owners_to_set_and_see(alice, bob):
 
 
 NONSENSE = ("{", "[]", "3", '{"owner": ["a:b"]}', '{"admin": "a:b"}', '{"admin": ["member"]}', '{"admin": [":b"]}',
-            '{"admin": [1]}', json.dumps({"read-only": ["a:" + "x" * 9000]}))  # fmt: skip
+            '{"admin": [1]}', '{"admin": ["a:\\u0000"]}', '{"admin": ["a:\\ud800"]}',
+            json.dumps({"read-only": ["a:" + "x" * 9000]}))  # fmt: skip
 
 
 @pytest.mark.parametrize("acl", NONSENSE)
@@ -275,6 +276,9 @@ def test_a_signed_address_tells_public_metadata_only(keyed, stranger, alice):
     for method in ("GET", "HEAD"):
         told = stranger(method, "/box/a" + signed()).headers
         assert {n for n in told if n.startswith("X-Object-Meta-")} == {"X-Object-Meta-Public-Name"}
+    unchanged = stranger("GET", "/box/a" + signed(), If_None_Match="*")
+    assert unchanged.status_code == 304
+    assert {n for n in unchanged.headers if n.startswith("X-Object-Meta-")} == {"X-Object-Meta-Public-Name"}
 
 
 def test_a_large_object_is_read_with_the_rights_of_the_key_that_signed(keyed, stranger, alice):

@@ -266,6 +266,17 @@ def test_ranges(alice, header, status, body):
         assert content(answer) == body
 
 
+def test_many_ranges_are_not_compared_with_each_other(alice, monkeypatch):
+    monkeypatch.setattr("itertools.pairwise", lambda found: pytest.fail("they are compared"))
+    few = ",".join(f"{n}-{n}" for n in range(0, 102, 2))
+    alice.put("/box/long", bytes(200))
+    assert alice("GET", "/box/long", Range=f"bytes={few}").status_code == 416
+
+
+def test_a_query_of_too_many_parameters_is_a_bad_request(alice):
+    assert alice("GET", "/box?" + "&".join(f"a{n}=1" for n in range(1100))).status_code == 400
+
+
 def test_heads_are_gets_without_a_body(alice):
     alice.put("/box/slo?multipart-manifest=put", b'[{"path": "/box/a"}]')
     alice.put("/box/dlo", X_Object_Manifest="box/a")

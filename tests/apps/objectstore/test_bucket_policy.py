@@ -274,6 +274,14 @@ def test_what_cannot_be_enforced_is_refused(found):
     assert refused(found)
 
 
+@pytest.mark.parametrize("value", ['"\\u0000"', '"\\ud800"', "NaN", "-Infinity", "1e999", str(2**70)])
+def test_what_json_can_say_and_no_row_can_keep_is_refused(value):
+    """One that was kept all the same would fail each request to its bucket, also the one that removes it."""
+    text = json.dumps(document(statement(Condition={"StringEquals": {"aws:username": "@"}})))
+    assert refused(text.replace('"@"', value))
+    assert policy_document(text.replace("@", r"\\u0000"), "box")
+
+
 def test_a_policy_has_a_limit():
     found = document(statement(Sid="x" * MAX_BYTES))
     assert str(MAX_BYTES) in refused(found)

@@ -162,6 +162,64 @@ def test_an_archive_that_is_a_bomb_leaves_nothing(alice, box, body):
     assert not Blob.objects.exists()
 
 
+def headed(*descriptions: tuple[bytes, bytes]) -> bytes:
+    """An archive of one file that these members, of a kind each, describe."""
+    made = io.BytesIO()
+    for kind, said in descriptions:
+        info = tarfile.TarInfo("described")
+        info.type, info.size = kind, len(said)
+        made.write(info.tobuf(tarfile.USTAR_FORMAT) + said + bytes(-len(said) % 512))
+    info = tarfile.TarInfo("box/a")
+    info.size = 3
+    made.write(info.tobuf(tarfile.USTAR_FORMAT) + b"abc" + bytes(509 + 1024))
+    return made.getvalue()
+
+
+def record(key: str, value: str) -> bytes:
+    """A record of a description, which tells its own length."""
+    rest = f" {key}={value}\n".encode()
+    length = len(rest) + len(str(len(rest)))
+    return str(length + (len(str(length)) + len(rest) - length)).encode() + rest
+
+
+LONG = record("x", "1" * 2**19)
+
+
+@pytest.mark.parametrize(
+    "descriptions",
+    [
+        [(tarfile.XHDTYPE, b"1" * 2**19)],
+        [(tarfile.XHDTYPE, record("a", "b")[:-1])],
+        [(tarfile.XHDTYPE, b"99 a=b\n")],
+        [(tarfile.XHDTYPE, b"0 a=b\n")],
+        [(tarfile.XHDTYPE, record("GNU.sparse.major", "1"))],
+        [(tarfile.XHDTYPE, LONG)] * 3,
+        [(tarfile.XGLTYPE, record(f"k{n}", "v")) for n in range(2000)],
+        [(tarfile.GNUTYPE_LONGNAME, b"box/b\0")] * 2000,
+    ],
+    ids=["digits", "cut off", "too long", "no length", "sparse", "large", "global", "names"],
+)
+def test_descriptions_that_cost_are_refused(alice, box, descriptions):
+    report = alice.put("?extract-archive=tar", headed(*descriptions), Accept=JSON).json()
+    assert (report["Response Status"], report["Number Files Created"]) == ("400 Bad Request", 0)
+    assert alice.names("/box") == []
+
+
+def test_descriptions_for_all_members_have_a_bound_together(alice, box):
+    one = headed((tarfile.XGLTYPE, LONG))[: -(512 + 1024)]  # without the file's bytes and the end
+    report = alice.put("?extract-archive=tar", (one + b"abc" + bytes(509)) * 3, Accept=JSON).json()
+    assert (report["Response Status"], report["Number Files Created"]) == ("400 Bad Request", 1)
+
+
+def test_descriptions_are_obeyed(alice, box):
+    said = record("path", "box/日 本") + record("SCHILY.xattr.user.meta.color", "blue") + record("size", "3") + LONG
+    body = headed((tarfile.XGLTYPE, record("SCHILY.xattr.user.mime_type", "text/x-all")), (tarfile.XHDTYPE, said))
+    assert alice.put("?extract-archive=tar", body, Accept=JSON).json()["Number Files Created"] == 1
+    head = alice("HEAD", "/box/日 本")
+    assert (head["X-Object-Meta-Color"], head["Content-Type"]) == ("blue", "text/x-all")
+    assert alice.bytes("/box/日 本") == b"abc"
+
+
 def test_an_archive_whose_files_all_fail_is_given_up(alice, box):
     body = archive({f"top{n}": b"" for n in range(1100)})
     report = alice.put("?extract-archive=tar", body, Accept=JSON).json()

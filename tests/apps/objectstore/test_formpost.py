@@ -98,6 +98,9 @@ def test_fields_say_what_the_objects_are(page, alice):
         (400, {"x_delete_at": "never"}),
         (400, {"x_delete_at": 1}),
         (400, {"redirect": "http://x/\r\nSet-Cookie: a=b"}),
+        (400, {"content-type": "text/html\r\nX-Evil: 1"}),
+        (400, {"content-encoding": "gzip\nX-Evil: 1"}),
+        (400, {"content-type": "a\0b"}),
     ],
 )
 def test_forms_that_do_not_hold_keep_nothing(page, status, fields):
@@ -163,6 +166,23 @@ def test_a_form_that_was_cut_off_keeps_nothing(page, cut):
 )
 def test_what_is_no_form_is_refused(page, body):
     assert page(body).status_code in {400, 401}
+    assert not Object.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\nb"])
+def test_names_of_files_are_text_and_the_type_of_a_file_is_a_line(page, alice, name):
+    body = form((name, b"1"))
+    assert page(body).status_code == (400 if "\0" in name else 201)
+    assert page(body.replace(b"text/x-own", b"text/x\nX-Evil: 1")).status_code == 400
+    assert [row["name"] for row in alice("GET", "/box?format=json").json()] == [f"up-{name}"] * ("\0" not in name)
+
+
+def test_fields_that_nobody_signed_have_a_bound(page):
+    """Before a file comes nobody knows who sends them."""
+    for many, size in ((2, 60_000), (200, 1)):
+        body = b"".join(part(f"x{n}", b"y" * size) for n in range(many)) + form(("a", b"1"))
+        answer = page(body)
+        assert (answer.status_code, b"too long" in answer.content) == (400, True)
     assert not Object.objects.exists()
 
 

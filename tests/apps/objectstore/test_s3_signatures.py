@@ -308,6 +308,13 @@ WRONG_QUERIES = [
 ]
 
 
+def test_a_scope_that_is_no_text_is_malformed(alice_s3: S3, bucket: str) -> None:
+    caller = S3(context("alice"), signer=SIGNERS["v4-query"])
+    request = caller.request("GET", "/photos")
+    request.url = str(request.url).replace("RegionOne", "%FF")
+    assert code_of(caller.send(request)) == "AuthorizationQueryParametersError"
+
+
 @pytest.mark.parametrize(("changes", "code"), WRONG_QUERIES)
 def test_queries_that_are_no_signature(alice_s3: S3, bucket: str, changes: dict[str, str], code: str) -> None:
     caller = S3(context("alice"), signer=SIGNERS["v4-query"])

@@ -619,6 +619,16 @@ def test_metadata_that_no_header_can_be_is_refused(
     assert Object.objects.get().metadata == {"X-Object-Meta-Old": "1"}
 
 
+@pytest.mark.parametrize("header", ["content_type", "Cache-Control"])
+def test_headers_of_several_lines_are_refused(
+    sign_in: Door, box: Container, keep: Callable[..., Object], header: str
+) -> None:
+    keep("a", content_type="text/plain")
+    form = {"content_type": "text/css", "metadata": "", "expires": "keep", header: "a/b\r\nX-Evil: 1"}
+    assert sign_in().post(page(box, "/object/edit", name="a"), form).status_code == 422
+    assert Object.objects.get().content_type == "text/plain"
+
+
 def test_an_object_is_renamed_and_copied_but_replaces_nothing_unasked(
     sign_in: Door, box: Container, keep: Callable[..., Object]
 ) -> None:

@@ -69,7 +69,7 @@ class Upload:
     def key(self) -> str:
         """The key that the form names. Raises S3Error."""
         key = self.fields.get("key", "").replace("${filename}", re.split(r"[/\\]", self.file.filename or "")[-1])
-        if not key or "\x00" in key:
+        if not key:
             raise S3Error("InvalidArgument", "Bucket POST must contain a field named 'key'.", ArgumentName="key")
         return key
 

@@ -126,7 +126,7 @@ class _Credential:
     @classmethod
     def of(cls, text: str, code: str) -> _Credential:
         access, *scope = text.rsplit("/", 4)
-        if len(scope) != 4 or not access or scope[3] != "aws4_request":
+        if len(scope) != 4 or not access or scope[3] != "aws4_request" or not all(map(str.isascii, scope)):
             raise S3Error(
                 code, 'The Credential is malformed; expecting "<access key>/YYYYMMDD/REGION/s3/aws4_request".'
             )

@@ -16,7 +16,7 @@ from django.utils.html import format_html
 
 from apps.core.errors import Invalid, KumoError, TooLarge, Unauthorized
 from apps.objectstore import services
-from apps.objectstore.api.forms import Field, Form
+from apps.objectstore.api.forms import MOST_VALUE, Field, Form
 from apps.objectstore.api.swift.base import ROOT, Address, answer, limits_checked, path_of
 from apps.objectstore.api.swift.metadata import moment_of
 from apps.objectstore.api.swift.tempurl import signature_of, signer_of
@@ -26,6 +26,7 @@ from apps.objectstore.services import New
 DIGESTS = ("sha1", "sha256", "sha512")
 UNKNOWN_TYPE = "application/octet-stream"
 _NUMBERS = ("max_file_size", "max_file_count", "expires")
+_MOST_FIELDS = 100
 Fields = dict[str, str]
 
 
@@ -73,6 +74,8 @@ def _kept(request: HttpRequest, address: Address, signed: Fields) -> None:
     for field in Form(request, request.headers.get("Content-Type", "")):
         if not field.filename:
             fields[field.name.lower()] = field.text().rstrip("\r\n")
+            if sum(map(len, fields.values())) > MOST_VALUE or len(fields) > _MOST_FIELDS:  # nobody has signed them yet
+                raise Invalid("FormPost: the fields are too long")
             continue
         ctx = _signer(request, address, fields)
         if any(c in fields.get("redirect", "") for c in "\r\n\0"):
@@ -90,6 +93,9 @@ def _keep(ctx: SignedContext, address: Address, file: Field, fields: Fields) -> 
     to = Address(address.project_id, address.container, f"{address.name}{file.filename}")
     limits_checked(to)
     encoding = fields.get("content-encoding") or file.headers.get("content-encoding", "")
+    kind = fields.get("content-type") or file.headers.get("content-type") or UNKNOWN_TYPE
+    if not f"{kind}{encoding}".isprintable():
+        raise Invalid("FormPost: a header is one line of text")
     services.object_put(
         ctx,
         account=to.project_id,
@@ -98,7 +104,7 @@ def _keep(ctx: SignedContext, address: Address, file: Field, fields: Fields) -> 
         source=_Capped(file, _number(fields, "max_file_size")),
         size=None,
         new=New(
-            content_type=fields.get("content-type") or file.headers.get("content-type") or UNKNOWN_TYPE,
+            content_type=kind,
             metadata={"Content-Encoding": encoding} if encoding else {},
             delete_at=moment_of(fields.get("x_delete_after", ""), fields.get("x_delete_at", "")),
         ),

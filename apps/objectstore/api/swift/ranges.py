@@ -71,8 +71,10 @@ def _fresh(condition: str, etag: str, at: datetime) -> bool:
 
 
 def _costly(found: list[tuple[int, int]]) -> bool:
+    if len(found) > MOST:
+        return True
     overlaps = sum(
         any(a < other_end and other < end for other, other_end in found[:n]) for n, (a, end) in enumerate(found)
     )
     descents = sum(later[0] < earlier[0] for earlier, later in itertools.pairwise(found))
-    return len(found) > MOST or overlaps > _OVERLAPS or descents > _DESCENTS
+    return overlaps > _OVERLAPS or descents > _DESCENTS

@@ -111,10 +111,10 @@ def named(request: HttpRequest, address: Address, response: HttpResponseBase) ->
     """
     if not address.name and not isinstance(response, Listing):
         raise Unauthorized("Temp URL invalid")
-    if response.status_code not in {200, 206} or request.method not in {"GET", "HEAD"}:
-        return
     for header in [h for h in response.headers if h.startswith(metadata.OBJECT) and not h.startswith(_SHOWN)]:
         del response[header]
+    if response.status_code not in {200, 206} or request.method not in {"GET", "HEAD"}:
+        return
     kind = "inline" if "inline" in request.GET or isinstance(response, Listing) else "attachment"
     name = request.GET.get("filename") or address.name.rstrip("/").rpartition("/")[2]
     if kind == "inline" and "filename" not in request.GET:
