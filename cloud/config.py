@@ -52,6 +52,13 @@ class Database(Section, frozen=True, kw_only=True):
     user: Annotated[str, msgspec.Meta(description="Role to connect as.", min_length=1)] = "kumo"
 
 
+class Pools(Section, frozen=True, kw_only=True):
+    """Processes that serve requests. Each has about 90 MiB and runs Python on one processor at a time."""
+
+    web_processes: Annotated[int, msgspec.Meta(description="For pages and API calls.", ge=1, le=64)] = 1
+    bytes_processes: Annotated[int, msgspec.Meta(description="For images' and objects' bytes.", ge=1, le=64)] = 1
+
+
 class Broker(Section, frozen=True, kw_only=True):
     """Redis or RabbitMQ, which ring doorbells and hold no truth."""
 
@@ -328,6 +335,7 @@ class Config(Section, frozen=True, kw_only=True):
 
     public: Public = Public()
     database: Database = Database()
+    pools: Pools = Pools()
     broker: Broker = Broker()
     ovn: Ovn = Ovn()
     paths: Paths = Paths()

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import broker, nginx, postgres, python, view
+from . import broker, nginx, pools, postgres, python, view
 from .run import run, write
 from .secret import give_to_control_plane, secret
 from .site import Site, from_environment, settled_at
@@ -114,8 +114,6 @@ def pool(
         str(socket),
         "--uds-permissions",
         "0o660",
-        "--workers",
-        "1",
         "--no-ws" if interface == "wsgi" else "--ws",
         *options,
         application,
@@ -134,16 +132,13 @@ def pool(
 
 def services(site: Site) -> list[Service]:
     return [
-        pool(site, "web", "wsgi", "cloud.wsgi:application", "--blocking-threads", "8", "--backpressure", "64"),
+        pool(site, "web", "wsgi", "cloud.wsgi:application", *pools.options(site, "web")),
         pool(
             site,
             "bytes",
             "wsgi",
             "cloud.wsgi:application",
-            "--blocking-threads",
-            "32",
-            "--backpressure",
-            "64",
+            *pools.options(site, "bytes"),
             more=PIECES | {"DJANGO_SETTINGS_MODULE": "cloud.settings.bytes"},
         ),
         pool(site, "live", "asgi", "cloud.asgi:application"),

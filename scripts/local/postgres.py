@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from . import view
+from . import pools, view
 from .run import Failure, run, write
 from .secret import secret
 from .site import Site
@@ -13,10 +13,9 @@ from .supervisor import Service, Supervisor
 
 NAME = "postgresql"
 DATABASE = "kumo"
-# Small, since one machine's control plane has few connections; durability is not traded.
+# Small, since one machine's control plane has little to do; durability is not traded.
 SETTINGS = {
     "listen_addresses": "''",
-    "max_connections": "80",
     "shared_buffers": "32MB",
     "work_mem": "4MB",
     "maintenance_work_mem": "32MB",
@@ -53,7 +52,10 @@ def sockets(site: Site) -> Path:
 def service(site: Site) -> Service:
     return Service(
         NAME,
-        (program("postgres"), "-D", directory(site) / "data", "-k", sockets(site)),
+        (
+            *(program("postgres"), "-D", directory(site) / "data", "-k", sockets(site)),
+            *("-c", f"max_connections={pools.connections(site)}"),
+        ),
         user="postgres",
         within=view.view(site),
         stop_signal="INT",  # do not wait for clients

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local import cloud, control, nginx, systemd, view
+from scripts.local import cloud, control, nginx, pools, systemd, view
 from scripts.local.run import Failure, alone, wait_until, write
 from scripts.local.site import Site, from_environment
 from scripts.local.supervisor import Service
@@ -137,6 +137,18 @@ def test_configuration_is_what_the_control_plane_takes(tmp_path: Path) -> None:
     assert config.state == Path("/srv/kumo")
     assert config.ovn.northbound == "unix:/srv/kumo/ovn/nb.sock"
     assert config.broker.url == "redis://172.24.5.1:6379/0"
+
+
+def test_processes_of_the_pools_are_the_operators_to_say_and_the_database_has_room_for_them(state: Path) -> None:
+    site = from_environment({"KUMO_STATE": str(state)})
+    assert (pools.options(site, "bytes")[:2], pools.connections(site)) == (("--workers", "1"), 80)
+    path = state / "kumo.toml"
+    path.write_text(control.configuration(site) + "\n[pools]\nbytes_processes = 3\n")
+    assert (pools.processes(site, "web"), pools.processes(site, "bytes"), pools.connections(site)) == (1, 3, 144)
+    for wrong in ("pools = 1\n", "[pools]\nweb_processes = 'many'\n", "[pools\n"):
+        path.write_text(wrong)
+        with pytest.raises(Failure, match=r"kumo\.toml cannot be used"):
+            pools.connections(site)
 
 
 def test_service_becomes_one_process_that_keeps_its_id() -> None:
