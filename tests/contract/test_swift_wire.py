@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import socket
 import time
 import uuid
@@ -201,6 +202,16 @@ def test_bytes_beyond_the_length_are_not_the_objects(box: Wire) -> None:
                       more=b"abcGARBAGE\r\n\r\n")  # fmt: skip
     assert answer.startswith(b"HTTP/1.1 201")
     assert box.call("GET", b"/b")[2] == b"abc"
+    assert box.call("DELETE", b"/b")[0] == 204
+
+
+def test_a_heartbeat_ends_with_what_became_of_it(box: Wire) -> None:
+    body = json.dumps([{"path": f"/{box.path.rsplit('/', 1)[1]}/a"}]).encode()
+    headers = f"Content-Length: {len(body)}\r\nAccept: application/json"
+    status, top, rest = box.call("PUT", b"/b?multipart-manifest=put&heartbeat=on", headers, body)
+    assert (status, b"transfer-encoding: chunked" in top.lower(), rest[-5:]) == (202, True, b"0\r\n\r\n")
+    assert b'"Response Status":"201 Created"' in rest
+    assert box.call("GET", b"/b")[2] == b"0123456789"
     assert box.call("DELETE", b"/b")[0] == 204
 
 

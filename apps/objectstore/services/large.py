@@ -7,28 +7,33 @@ names a prefix and is whatever lies below it now. Either is read with the reader
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 from uuid import UUID
 
+from django.db.models.functions import Now
+
 from apps.core.context import RequestContext
-from apps.core.errors import Conflict, Invalid, NotFound
+from apps.core.errors import Conflict, Invalid, KumoError, NotFound
 from apps.core.transactions import internal, streaming
 from apps.objectstore.models import Container, Object, ObjectFields
 from apps.objectstore.selectors import Found, container_row, object_followed, object_row
-from apps.objectstore.selectors.access import require_read
+from apps.objectstore.selectors.access import require_read, require_write
 from apps.objectstore.selectors.facts import THERE
+from apps.objectstore.services import history
 from apps.objectstore.services.encryption import AES256, Wish, require_key
 from apps.objectstore.services.errors import Unprocessable
+from apps.objectstore.services.history import Removed
+from apps.objectstore.services.lock import release_checked
 from apps.objectstore.services.objects import (
     Body,
     New,
     begin_put,
     commit_put,
     md5_of,
-    object_delete,
     object_pieces,
 )
 from apps.objectstore.states import DYNAMIC, MAX_LISTING, number_of
@@ -36,6 +41,7 @@ from apps.objectstore.states import DYNAMIC, MAX_LISTING, number_of
 MOST_SEGMENTS = 1000  # of a static large object
 MOST_BYTES = 8 * 2**20  # of its manifest
 MOST_DEPTH = 10  # large objects within large objects
+MOST_GOING = 10 * MOST_SEGMENTS  # objects that go with one, counting those of nested ones
 MOST_PARTS = 100_000  # objects that are read as one
 MOST_LINKED = 1000  # segments that are symbolic links: each is looked up by itself
 MOST_NESTED = 1000  # large objects within one, at any depth
@@ -296,27 +302,35 @@ class Wanted(TypedDict, total=False):
     data: str
 
 
+class WrongSegmentsError(Invalid):
+    """Segments are not what the caller says: pairs of a path and what is wrong with it."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("Errors:\n" + "\n".join(", ".join(problem) for problem in problems))
+        self.problems = problems
+
+
 @streaming("object_store:public")
 def object_manifest_put(
     ctx: RequestContext, *, account: str, container: str, name: str, segments: Sequence[Wanted], new: New
 ) -> Object:
     """Make an object of others, which must be as the caller says.
 
-    Raises as `object_put`; Invalid, naming every segment that is wrong.
+    Raises as `object_put`; WrongSegmentsError, naming every segment that is wrong.
     """
     place = begin_put(ctx, account, container, name, 0, new)
     rows = _Walk().rows(
         Reader(ctx, account), [Segment(name=s["path"]) if "path" in s else Segment(data="") for s in segments]
     )
     kept: list[Segment] = []
-    problems: list[str] = []
-    for wanted, row in zip(segments, rows, strict=True):
+    problems: list[tuple[str, str]] = []
+    for number, (wanted, row) in enumerate(zip(segments, rows, strict=True), 1):
         try:
-            kept.append(_kept(wanted, row[1] if row else None))
+            kept.append(_kept(wanted, row[1] if row else None, is_last=number == len(rows)))
         except Invalid as error:
-            problems.append(f"{wanted.get('path', 'data')}, {error.message}")
+            problems.append((wanted.get("path", "data"), error.message))
     if problems:
-        raise Invalid("Errors:\n" + "\n".join(problems))
+        raise WrongSegmentsError(problems)
     etag = _etag(kept)
     if new.etag and new.etag != etag:
         raise Unprocessable(f"The segments have the ETag {etag}, which is not the one that was announced.")
@@ -324,7 +338,7 @@ def object_manifest_put(
     return commit_put(place, name, Body(etag, size, segments=kept), new)
 
 
-def _kept(wanted: Wanted, row: ObjectFields | None) -> Segment:
+def _kept(wanted: Wanted, row: ObjectFields | None, *, is_last: bool) -> Segment:
     if "data" in wanted:
         data = base64.b64decode(wanted["data"])
         return Segment(data=wanted["data"], bytes=len(data), hash=md5_of(data))
@@ -336,8 +350,8 @@ def _kept(wanted: Wanted, row: ObjectFields | None) -> Segment:
         raise Invalid("Etag Mismatch")
     if wanted.get("size_bytes") is not None and wanted["size_bytes"] != row.bytes:
         raise Invalid("Size Mismatch")
-    if row.bytes == 0:
-        raise Invalid("Too Small; each segment must be at least 1 byte.")
+    if row.bytes == 0 and not is_last:
+        raise Invalid("Too small; each segment must be at least 1 byte.")
     low, high = bounds(wanted["range"], row.bytes) if wanted.get("range") else (0, row.bytes)
     segment = Segment(
         name="/" + wanted["path"].lstrip("/"),
@@ -346,7 +360,7 @@ def _kept(wanted: Wanted, row: ObjectFields | None) -> Segment:
         content_type=row.content_type,
         last_modified=f"{row.created_at:%Y-%m-%dT%H:%M:%S.%f}",
     )
-    if wanted.get("range"):
+    if (low, high) != (0, row.bytes):  # a range of all bytes is none, and does not count in the ETag
         segment["range"] = f"{low}-{high - 1}"
     if row.segments is not None:
         segment["sub_slo"] = True
@@ -359,20 +373,70 @@ def _etag(segments: Sequence[Segment]) -> str:
 
 
 @streaming("object_store:public")
-def object_manifest_delete(ctx: RequestContext, *, account: str, container: str, name: str) -> Mapping[str, int]:
-    """Remove a static large object and its segments; how many were removed and not found. Raises NotFound, Invalid."""
+def manifest_paths(ctx: RequestContext, *, account: str, container: str, name: str) -> list[tuple[str, str]]:
+    """What goes with a static large object: container and name of its segments, of theirs, and, last, of itself.
+
+    Raises Forbidden, NotFound, Invalid.
+    """
+    paths: dict[tuple[str, str], None] = {}
+    waiting = [_manifest(ctx, account, container, name).segments or []]
+    while waiting:
+        for segment in waiting.pop():
+            path = _split(segment.get("name", ""))
+            if "data" in segment or path in paths:
+                continue
+            if len(paths) == MOST_GOING:
+                raise Invalid(f"More than {MOST_GOING} segments would go with it.")
+            paths[path] = None
+            if segment.get("sub_slo"):
+                with contextlib.suppress(KumoError):  # is told when it is deleted
+                    waiting.append(_manifest(ctx, account, *path).segments or [])
+    paths.pop((container, name), None)
+    return [*paths, (container, name)]
+
+
+def _manifest(ctx: RequestContext, account: str, container: str, name: str) -> ObjectFields:
+    """A static large object that the caller may delete. Raises Forbidden, NotFound, Invalid."""
     place = container_row(account, container)
+    require_write(ctx, account, place, name, "s3:DeleteObject")
     found = object_row(place.pk, name) if place else None
     if found is None:
         raise NotFound("object", name)
     if found.segments is None:
         raise Invalid("Not an SLO manifest")
-    paths = [*(_split(s["name"]) for s in found.segments if "name" in s), (container, name)]
-    outcome = {"deleted": 0, "missing": 0}
-    for inner_container, inner in dict.fromkeys(paths):
-        try:
-            object_delete(ctx, account=account, container=inner_container, name=inner)
-            outcome["deleted"] += 1
-        except NotFound:
-            outcome["missing"] += 1
-    return outcome
+    return found
+
+
+@streaming("object_store:public")
+def object_manifest_expire(ctx: RequestContext, *, account: str, container: str, name: str) -> Removed:
+    """Remove a static large object at once; its segments are no more either, and are removed by and by.
+
+    Raises Forbidden, NotFound; Invalid unless all segments are plain objects of one container.
+    """
+    segments = [s for s in _manifest(ctx, account, container, name).segments or [] if "data" not in s]
+    paths = dict.fromkeys(_split(s["name"]) for s in segments)
+    containers = sorted({inner for inner, _ in paths})
+    if len(containers) > 1:
+        listed = ", ".join(f'"{quote(inner)}"' for inner in containers)
+        raise Invalid(f"All segments must be in one container. Found segments in {listed}")
+    if any(segment.get("sub_slo") for segment in segments):
+        raise Invalid("No segments may be large objects.")
+    inner = container_row(account, containers[0]) if containers else None
+    for _, segment_name in paths:
+        require_write(ctx, account, inner, segment_name, "s3:DeleteObject")
+    return _removed_with_segments(container_row(account, container), name, inner, [segment for _, segment in paths])
+
+
+@internal("second part of object_manifest_expire, after the rules")
+def _removed_with_segments(
+    place: Container | None, name: str, inner: Container | None, segments: Sequence[str]
+) -> Removed:
+    if place is None:
+        raise NotFound("object", name)
+    removed = history.delete(place, name)
+    if inner is not None:
+        rows = Object.objects.filter(container_id=inner.pk, name__in=segments)
+        for row in rows.order_by("name").select_for_update():
+            release_checked(row)
+        rows.update(delete_at=Now())
+    return removed

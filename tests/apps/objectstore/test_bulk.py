@@ -49,8 +49,7 @@ def test_names_of_objects_and_containers_are_deleted(alice, box, method):
 
 def test_the_report_as_text(alice, box):
     text = alice("POST", "?bulk-delete", b"box").content.decode()
-    assert "Number Deleted: 1\n" in text
-    assert "Response Status: 200 OK\n" in text
+    assert text == "Number Deleted: 1\nNumber Not Found: 0\nResponse Body: \nResponse Status: 200 OK\nErrors:\n"
 
 
 def test_the_report_as_xml_and_as_nothing(alice, box):
@@ -62,8 +61,11 @@ def test_the_report_as_xml_and_as_nothing(alice, box):
     answer = alice("POST", "?bulk-delete", b"full\nbox\n%3C", Accept="application/xml")
     assert answer["Content-Type"].startswith("application/xml")
     text = answer.content.decode()
-    assert text.startswith("<delete><number_deleted>1</number_deleted><number_not_found>1</number_not_found>")
-    assert "<errors><object><name>full</name><status>409 Conflict</status></object></errors></delete>" in text
+    assert text == (
+        "<delete>\n<number_deleted>1</number_deleted>\n<number_not_found>1</number_not_found>\n"
+        "<response_body></response_body>\n<response_status>400 Bad Request</response_status>\n"
+        "<errors>\n<object><name>full</name><status>409 Conflict</status></object>\n</errors>\n</delete>\n"
+    )
 
 
 def test_what_may_not_be_deleted_stays(alice, box):

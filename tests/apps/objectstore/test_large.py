@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.objectstore.models import Object
-from apps.objectstore.services import deltas_fold
+from apps.objectstore.services import deltas_fold, objects_expire
 from tests.apps.objectstore.conftest import SYSTEM, Swift, content
 from tests.kit.http import context
 
@@ -104,7 +104,7 @@ def test_ranges_data_and_nesting(alice, segments):
         ([{"path": "/box/s/1", "size_bytes": 4}], b"Size Mismatch"),
         ([{"path": "/box/s/1", "range": "9-"}], b"Unsatisfiable"),
         ([{"path": "/box/s/1", "range": "a-b"}], b"Invalid Range"),
-        ([{"path": "/box/empty"}], b"at least 1 byte"),
+        ([{"path": "/box/empty"}, {"path": "/box/s/1"}], b"at least 1 byte"),
         ([{"data": "!!"}], b"base64"),
         ([{"data": "YQ=="}], b"object-backed"),
         ([{"path": "/box/s/1", "data": "YQ=="}], b"other keys"),
@@ -117,6 +117,65 @@ def test_manifests_that_are_wrong_say_where(alice, segments, wanted, word):
     answer = manifest(alice, "/box/big", wanted)
     assert answer.status_code == 400
     assert word in answer.content
+    assert alice("HEAD", "/box/big").status_code == 404
+
+
+def test_problems_are_told_as_the_caller_likes(alice, segments):
+    wanted = [{"path": "/box/no ne"}, {"path": "/box/s/1", "size_bytes": 4}]
+    answer = manifest(alice, "/box/big", wanted)
+    assert answer["Content-Type"].startswith("text/plain")
+    assert answer.content == b"Errors:\n/box/no%20ne, 404 Not Found\n/box/s/1, Size Mismatch\n"
+    answer = manifest(alice, "/box/big", wanted, Accept="application/json")
+    assert answer.json() == {"Errors": [["/box/no%20ne", "404 Not Found"], ["/box/s/1", "Size Mismatch"]]}
+
+
+def test_the_last_segment_may_be_empty(alice, segments):
+    alice.put("/box/empty")
+    assert manifest(alice, "/box/big", [{"path": "/box/s/1"}, {"path": "/box/empty"}]).status_code == 201
+    assert alice.bytes("/box/big") == b"one"
+
+
+def test_a_range_of_all_bytes_is_none(alice, segments):
+    wanted = [{"path": "/box/s/1", "range": "0-2"}, {"path": "/box/s/2", "range": "-9"}]
+    made = manifest(alice, "/box/big", wanted, Etag=md5((md5(b"one") + md5(b"two")).encode()))
+    assert made.status_code == 201
+    assert all("range" not in s for s in alice("GET", "/box/big?multipart-manifest=get").json())
+
+
+# As in the documentation of Swift's `heartbeat`.
+def test_with_a_heartbeat_the_end_tells(alice, segments):
+    etag = md5("".join(md5(s) for s in segments).encode())
+    wanted = json.dumps([{"path": f"/box/s/{n}"} for n in (1, 2, 3)]).encode()
+    answer = alice.put("/box/big?multipart-manifest=put&heartbeat=on", wanted)
+    assert (answer.status_code, answer["Content-Type"], answer["X-Accel-Buffering"]) == (202, "text/plain", "no")
+    assert "Content-Length" not in answer
+    pieces = answer.streaming_content
+    assert next(pieces) == b" "
+    assert alice("HEAD", "/box/big").status_code == 404  # not yet
+    rest = b"".join(pieces)
+    at = alice("HEAD", "/box/big")["Last-Modified"]
+    text = f'\r\n\r\nEtag: "{etag}"\nLast Modified: {at}\nResponse Body: \nResponse Status: 201 Created\nErrors:\n'
+    assert rest.decode() == text
+    answer = alice.put("/box/big?multipart-manifest=put&heartbeat=on", wanted, Accept="application/json")
+    report, at = json.loads(content(answer)), alice("HEAD", "/box/big")["Last-Modified"]
+    assert report == {
+        "Response Status": "201 Created", "Etag": f'"{etag}"', "Last Modified": at, "Response Body": "", "Errors": [],
+    }  # fmt: skip
+    assert alice.bytes("/box/big") == b"onetwothree"
+
+
+def test_with_a_heartbeat_the_end_tells_what_is_wrong(alice, segments):
+    path = "/box/big?multipart-manifest=put&heartbeat=on"
+    wanted = json.dumps([{"path": "/box/s/1"}, {"path": "/box/none"}]).encode()
+    assert content(alice.put(path, wanted, Accept="application/xml")).decode() == (
+        " \r\n\r\n<upload>\n<response_body>Bad Request\nThe server could not comply with the request since it is "
+        "either malformed or otherwise incorrect.</response_body>\n<response_status>400 Bad Request</response_status>\n"
+        "<errors>\n<object><name>/box/none</name><status>404 Not Found</status></object>\n</errors>\n</upload>\n"
+    )
+    wanted = json.dumps([{"path": "/box/s/1"}]).encode()
+    report = json.loads(content(alice.put(path, wanted, Accept="application/json", Etag="0" * 32)))
+    assert (report["Response Status"], report["Errors"]) == ("422 Unprocessable Entity", [])
+    assert alice.put(path, b"{").status_code == 400  # what is no manifest is refused at once
     assert alice("HEAD", "/box/big").status_code == 404
 
 
@@ -155,9 +214,69 @@ def test_a_static_one_goes_with_its_segments(alice, segments):
         "Response Status": "200 OK", "Response Body": "", "Number Deleted": 3, "Number Not Found": 1, "Errors": [],
     }  # fmt: skip
     assert not Object.objects.exists()
-    alice.put("/box/plain", b"1")
-    assert alice("DELETE", "/box/plain?multipart-manifest=delete").status_code == 400
-    assert alice("DELETE", "/box/none?multipart-manifest=delete").status_code == 404
+
+
+def test_what_is_no_static_one_is_told_so(alice, segments):
+    report = alice("DELETE", "/box/s/1?multipart-manifest=delete", Accept="application/json").json()
+    assert (report["Response Status"], report["Errors"]) == ("400 Bad Request", [["/box/s/1", "Not an SLO manifest"]])
+    report = alice("DELETE", "/box/none?multipart-manifest=delete", Accept="application/json").json()
+    assert (report["Response Status"], report["Number Not Found"]) == ("200 OK", 1)
+    assert alice.names("/box") == ["s/1", "s/2", "s/3"]
+
+
+def test_nested_ones_go_with_their_segments(alice, segments):
+    slo(alice, "/box/inner")
+    alice.put("/box/other", b"other")
+    outer = [{"path": "/box/inner"}, {"path": "/box/other"}, {"path": "/box/inner", "range": "0-1"}]
+    assert manifest(alice, "/box/outer", outer).status_code == 201
+    report = alice("DELETE", "/box/outer?multipart-manifest=delete", Accept="application/json").json()
+    assert (report["Number Deleted"], report["Errors"]) == (6, [])
+    assert not Object.objects.exists()
+
+
+def test_segments_that_may_not_be_deleted_stay_and_are_told(alice, segments):
+    alice.put("/open", X_Container_Read="bob:*", X_Container_Write="bob:*")
+    slo(alice, "/open/big")
+    bob = Swift(context("bob"), "alice")
+    assert bob("DELETE", "/open/big?multipart-manifest=delete&async=on").status_code == 403
+    assert alice.names("/open") == ["big"]
+    report = bob("DELETE", "/open/big?multipart-manifest=delete", Accept="application/json").json()
+    assert report["Errors"] == [[f"/box/s/{n}", "403 Forbidden"] for n in (1, 2, 3)]
+    assert (report["Response Status"], report["Number Deleted"]) == ("403 Forbidden", 1)
+    assert alice.names("/box") == ["s/1", "s/2", "s/3"]
+    slo(alice, "/box/mine")
+    for query in ("", "&async=on"):
+        assert bob("DELETE", f"/box/mine?multipart-manifest=delete{query}").status_code == 403
+
+
+def test_segments_may_go_later(alice, segments):
+    slo(alice)
+    assert alice("GET", "/box/s/1").status_code == 200
+    answer = alice("DELETE", "/box/big?multipart-manifest=delete&async=on")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert [alice("GET", f"/box/{name}").status_code for name in ("big", "s/1", "s/2", "s/3")] == [404] * 4
+    alice.put("/box/s/2", b"anew")
+    assert objects_expire(SYSTEM) == 2
+    assert alice.names("/box") == ["s/2"]
+    assert alice.bytes("/box/s/2") == b"anew"
+
+
+def test_what_goes_later_is_of_one_container_and_plain(alice, segments):
+    alice.put("/second")
+    alice.put("/second/x", b"x")
+    slo(alice, "/box/inner")
+    manifest(alice, "/box/two", [{"path": "/box/s/1"}, {"path": "/second/x"}])
+    manifest(alice, "/box/nested", [{"path": "/box/inner"}])
+    for name, words in (
+        ("two", b"All segments must be in one container. Found segments in &quot;box&quot;, &quot;second&quot;"),
+        ("nested", b"No segments may be large objects."),
+        ("s/1", b"Not an SLO manifest"),
+    ):
+        answer = alice("DELETE", f"/box/{name}?multipart-manifest=delete&async=on")
+        assert (answer.status_code, words in answer.content) == (400, True)
+    assert alice("DELETE", "/box/none?multipart-manifest=delete&async=on").status_code == 404
+    assert objects_expire(SYSTEM) == 0
+    assert alice.names("/box") == ["inner", "nested", "s/1", "s/2", "s/3", "two"]
 
 
 def test_without_the_word_the_segments_stay(alice, segments):

@@ -174,8 +174,7 @@ def fault(request: HttpRequest, error: Exception, ctx: RequestContext | None) ->
     """An error as Swift tells it. Who has no token and may not is asked for one."""
     known = translate(error)
     if known is None:
-        logger.error("unexpected error", exc_info=error)
-        return _page(500, "Internal Error", "The server has either erred or is incapable of performing the operation.")
+        return _page(*words_of(error))
     if isinstance(known, Forbidden) and ctx is not None and not ctx.user_id and not ctx.project_id:
         known = Unauthorized("This server could not verify that you may access the document you requested.")
     response = _page(known.status, known.title, str(known))
@@ -189,6 +188,15 @@ def fault(request: HttpRequest, error: Exception, ctx: RequestContext | None) ->
     if isinstance(known, MethodNotAllowed):
         response["Allow"] = known.hint
     return response
+
+
+def words_of(error: Exception) -> tuple[int, str, str]:
+    """An error's status, title and text. What nobody foresaw is logged, and told to nobody."""
+    known = translate(error)
+    if known is None:
+        logger.error("unexpected error", exc_info=error)
+        return 500, "Internal Error", "The server has either erred or is incapable of performing the operation."
+    return known.status, known.title, str(known)
 
 
 def _page(status: int, title: str, text: str) -> HttpResponse:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import io
 import re
 import tarfile
+from functools import partial
 from typing import Any, Literal
 from urllib.parse import quote, unquote
 
 from django.http.response import HttpResponseBase
 
-from apps.core.errors import Forbidden, Invalid, KumoError, NotFound, TooLarge, Unauthorized
+from apps.core.errors import Invalid, KumoError, NotFound, TooLarge
 from apps.objectstore import services
-from apps.objectstore.api.swift import listings, metadata, objects
-from apps.objectstore.api.swift.base import Address, Call, answer, limits_checked, utf8
+from apps.objectstore.api.swift import listings, metadata, objects, reports
+from apps.objectstore.api.swift.base import Address, Call, limits_checked, utf8
 from apps.objectstore.services import New
 from apps.objectstore.states import MAX_CONTAINER_NAME, MAX_FILE_BYTES, MAX_OBJECT_NAME
 
@@ -51,23 +52,17 @@ def answered(call: Call) -> HttpResponseBase:
 
 
 def _deleted(call: Call) -> HttpResponseBase:
-    report: dict[str, Any] = {"Number Deleted": 0, "Number Not Found": 0, "Errors": []}
+    report = reports.of_deletions()
     lines = [line for line in _body(call).split(b"\n") if line.strip()]
     if len(lines) > MOST_DELETES:
         raise TooLarge(f"Maximum Bulk Deletes: {MOST_DELETES} per request")
     if not lines:
         report |= {"Response Status": "400 Bad Request", "Response Body": "Invalid bulk delete."}
-        return _answer(call, report)
+        return reports.told(call, "delete", report)
     for line in lines:
         text = line.strip().decode("latin-1")
-        try:
-            _delete(call, text)
-            report["Number Deleted"] += 1
-        except NotFound:
-            report["Number Not Found"] += 1
-        except KumoError as error:
-            report["Errors"].append([text, _status(error)])
-    return _told(call, report, "200 OK")
+        reports.count_deletion(report, text, partial(_delete, call, text))
+    return reports.told(call, "delete", reports.ended(report, "200 OK"))
 
 
 def _delete(call: Call, text: str) -> None:
@@ -113,8 +108,8 @@ def _extracted(call: Call) -> HttpResponseBase:
                     raise tarfile.ReadError("too many files failed")
     except (tarfile.TarError, EOFError, OSError) as error:
         report |= {"Response Status": "400 Bad Request", "Response Body": f"Invalid Tar File: {error}"}
-        return _answer(call, report)
-    return _told(call, report, "201 Created")
+        return reports.told(call, "extract", report)
+    return reports.told(call, "extract", reports.ended(report, "201 Created"))
 
 
 _DESCRIPTIONS = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
@@ -210,7 +205,7 @@ def _take(
         )
         report["Number Files Created"] += 1
     except KumoError as error:
-        report["Errors"].append([quote(member.name, errors="surrogateescape"), _status(error)])
+        report["Errors"].append([quote(member.name, errors="surrogateescape"), reports.status_of(error)])
 
 
 def _new(member: tarfile.TarInfo, name: str) -> New:
@@ -245,27 +240,3 @@ def _container_ensured(call: Call, container: str, made: set[str]) -> None:
         raise TooLarge(f"An archive makes at most {MOST_CONTAINERS} containers.")
     services.container_put(call.ctx, account=call.address.project_id, container=container, changes={})
     made.add(container)
-
-
-# --- reports ---------------------------------------------------------------------------------------
-
-
-def _told(call: Call, report: dict[str, Any], good: str) -> HttpResponseBase:
-    statuses = {status for _, status in report["Errors"]}
-    if not statuses:
-        word = good
-    elif {_status(Unauthorized("")), _status(Forbidden(""))} & statuses:
-        word = sorted(statuses)[0]
-    else:
-        word = "400 Bad Request"
-    report |= {"Response Status": word, "Response Body": ""}
-    return _answer(call, report)
-
-
-def _answer(call: Call, report: dict[str, Any]) -> HttpResponseBase:
-    root = "delete" if "bulk-delete" in call.request.GET else "extract"
-    return answer(200, {}, *listings.report_as(listings.form_of(call), root, report))
-
-
-def _status(error: KumoError) -> str:
-    return f"{error.status} {error.title}"

@@ -54,6 +54,7 @@ def capabilities() -> dict[str, object]:
             "max_manifest_segments": large.MOST_SEGMENTS,
             "max_manifest_size": large.MOST_BYTES,
             "min_segment_size": 1,
+            "allow_async_delete": True,
         },
         "dlo": {"max_segments": large.MOST_PARTS},
         "formpost": {"allowed_digests": list(formpost.DIGESTS), "deprecated_digests": ["sha1"]},

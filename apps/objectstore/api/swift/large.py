@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import orjson
+from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from apps.core.errors import Invalid, TooLarge
+from apps.core.errors import Invalid, NotAcceptable, NotFound, TooLarge
 from apps.objectstore import services
-from apps.objectstore.api.swift import listings
-from apps.objectstore.api.swift.base import Call, answer, utf8
+from apps.objectstore.api.swift import listings, reports
+from apps.objectstore.api.swift.base import Call, answer, is_true, utf8, words_of
 from apps.objectstore.models import ObjectFields
-from apps.objectstore.services import Wanted
+from apps.objectstore.services import Wanted, WrongSegmentsError
 from apps.objectstore.services.large import MOST_BYTES, MOST_SEGMENTS
 
 JSON = "application/json"
+UPLOAD = "upload"  # the root of reports in XML
+MALFORMED = "The server could not comply with the request since it is either malformed or otherwise incorrect."
 _KEYS = {"path", "etag", "size_bytes", "range", "data"}
 
 
@@ -107,20 +111,80 @@ def _raw(segment: dict[str, Any]) -> dict[str, Any]:
     return made | ({"range": segment["range"]} if "range" in segment else {"size_bytes": segment["bytes"]})
 
 
-def deleted(call: Call) -> HttpResponseBase:
-    """`DELETE …?multipart-manifest=delete`. Raises NotAcceptable before anything is done."""
-    form = listings.form_of(call)
-    outcome = services.object_manifest_delete(
-        call.ctx, account=call.address.project_id, container=call.address.container, name=call.address.name
-    )
-    report = {
-        "Response Status": "200 OK",
+# --- manifests put and deleted ----------------------------------------------------------------------
+
+
+def put(call: Call, made: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    """The answer to `PUT …?multipart-manifest=put`; `made` does it. Raises what it raises.
+
+    With `heartbeat=on` the status is 202 at once, and what became of it the end of the body: an answer that takes long
+    is not taken for one that will not come.
+    """
+    if is_true(call.parameter("heartbeat")):
+        return _told_at_last(call, made)
+    try:
+        return made()
+    except WrongSegmentsError as error:
+        form = _form(call)
+        return answer(400, {}, reports.as_bytes(form, UPLOAD, {"Errors": _quoted(error)}), form)
+
+
+def _told_at_last(call: Call, made: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    form = _form(call)
+
+    def pieces() -> Iterator[bytes]:
+        yield b" "
+        yield b"\r\n\r\n" + reports.as_bytes(form, UPLOAD, _outcome(made))
+
+    # nginx would keep the beginning back until there is more
+    return StreamingHttpResponse(pieces(), status=202, headers={"Content-Type": form, "X-Accel-Buffering": "no"})
+
+
+def _outcome(made: Callable[[], HttpResponseBase]) -> reports.Report:
+    """What became of the PUT, after its status was sent: errors are told as well."""
+    try:
+        response = made()
+    except Exception as error:  # noqa: BLE001 - each becomes a part of the answer, what nobody foresaw a logged one
+        status, title, text = words_of(error)
+        problems = _quoted(error) if isinstance(error, WrongSegmentsError) else []
+        body = f"{title}\n{MALFORMED if problems else text}"
+        return {"Response Status": f"{status} {title}", "Response Body": body, "Errors": problems}
+    return {
+        "Response Status": f"{response.status_code} {response.reason_phrase}",
+        "Etag": response.headers["Etag"],
+        "Last Modified": response.headers["Last-Modified"],
         "Response Body": "",
-        "Number Deleted": outcome["deleted"],
-        "Number Not Found": outcome["missing"],
         "Errors": [],
     }
-    return answer(200, {}, *listings.report_as(form, "delete", report))
+
+
+def _quoted(error: WrongSegmentsError) -> list[list[str]]:
+    return [[quote(path), problem] for path, problem in error.problems]
+
+
+def _form(call: Call) -> str:
+    """The media type that is liked best, or text: a PUT is not refused for it."""
+    try:
+        return listings.form_of(call)
+    except NotAcceptable:
+        return listings.TEXT
+
+
+def deleted(call: Call) -> HttpResponseBase:
+    """`DELETE …?multipart-manifest=delete`. Raises NotAcceptable before anything is done; Forbidden."""
+    account, container, name = call.address.project_id, call.address.container, call.address.name
+    listings.form_of(call)
+    report = reports.of_deletions()
+    try:
+        paths = services.manifest_paths(call.ctx, account=account, container=container, name=name)
+    except NotFound:
+        report["Number Not Found"], paths = 1, []
+    except Invalid as error:
+        report["Errors"], paths = [[quote(f"/{container}/{name}"), str(error)]], []
+    for place, inner in paths:
+        act = partial(services.object_delete, call.ctx, account=account, container=place, name=inner)
+        reports.count_deletion(report, quote(f"/{place}/{inner}"), act)
+    return reports.told(call, "delete", reports.ended(report, "200 OK"))
 
 
 def prefix_checked(value: str) -> str:

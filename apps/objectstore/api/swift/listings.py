@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 import orjson
@@ -102,11 +101,11 @@ def listing(
     if form == JSON:
         return answer(200, headers, orjson.dumps(members), JSON)
     members = [{key: v for key, v in found.items() if not key.startswith("symlink_")} for found in members]
-    parts = ['<?xml version="1.0" encoding="UTF-8"?>', f"<{noun} name={quoteattr(_printable(name))}>"]
+    parts = ['<?xml version="1.0" encoding="UTF-8"?>', f"<{noun} name={quoteattr(printable(name))}>"]
     inner = "container" if noun == "account" else "object"
     for found in members:
         if "subdir" in found:
-            text = _printable(str(found["subdir"]))
+            text = printable(str(found["subdir"]))
             parts.append(f"<subdir name={quoteattr(text)}><name>{escape(text)}</name></subdir>")
         else:
             facts = "".join(_element(key, str(value)) for key, value in found.items())
@@ -115,25 +114,11 @@ def listing(
     return answer(200, headers, "".join(parts).encode(), form)
 
 
-def report_as(form: str, root: str, report: Mapping[str, Any]) -> tuple[bytes, str]:
-    """A report of many deletions or uploads in one of these forms, as body and media type."""
-    if form == JSON:
-        return orjson.dumps(report), JSON
-    facts = [(name, str(value)) for name, value in report.items() if name != "Errors"]
-    if form == TEXT:
-        lines = [f"{name}: {value}" for name, value in facts]
-        lines += ["Errors:", *(f"{name}, {status}" for name, status in report["Errors"])]
-        return ("\n".join(lines) + "\n").encode(), TEXT
-    parts = [_element(name.replace(" ", "_").lower(), value) for name, value in facts]
-    errors = [f"<object>{_element('name', n)}{_element('status', s)}</object>" for n, s in report["Errors"]]
-    return f"<{root}>{''.join(parts)}<errors>{''.join(errors)}</errors></{root}>".encode(), form
-
-
 def _element(name: str, text: str) -> str:
-    return f"<{name}>{escape(_printable(text))}</{name}>"
+    return f"<{name}>{escape(printable(text))}</{name}>"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """XML cannot say control characters: they become the replacement character."""
     return "".join(c if c >= " " or c in "\t\n\r" else "\ufffd" for c in text)
 

@@ -20,6 +20,7 @@ from apps.objectstore.api.swift.base import (
     LengthRequired,
     RangeNotSatisfiable,
     answer,
+    is_true,
     last_modified,
     limits_checked,
     stamp,
@@ -175,15 +176,20 @@ def object_put(call: Call) -> HttpResponseBase:
 
 
 def _manifest_put(call: Call, size: int, new: New) -> HttpResponseBase:
-    made = services.object_manifest_put(
-        call.ctx,
-        account=call.address.project_id,
-        container=call.address.container,
-        name=call.address.name,
-        segments=large.wanted_of(call, size),
-        new=new,
-    )
-    return _made(made, {"Etag": f'"{made.etag}"'})
+    segments = large.wanted_of(call, size)
+
+    def made() -> HttpResponseBase:
+        found = services.object_manifest_put(
+            call.ctx,
+            account=call.address.project_id,
+            container=call.address.container,
+            name=call.address.name,
+            segments=segments,
+            new=new,
+        )
+        return _made(found, {"Etag": f'"{found.etag}"'})
+
+    return large.put(call, made)
 
 
 def _put(call: Call, to: Address, source: Incoming, size: int, new: New) -> Object:
@@ -259,11 +265,12 @@ def object_post(call: Call) -> HttpResponseBase:
 def object_delete(call: Call) -> HttpResponseBase:
     if (version_id := versions.asked(call)) is not None:
         return versions.removed(call, version_id)
+    remove = services.object_delete
     if large.asks(call, "delete"):
-        return large.deleted(call)
-    gone = services.object_delete(
-        call.ctx, account=call.address.project_id, container=call.address.container, name=call.address.name
-    )
+        if not is_true(call.parameter("async")):
+            return large.deleted(call)
+        remove = services.object_manifest_expire
+    gone = remove(call.ctx, account=call.address.project_id, container=call.address.container, name=call.address.name)
     if not gone.found and gone.version_id is not None:
         raise versions.DeletedError(call.address.name, gone.version_id)
     return answer(204, {versions.ID: version_word(gone.version_id)} if gone.version_id is not None else {})
