@@ -265,14 +265,15 @@ def object_post(call: Call) -> HttpResponseBase:
 def object_delete(call: Call) -> HttpResponseBase:
     if (version_id := versions.asked(call)) is not None:
         return versions.removed(call, version_id)
-    remove = services.object_delete
-    if large.asks(call, "delete"):
-        if not is_true(call.parameter("async")):
-            return large.deleted(call)
-        remove = services.object_manifest_expire
-    gone = remove(call.ctx, account=call.address.project_id, container=call.address.container, name=call.address.name)
+    account, container, name = call.address.project_id, call.address.container, call.address.name
+    if not large.asks(call, "delete"):
+        gone = services.object_delete(call.ctx, account=account, container=container, name=name)
+    elif is_true(call.parameter("async")):
+        gone = services.object_manifest_expire(call.ctx, account=account, container=container, name=name)
+    else:
+        return large.deleted(call)
     if not gone.found and gone.version_id is not None:
-        raise versions.DeletedError(call.address.name, gone.version_id)
+        raise versions.DeletedError(name, gone.version_id)
     return answer(204, {versions.ID: version_word(gone.version_id)} if gone.version_id is not None else {})
 
 
