@@ -149,7 +149,7 @@ class Sealer:
         return self._record(is_last=True) if self._rest else b""
 
     def _record(self, *, is_last: bool) -> bytes:
-        sealed = self._cipher.encrypt(_nonce(self._index, is_last), bytes(self._rest[:CLEAR]), None)
+        sealed = self._cipher.encrypt(_nonce(self._index, is_last), self._rest[:CLEAR], None)
         del self._rest[:CLEAR]
         self._index += 1
         return sealed

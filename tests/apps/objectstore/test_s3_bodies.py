@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+from functools import partial
 from typing import Any
 
 import pytest
@@ -93,6 +94,16 @@ def test_unsigned_chunks_with_a_trailer() -> None:
     kind = signatures.STREAMING_UNSIGNED_TRAILER
     body = chunked(wire, 11, kind, chain=None, trailer="x-amz-checksum-crc32")
     assert (read(body, 3), body.trailers) == (b"hello world", {"x-amz-checksum-crc32": "DUoRhQ=="})
+
+
+def test_chunks_of_every_size_in_pieces_of_every_size() -> None:
+    data = [bytes([n % 256]) * (n % 7 + 1) for n in range(10_000)] + [b"x" * 200_000]
+    wire = b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in data) + b"0\r\na:1\r\n\r\n"
+    whole = b"".join(data)
+    for piece in (5, 2**20):
+        body = chunked(wire, len(whole), signatures.STREAMING_UNSIGNED_TRAILER, chain=None, trailer="a")
+        assert b"".join(iter(partial(body.read, piece), b"")) == whole
+        assert body.trailers == {"a": "1"}
 
 
 UNSIGNED_WRONG = [

@@ -106,7 +106,7 @@ class Chunked:
         self.trailers: dict[str, str] = {}
         self._source, self._chain = source, chain
         self._announced = set(announced)
-        self._buffer = b""
+        self._buffer, self._at = b"", 0  # what was read ahead, and how far it is used: chunks may be tiny
         self._in_chunk = 0  # bytes of this chunk that are still to come
         self._signature = chain.seed if chain else ""
         self._given = ""  # signature that this chunk says it has
@@ -174,23 +174,24 @@ class Chunked:
 
     def _line(self) -> bytes:
         """A line without its end; b"" where the body ends, too."""
-        while b"\n" not in self._buffer:
-            if len(self._buffer) > _LONGEST_LINE:
+        while (end := self._buffer.find(b"\n", self._at)) < 0:
+            rest = self._buffer[self._at :]
+            if len(rest) > _LONGEST_LINE:
                 raise _malformed("a line is too long")
             more = self._source.read(_PIECE)
+            self._buffer, self._at = rest + more, 0
+            if not more and rest:
+                raise S3Error("IncompleteBody")
             if not more:
-                line, self._buffer = self._buffer, b""
-                if line:
-                    raise S3Error("IncompleteBody")
                 return b""
-            self._buffer += more
-        line, _, self._buffer = self._buffer.partition(b"\n")
+        line, self._at = self._buffer[self._at : end], end + 1
         return line.removesuffix(b"\r")
 
     def _take(self, size: int) -> bytes:
         """Up to so many bytes, at least one."""
-        if self._buffer:
-            piece, self._buffer = self._buffer[:size], self._buffer[size:]
+        if self._at < len(self._buffer):
+            piece = self._buffer[self._at : self._at + size]
+            self._at += len(piece)
             return piece
         piece = self._source.read(size)
         if not piece:
