@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -200,31 +201,47 @@ def _metadata(account: str, container: str, prefix: str) -> dict[str, str]:
     return {name: value for name, value in row.metadata.items() if name.startswith(prefix)} if row else {}
 
 
+class _Rows:
+    """Rows of a model among the columns of a query, as the ORM gives them."""
+
+    def __init__(self, table: str, model: type[models.Model]) -> None:
+        fields = model._meta.concrete_fields
+        self.columns = [f"{table}.{f.column}" for f in fields]
+        self._model, self._names = model, [f.attname for f in fields]
+        self._key = self._names.index(model._meta.pk.attname)
+        self._read = [(n, f.from_db_value) for n, f in enumerate(fields) if hasattr(f, "from_db_value")]
+
+    def row(self, values: Iterator[Any]) -> Any:
+        """The next one; None where an outer join found none."""
+        own = list(islice(values, len(self._names)))
+        if own[self._key] is None:
+            return None
+        for n, read in self._read:
+            own[n] = read(own[n], None, connection)
+        return self._model.from_db(connection.alias, self._names, own)
+
+
 # Every call looks for its container: for the ORM to say it anew each time was a fifth of the work of a small PUT.
-_ROWS = (("c", Container), ("a", Account), ("b", Bucket))
-_COLUMNS = ", ".join(f"{table}.{f.column}" for table, model in _ROWS for f in model._meta.concrete_fields)
+_ROWS = (_Rows("c", Container), _Rows("a", Account), _Rows("b", Bucket))
 _CONTAINER_ROWS = f"""
-SELECT c.account_id, c.name, {_COLUMNS}
+SELECT c.account_id, c.name, {", ".join(column for rows in _ROWS for column in rows.columns)}
 FROM objectstore_container c JOIN objectstore_account a ON a.project_id = c.account_id
 LEFT JOIN objectstore_bucket b ON b.container_id = c.id WHERE (c.account_id, c.name) IN %s
 """  # noqa: S608
+_BUCKET = Container._meta.get_field("bucket")
 
 
 def container_row(account: str, name: str) -> Container | None:
     """A container's row with its account's and its bucket's, whoever asks. Raises Gone where the account was closed."""
-    values = _values((account, name)) if connection.in_atomic_block else _values_together((account, name))
+    wanted = (account, name)
+    values = _values_of([wanted])[0] if connection.in_atomic_block else _values_together(wanted)
     if values is None:
         return None
     rest = iter(values)
-    found, owner, bucket = (_model(model, rest) for _, model in _ROWS)
-    assert isinstance(found, Container)
-    found.account = owner
-    Container._meta.get_field("bucket").set_cached_value(found, bucket)
+    found: Container
+    found, found.account, bucket = (rows.row(rest) for rows in _ROWS)
+    _BUCKET.set_cached_value(found, bucket)
     return opened(found)
-
-
-def _values(wanted: tuple[str, str]) -> tuple[Any, ...] | None:
-    return _values_of([wanted])[0]
 
 
 def _values_of(wanted: list[tuple[str, str]]) -> list[tuple[Any, ...] | None]:
@@ -236,14 +253,6 @@ def _values_of(wanted: list[tuple[str, str]]) -> list[tuple[Any, ...] | None]:
 
 
 _values_together = Combiner(_values_of)
-
-
-def _model(model: type[models.Model], values: Iterator[Any]) -> Any:
-    """The next row as the ORM gives it, None where an outer join found none."""
-    fields = model._meta.concrete_fields
-    read = [f.from_db_value(v, None, connection) if hasattr(f, "from_db_value") else v for f, v in zip(fields, values)]  # noqa: B905
-    key = fields.index(model._meta.pk)
-    return model.from_db(connection.alias, [f.attname for f in fields], read) if read[key] is not None else None
 
 
 def opened(row: Container | None) -> Container | None:
