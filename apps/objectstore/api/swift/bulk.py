@@ -140,7 +140,7 @@ class _Member(tarfile.TarInfo):
             found.offset = self.offset
             if "size" in said:
                 archive.offset = found.offset_data + (found._block(found.size) if found.isreg() else 0)
-        return found  # type: ignore[no-any-return]
+        return found
 
 
 class _Archive(tarfile.TarFile):
