@@ -16,6 +16,7 @@ from django.core.cache import close_caches  # noqa: E402 - settings come first
 from django.db import reset_queries  # noqa: E402
 
 from apps.core.connections import end_with_threads  # noqa: E402
+from apps.core.sendfile import for_nginx  # noqa: E402
 from apps.objectstore.checks import refuse_foreign_disks, refuse_wrong_policies  # noqa: E402
 
 # Django's caches are not used here, and queries not recorded: asking each request anew is a tenth of a small one.
@@ -35,7 +36,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     restore(environ)
 
     def respond(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-        return start_response(status, [(name, on_the_wire(value)) for name, value in headers], *more)
+        return start_response(status, for_nginx((name, on_the_wire(value)) for name, value in headers), *more)
 
     return django(environ, respond)
 

@@ -1,6 +1,7 @@
 """Settings of the unit and API tests: a throw-away state directory and the test run's own PostgreSQL.
 
-`KUMO_TEST_PG` names that server as `host:port`; `KUMO_TEST_DB` lets several runs share it.
+`KUMO_TEST_PG` names that server as `host:port`; `KUMO_TEST_DB` lets several runs share it. `KUMO_TEST_CONFIG` is text
+that a new configuration file ends with.
 """
 
 import atexit
@@ -30,6 +31,7 @@ if not _config.exists():
     _config.write_text(
         f'[public]\nurl = "http://testserver"\n[paths]\nstate = "{_state}"\n'
         f'[database]\nhost = "{_host}"\nport = {_port}\nuser = "kumo"\nname = "{_name}"\n'
+        + os.environ.get("KUMO_TEST_CONFIG", "")
     )
 os.environ["KUMO_CONFIG"] = str(_config)
 os.environ["KUMO_TEST_STATE"] = str(_state)

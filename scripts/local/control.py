@@ -15,7 +15,7 @@ from .supervisor import Service, Supervisor
 # Pieces of 1 MiB come and go all the time: fetched from the system each time, they were a third of a download's cost.
 PIECES = {"MALLOC_MMAP_THRESHOLD_": str(4 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(8 * 2**20)}
 DISKS = ("objects/1", "objects/2", "objects/3")  # of the object store: on one machine, three directories
-OWNED = ("images", "metrics", "policy", "objects", *DISKS)  # directories the control plane writes
+OWNED = ("images", "metrics", "policy", "objects", *DISKS, "copies")  # directories the control plane writes
 
 
 def configuration(site: Site) -> str:
@@ -46,6 +46,9 @@ def prepare(site: Site) -> None:
         directory = site.path(name)
         directory.mkdir(parents=True, exist_ok=True)
         shutil.chown(directory, view.USER, view.USER)
+    for name in DISKS:  # what is in them is nginx's to read, once it is lent
+        shutil.chown(site.path(name), view.USER, "www-data")
+        site.path(name).chmod(0o2710)
     secret(site, "django_secret_key")
     secret(site, "metrics_token")
     give_to_control_plane(site)

@@ -12,4 +12,14 @@ function unreadable(r) {
   return found.join(",");
 }
 
-export default { unreadable };
+// Headers of an answer whose bytes nginx sends from a file: what the server behind said of it.
+function told(r) {
+  const answer = JSON.parse(r.variables.upstream_http_x_kumo_answer);
+  for (const name in answer) {
+    if (name !== "Accept-Ranges" || r.headersIn.Range) { // of a whole file nginx says that itself
+      r.headersOut[name] = answer[name];
+    }
+  }
+}
+
+export default { told, unreadable };

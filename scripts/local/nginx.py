@@ -15,7 +15,7 @@ from .site import HOSTS_PORT, Site
 from .supervisor import Service, Supervisor
 
 NAME = "nginx"
-TEMPLATE = Path(__file__).with_name("nginx.conf")
+TEMPLATE, COPIES = (Path(__file__).with_name(name) for name in ("nginx.conf", "copies.conf"))
 SLOW_DOWN = (
     '<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code>'
     "<Message>Too many transfers at once; try again in some seconds.</Message></Error>"
@@ -65,8 +65,13 @@ def prepare(site: Site) -> bool:
     home = site.path("nginx")
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
-    changed = write(home / "headers.js", SCRIPT.read_text())
-    return write(home / "nginx.conf", configuration(site)) or changed
+    files = {
+        "headers.js": SCRIPT.read_text(),
+        "copies.conf": Template(COPIES.read_text()).substitute(copies=site.path("copies")),
+        "nginx.conf": configuration(site),
+    }
+    changed = [write(home / name, text) for name, text in files.items()]
+    return any(changed)
 
 
 def start(site: Site, supervisor: Supervisor) -> None:

@@ -16,6 +16,7 @@ import json
 import logging
 import mmap
 import os
+import stat
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,10 @@ _NO_UNNAMED = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}
 
 class DiskGoneError(OSError):
     """The directory is not there, or is not the disk it was."""
+
+
+class ShortCopyError(OSError):
+    """A copy has not as many bytes as it should."""
 
 
 class Directory:
@@ -114,6 +119,29 @@ class Directory:
         """A descriptor of a copy. Raises FileNotFoundError where there is none, DiskGoneError."""
         self.check()
         return os.open(self._file(blob_id), os.O_RDONLY | os.O_CLOEXEC)
+
+    def lend(self, blob_id: UUID, size: int) -> str:
+        """Let the disk's group read a copy of that size; its path below `blobs`.
+
+        The group is that of the directory, if its set-group-ID bit says that what is in it is the group's to read.
+        Nobody else may read, and of copies that were never lent not even the group. Raises FileNotFoundError,
+        ShortCopyError, DiskGoneError, PermissionError where the group has no such right or it cannot be given.
+        """
+        self.check()
+        top = os.stat(self.path)
+        if not top.st_mode & stat.S_ISGID or not top.st_mode & stat.S_IXGRP:
+            raise PermissionError(errno.EACCES, "the disk is not opened to a group", self.path)
+        file = os.open(self._file(blob_id), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = os.fstat(file)
+            if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+                raise ShortCopyError(errno.EIO, f"{found.st_size} bytes are there", self._file(blob_id))
+            _open_to(top.st_gid, file, found, stat.S_IRGRP)
+        finally:
+            os.close(file)
+        for folder in (f"{self.path}/{BLOBS}", self._shelf(blob_id)):
+            _open_to(top.st_gid, folder, os.stat(folder), stat.S_ISGID | stat.S_IXGRP)
+        return f"{blob_id.hex[-3:]}/{blob_id.hex}"
 
     def remove(self, blob_id: UUID) -> None:
         self.check()
@@ -314,6 +342,14 @@ def identity_of(path: str) -> UUID:
         return UUID(json.loads((Path(path) / IDENTITY).read_text())["identity"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}/{IDENTITY} cannot be read") from error
+
+
+def _open_to(group: int, what: int | str, found: os.stat_result, bits: int) -> None:
+    """Give a group these rights to a file or directory, unless it has them. Raises PermissionError."""
+    if found.st_gid != group:
+        os.chown(what, -1, group)
+    if found.st_gid != group or found.st_mode & bits != bits:
+        os.chmod(what, stat.S_IMODE(found.st_mode) | bits)
 
 
 def _is_id(name: str) -> bool:

@@ -28,7 +28,7 @@ from apps.core.combining import Combiner
 from apps.core.ids import timed_uuid
 from apps.objectstore.backends import BlobLostError, Draft, Kept, NoRoomError, Stored, WrongMachineError
 from apps.objectstore.backends.checksums import Checksums
-from apps.objectstore.backends.directory import Copy, Directory, DiskGoneError
+from apps.objectstore.backends.directory import BLOBS, Copy, Directory, DiskGoneError, ShortCopyError
 from apps.objectstore.backends.journal import SMALL_BYTES, Small
 from apps.objectstore.models import Disk
 from apps.objectstore.states import CHUNK, MIB, DiskState
@@ -190,6 +190,28 @@ class DiskStore:
         named.sort(key=lambda disk: self._avoided(disk.number))
         return named + [disk for n, disk in disks.items() if n not in stored.places]
 
+    def lend(self, stored: Stored, links: Path, damaged: Damaged) -> str:
+        """Where below `links` nginx finds a whole copy that its group may read; nothing where there is none.
+
+        `links` has a symbolic link for each disk, named by its number. What is missing or short is told to `damaged`;
+        the bytes themselves are not looked at.
+        """
+        for disk in self.order(stored):
+            if disk.number not in stored.places:
+                break
+            try:
+                path = disk.lend(stored.id, stored.size)
+            except DiskGoneError:
+                continue
+            except (FileNotFoundError, ShortCopyError) as error:
+                _report(stored, disk, repr(error), damaged)
+            except OSError as error:
+                logger.warning("a copy cannot be lent", extra={"disk": disk.number, "reason": repr(error)})
+            else:
+                link = links / str(disk.number)
+                return f"{link.name}/{path}" if _is_linked(link, f"{disk.path}/{BLOBS}") else ""
+        return ""
+
     # --- upkeep -------------------------------------------------------------------------------------
 
     def verify(self, stored: Stored, pause: Callable[[int], None]) -> dict[int, bool]:
@@ -325,9 +347,26 @@ class _Reader:
 
     def _bad(self, disk: Directory, reason: str) -> None:
         if disk.number in self._stored.places:
-            extra = {"blob": str(self._stored.id), "disk": disk.number, "reason": reason}
-            logger.error("a copy is damaged", extra=extra)
-            self._damaged(disk.number)
+            _report(self._stored, disk, reason, self._damaged)
+
+
+def _report(stored: Stored, disk: Directory, reason: str, damaged: Damaged) -> None:
+    logger.error("a copy is damaged", extra={"blob": str(stored.id), "disk": disk.number, "reason": reason})
+    damaged(disk.number)
+
+
+def _is_linked(link: Path, target: str) -> bool:
+    """Have a symbolic link name a directory, whatever it named before; false where it cannot be made."""
+    try:
+        if not link.is_symlink() or os.readlink(link) != target:
+            link.parent.mkdir(exist_ok=True)
+            beside = link.with_name(f".{link.name}.{os.getpid()}.{time.monotonic_ns():x}")
+            beside.symlink_to(target)
+            beside.replace(link)
+    except OSError as error:
+        logger.warning("no link can be made for nginx", extra={"path": str(link), "reason": repr(error)})
+        return False
+    return True
 
 
 class _Buffers(local):

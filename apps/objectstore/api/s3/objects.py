@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 from uuid import UUID
 
-from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import http_date
 
 from apps.core.errors import KumoError, NotFound
 from apps.objectstore import services
+from apps.objectstore.api.downloads import download
 from apps.objectstore.api.s3 import checksums, encryption, parts, versions, xml
 from apps.objectstore.api.s3.base import Call, Target, answer, bucket_expected, key_checked, last_modified, told
 from apps.objectstore.api.s3.documents import expiration_headers, mark_headers, marks_of, version_asked
@@ -95,7 +95,7 @@ def _told(call: Call, *, with_bytes: bool) -> HttpResponseBase:
     headers |= span.headers | {"Content-Length": str(end - start)}
     if not with_bytes:
         return answer(status, headers)
-    return StreamingHttpResponse(services.content_pieces(content, start, end), status=status, headers=headers)
+    return download(call.request, content, start, end, headers=headers, status=status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,14 @@ from urllib.parse import quote
 from xml.etree.ElementTree import Element  # the type only
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.html import escape
 
 from apps.core.context import RequestContext
 from apps.core.errors import Forbidden, KumoError, NotFound
 from apps.objectstore import selectors, services
+from apps.objectstore.api.downloads import download
 from apps.objectstore.api.origins import HEADER, PUBLISHED
 from apps.objectstore.api.s3 import xml
 from apps.objectstore.api.s3.base import bucket_of_host, host_of, target_of
@@ -223,7 +224,7 @@ def _object(request: HttpRequest, row: Bucket, key: str, status: int) -> HttpRes
         return HttpResponse(status=refused, headers={"ETag": f'"{etag}"'})
     if request.method == "HEAD":
         return HttpResponse(status=status, headers=headers)
-    return StreamingHttpResponse(services.content_pieces(content, 0, content.size), status=status, headers=headers)
+    return download(request, content, 0, content.size, headers=headers, status=status)
 
 
 def _by_rule(request: HttpRequest, rule: Mapping[str, Any], key: str) -> HttpResponse:

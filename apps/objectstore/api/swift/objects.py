@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 
 from apps.core.errors import Invalid, PreconditionFailed
 from apps.objectstore import selectors, services
+from apps.objectstore.api.downloads import download
 from apps.objectstore.api.swift import large, metadata, ranges, symlinks, versions
 from apps.objectstore.api.swift.base import (
     Address,
@@ -82,7 +83,7 @@ def _told(call: Call, at: Found, *, with_bytes: bool) -> HttpResponseBase:
         return unchanged
     if not with_bytes:
         return HttpResponse(headers=headers | {"Content-Length": str(content.size)})
-    return _parts(content, headers, ranges.wanted(call.headers, content.etag, found.created_at, content.size))
+    return _parts(call, content, headers, ranges.wanted(call.headers, content.etag, found.created_at, content.size))
 
 
 def _content(call: Call, found: ObjectFields, account: str) -> Content:
@@ -92,18 +93,18 @@ def _content(call: Call, found: ObjectFields, account: str) -> Content:
     return services.content_of(Reader(call.ctx, account, call.referrer), found)
 
 
-def _parts(content: Content, headers: dict[str, str], parts: list[tuple[int, int]] | None) -> HttpResponseBase:
+def _parts(
+    call: Call, content: Content, headers: dict[str, str], parts: list[tuple[int, int]] | None
+) -> HttpResponseBase:
     if parts is None:
-        return _streamed(content, headers, 0, content.size)
+        return download(call.request, content, 0, content.size, headers=headers)
     if not parts:
         raise RangeNotSatisfiable(content.size)
     if len(parts) > 1:
         return _several(content, headers, parts)
     start, end = parts[0]
-    response = _streamed(content, headers, start, end)
-    response.status_code = 206
-    response["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
-    return response
+    headers["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
+    return download(call.request, content, start, end, headers=headers, status=206)
 
 
 def object_headers(found: ObjectFields) -> dict[str, str]:
@@ -119,12 +120,6 @@ def object_headers(found: ObjectFields) -> dict[str, str]:
     if found.segments is not None:
         headers["X-Static-Large-Object"] = "True"
     return headers | symlinks.headers_of(found)
-
-
-def _streamed(content: Content, headers: dict[str, str], start: int, end: int) -> HttpResponseBase:
-    response = StreamingHttpResponse(services.content_pieces(content, start, end), headers=headers)
-    response["Content-Length"] = str(end - start)
-    return response
 
 
 def _several(content: Content, headers: dict[str, str], parts: list[tuple[int, int]]) -> HttpResponseBase:

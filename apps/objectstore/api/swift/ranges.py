@@ -47,6 +47,11 @@ def wanted(headers: Mapping[str, str], etag: str, at: datetime, size: int) -> li
     header = headers.get("Range", "").strip()
     if not header.startswith("bytes=") or not _fresh(headers.get("If-Range", ""), etag, at):
         return None
+    return spans(header, size)
+
+
+def spans(header: str, size: int) -> list[tuple[int, int]] | None:
+    """The same for a header that begins with `bytes=`."""
     found: list[tuple[int, int]] = []
     for text in header.removeprefix("bytes=").split(","):
         match = _ONE.match(text.strip())

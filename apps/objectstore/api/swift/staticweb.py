@@ -19,6 +19,7 @@ from django.template.defaultfilters import filesizeformat
 from django.template.loader import render_to_string
 
 from apps.core.errors import Forbidden, KumoError, NotFound, Unauthorized
+from apps.core.sendfile import ASKED
 from apps.objectstore import selectors
 from apps.objectstore.api import origins
 from apps.objectstore.api.swift import objects
@@ -28,7 +29,8 @@ from apps.objectstore.selectors.access import LinkContext, SignedContext
 from apps.objectstore.states import MAX_LISTING
 
 MARKER_TYPE = "application/directory"
-_CONDITIONS = ("HTTP_IF_", "HTTP_RANGE")
+# Of an error page nothing is asked but its bytes, and nginx would send it as no error.
+_CONDITIONS = ("HTTP_IF_", "HTTP_RANGE", ASKED)
 
 
 class Listing(HttpResponse):
