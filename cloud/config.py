@@ -286,6 +286,15 @@ class Audit(Section, frozen=True, kw_only=True):
     keep_months: Annotated[
         int, msgspec.Meta(description="Whole months that events are kept after the present one.", ge=1, le=600)
     ] = 24
+    refusals: Annotated[
+        int,
+        msgspec.Meta(
+            description="Refusals of one kind to one caller that are events of their own in an hour; one event tells "
+            "how many there were besides.",
+            ge=1,
+            le=100_000,
+        ),
+    ] = 20
 
 
 class Security(Section, frozen=True, kw_only=True):

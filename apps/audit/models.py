@@ -50,3 +50,16 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.outcome}"
+
+
+class Burst(models.Model):
+    """Refusals of one kind to one caller: the first ones are events, the others are counted here and told in one."""
+
+    key = models.CharField(primary_key=True, max_length=64)
+    began_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    count = models.PositiveIntegerField()
+    event_id = models.UUIDField()  # of the first one; its time is `began_at`
+
+    def __str__(self) -> str:
+        return f"{self.count} refusals"

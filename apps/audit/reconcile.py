@@ -1,4 +1,4 @@
-"""The periodic duty of one control worker: partitions ahead, and none beyond keeping."""
+"""The periodic duties of one control worker: partitions ahead, none beyond keeping; refusals that were only counted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from django.db import Error, connection
 
 from apps.audit import selectors, services
-from apps.audit.states import DUTY_S
+from apps.audit.states import CLOSE_S, DUTY_S
 from apps.core.context import system
 from apps.core.doctor import doctor_check
 from apps.operations.registry import daemon
@@ -30,7 +30,18 @@ def look_after(stop: threading.Event) -> None:
         stop.wait(DUTY_S)
 
 
+def tell(stop: threading.Event) -> None:
+    """Once a minute: what was refused again and again becomes an event when it is over."""
+    while not stop.wait(CLOSE_S):
+        try:
+            services.bursts_end(system())
+        except Error:
+            logger.exception("refusals that were counted could not be told")
+        connection.close()
+
+
 daemon("audit.partitions", look_after)
+daemon("audit.bursts", tell)
 
 
 @doctor_check("audit")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import ipaddress
 from typing import Any
 
 import orjson
 from django.conf import settings
 from django.db import connection
 
-from apps.audit.states import AHEAD
+from apps.audit.states import AHEAD, BURST, QUIET, Outcome
 from apps.core.audit import Event, plain
 from apps.core.context import RequestContext, origin
 from apps.core.ids import timed_uuid
@@ -21,14 +23,59 @@ _COLUMNS = (
 )  # fmt: skip
 _INSERT = f"INSERT INTO audit_event ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608
 
+_COUNT = """INSERT INTO audit_burst (key, began_at, last_at, count, event_id) VALUES (%s, now(), now(), 1, %s)
+    ON CONFLICT (key) DO UPDATE SET count = audit_burst.count + 1, last_at = now() RETURNING count"""
+# What the one event has not of the first: each refusal may have had another target and other arguments.
+_OWN = {"id", "reason", "request_id", "global_request_id", "target_id", "target_name", "before", "after", "arguments"}
+_SAME = ", ".join(name for name in _COLUMNS if name not in _OWN)
+_TELL = f"""WITH ended AS (
+    DELETE FROM audit_burst WHERE began_at < now() - %s::interval OR last_at < now() - %s::interval RETURNING *
+), first AS (
+    SELECT event.*, count - %s AS more, began_at, last_at
+    FROM ended JOIN audit_event event ON event.at = began_at AND event.id = event_id
+)
+INSERT INTO audit_event
+    ({_SAME}, id, request_id, global_request_id, target_id, target_name, reason, arguments)
+SELECT {_SAME}, gen_random_uuid(), '', '', '', '', format('%%s more like this were refused', more),
+    jsonb_build_object('more', more, 'since', began_at, 'until', last_at)
+FROM first WHERE more > 0"""  # noqa: S608
+
 
 class Journal:
     """Where the kernel hands events over: one INSERT in the caller's transaction."""
 
     def write(self, event: Event) -> None:
-        """Store the event; its time is that of the transaction, by the database's clock."""
+        """Store the event; its time is that of the transaction, by the database's clock.
+
+        Of many refusals the first alone become events of their own: whoever asks in a loop fills no disk.
+        """
+        values = _values(event)
         with connection.cursor() as cursor:
-            cursor.execute(_INSERT, _values(event))
+            if event.outcome == Outcome.FAILURE:
+                cursor.execute(_COUNT, [_kind(event), values[0]])
+                if cursor.fetchone()[0] > settings.CONFIG.audit.refusals:
+                    return
+            cursor.execute(_INSERT, values)
+
+
+def _kind(event: Event) -> str:
+    """What tells refusals of one kind to one caller from others; who has no name is the network of an address."""
+    caller = event.ctx.user_id or _network(origin.get().address)
+    parts = (caller, event.ctx.credential, event.action, str(event.code), event.rule)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _network(address: str) -> str:
+    """An address, of IPv6 the half of it that one site has."""
+    return str(ipaddress.ip_network(f"{address}/64", strict=False)) if ":" in address else address
+
+
+@internal("the periodic duty of the control worker; nobody asks for it")
+def bursts_end(ctx: RequestContext) -> int:
+    """Tell of refusals that were only counted, where an hour is over or all is quiet. Returns of how many kinds."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TELL, [BURST, QUIET, settings.CONFIG.audit.refusals])
+        return int(cursor.rowcount)
 
 
 def _values(event: Event) -> list[Any]:

@@ -1,6 +1,6 @@
-"""No acknowledged object is ever lost, none that was not acknowledged is ever half there: through kills of the server
-and of PostgreSQL, a disk that vanishes, one that is full, one that becomes read-only, bytes that flip, and clients that
-go away in the middle."""
+"""No acknowledged object is ever lost, none that was not acknowledged is ever half there: through kills of the server,
+of PostgreSQL and of nginx, a disk that vanishes, one that is full, one that becomes read-only, bytes that flip, and
+clients that go away in the middle, or linger."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import contextlib
 import hashlib
 import os
 import random
+import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -23,8 +25,10 @@ from django.db import connection
 from apps.core.context import RequestContext
 from apps.objectstore import backends, reconcile, services
 from apps.objectstore.models import Blob, Disk, Object
+from tests.kit.front import Front
 from tests.kit.postgres import Postgres
 from tests.kit.served import Server
+from tests.kit.waiting import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kill]
 
@@ -37,6 +41,10 @@ CUT = 0.1  # share of the writes whose client goes away in the middle
 BOX = "/object-store/v1/AUTH_alice/box"
 DISK_MIB = 800
 KILLS = 3  # of PostgreSQL
+HALL = "/object-store/v1/AUTH_alice/hall"  # for those who read and linger
+MANY_AT_ONCE = 30
+LARGE = 24 * MIB
+LINGER_S = 40  # nginx waits 30 s for the next byte of a body, and as long for one to be taken
 
 
 @pytest.fixture
@@ -66,6 +74,26 @@ def server(disks: list[Path], tmp_path: Path) -> Iterator[Server]:
     made.kill()
 
 
+@pytest.fixture
+def front() -> Iterator[Front]:
+    """nginx, with one pool in the place of both."""
+    made = Front()
+    made.socket.with_name("web.sock").symlink_to(made.socket.name)
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def side(front: Front) -> Iterator[Front]:
+    """Another nginx before the same pool, which no fault concerns."""
+    made = Front()
+    made.socket.symlink_to(front.socket)
+    made.start()
+    yield made
+    made.close()
+
+
 class Writers:
     """Clients that write for as long as they are let, and know what was acknowledged.
 
@@ -77,7 +105,7 @@ class Writers:
         self.server = server
         self.acknowledged: dict[str, str] = {}  # name → MD5
         self.unanswered: dict[str, set[str]] = defaultdict(set)  # sent since, without an answer
-        self.sent = self.refused = self.cut = 0
+        self.sent = self.refused = self.failed = self.cut = 0
 
     def round(self, fault: threading.Event, writers: int = WRITERS, each: int = EACH) -> threading.Thread:
         """Let all write their share; the fault comes when half is done. Returns the thread to be joined."""
@@ -112,13 +140,14 @@ class Writers:
             try:
                 status, _, _ = self.server("PUT", f"{BOX}/{name}", body)
             except OSError:
+                self.failed += 1
                 self.unanswered[name].add(digest)
             else:
                 if status == 201:
                     self.acknowledged[name] = digest
                     self.unanswered.pop(name, None)
                 else:
-                    assert status in {500, 503, 507}, status
+                    assert status in {500, 502, 503, 507}, status
                     self.refused += 1
                     if status != 507:  # it may have been committed
                         self.unanswered[name].add(digest)
@@ -140,6 +169,103 @@ class Writers:
             allowed = self.unanswered.get(name, set()) | {self.acknowledged.get(name, "")}
             assert digest in allowed, f"{name} is an older one"
         return len(listed)
+
+
+class Readers:
+    """Clients that read an object again and again, some of them only the beginning of it."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.whole = self.failed = self.cut = 0
+        self._wrong: list[object] = []
+        self._end = threading.Event()
+        self._body = os.urandom(LARGE)
+
+    def __enter__(self) -> Readers:
+        assert self.server("PUT", f"{HALL}/large", self._body)[0] == 201
+        self._threads = [threading.Thread(target=job, daemon=True) for job in (self._read, self._cut)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join(60)
+        assert not self._wrong
+
+    def _read(self) -> None:
+        while not self._end.wait(0.3):
+            try:
+                status, _, body = self.server("GET", f"{HALL}/large")
+            except OSError:
+                self.failed += 1
+                continue
+            if status == 200 and body == self._body:
+                self.whole += 1
+            elif status in {502, 503}:
+                self.failed += 1
+            else:
+                self._wrong.append((status, len(body)))
+
+    def _cut(self) -> None:
+        while not self._end.wait(0.3):
+            with contextlib.suppress(OSError), self.server.connect() as line:
+                line.sendall(_head("GET", f"{HALL}/large"))
+                line.recv(100_000)
+                self.cut += 1
+
+
+class Lingering:
+    """Clients that send or take nothing, or a byte a second, in each way that might hold up all others."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._drip, daemon=True)
+
+    def __enter__(self) -> Lingering:
+        short, long = f"Content-Length: {100_000}\r\n", f"Content-Length: {2 * MIB}\r\n"
+        self._heads = [self._begun(b"PUT / HTTP/1.1\r\nHost: there\r\nX-A: ") for _ in range(MANY_AT_ONCE)]
+        self._bodies = [self._begun(_head("PUT", f"{HALL}/drip{n}", short) + b"1") for n in range(MANY_AT_ONCE)]
+        # These hold a thread of the server each until their time is over.
+        self._idle = [self._begun(_head("PUT", f"{HALL}/idle{n}", long) + b"1") for n in range(4)]
+        self._idle += [self._begun(_head("GET", f"{HALL}/large")) for _ in range(4)]
+        self._thread.start()
+        return self
+
+    def _begun(self, start: bytes) -> socket.socket:
+        line = socket.create_connection(self.front.address, timeout=LINGER_S)
+        line.sendall(start)
+        return line
+
+    def _drip(self) -> None:
+        while not self._end.wait(1):
+            for line in self._heads + self._bodies:
+                with contextlib.suppress(OSError):
+                    line.send(b"1")
+
+    def turned_out(self) -> None:
+        """Wait until nginx has ended all but those that hold up nobody. Raises TimeoutError."""
+        until(lambda: len(self._ended("PUT", 408)) == MANY_AT_ONCE + 4 and len(self._ended("GET", 200)) == 4, LINGER_S)
+        assert max(self._ended("GET", 200)) < LARGE
+
+    def _ended(self, method: str, status: int) -> list[int]:
+        """How much was sent in answer to each request of a kind that nginx is done with."""
+        lines = (
+            line.partition(f'"{method} ')[2].partition(f'" {status} ')[2] for line in self.front.log().splitlines()
+        )
+        return [int(line.split()[0]) for line in lines if line]
+
+    def __exit__(self, *exception: object) -> None:
+        self._end.set()
+        self._thread.join()
+        for line in self._heads + self._bodies + self._idle:
+            line.close()
+
+
+def _head(method: str, path: str, more: str = "") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: there\r\nX-Auth-Token: alice\r\n{more}\r\n".encode()
 
 
 def test_nothing_acknowledged_is_lost(server: Server, disks: list[Path]) -> None:
@@ -169,6 +295,50 @@ def test_nothing_acknowledged_is_lost(server: Server, disks: list[Path]) -> None
         checked += _through(writers, fault, *((MANY, 4) if number == 1 else (WRITERS, EACH)))
         mend()
         server("GET", "/object-store/healthcheck")
+    _all_is_well(writers)
+    _tell(writers, len(faults), checked)
+
+
+def test_nothing_acknowledged_is_lost_behind_nginx(
+    disks: list[Path], front: Front, side: Front, tmp_path: Path
+) -> None:
+    server = Server(connection.settings_dict["NAME"], tmp_path / "state", front=front)
+
+    def restart() -> None:
+        server.kill()
+        server.start()
+
+    def end_nginx() -> None:
+        front.kill()
+        front.start()
+
+    def end_worker() -> None:
+        os.kill(front.workers()[0], signal.SIGKILL)
+
+    server.start()
+    try:
+        assert server("PUT", BOX)[0] == server("PUT", HALL)[0] == 201
+        writers = Writers(server)
+        with Readers(server) as readers:
+            checked = _through(writers, restart, MANY_AT_ONCE, 4)
+            with Lingering(side) as lingering:
+                for fault in (end_nginx, end_worker):
+                    checked += _through(writers, fault, MANY_AT_ONCE, 4)
+                failures = writers.refused, writers.failed, readers.failed
+                checked += _through(writers, front.reload, MANY_AT_ONCE, 4)
+                assert (writers.refused, writers.failed, readers.failed) == failures, "a reload is no fault"
+                lingering.turned_out()
+        assert readers.whole
+        assert server("GET", HALL)[2].split() == [b"large"]
+        _all_is_well(writers, more=1)
+        _tell(writers, 3, checked)
+        print(f"{readers.whole} downloads whole, {readers.failed} failed, {readers.cut} cut off by their clients")
+    finally:
+        server.kill()
+
+
+def _all_is_well(writers: Writers, more: int = 0) -> None:
+    """After mending every copy is good, and there are blobs of the objects that are there and no others."""
     backends.store.cache_clear()
     assert reconcile.mend(threading.Event()) == []
     pace = services.Pace(threading.Event(), 0)
@@ -176,8 +346,7 @@ def test_nothing_acknowledged_is_lost(server: Server, disks: list[Path]) -> None
     assert reconcile.mend(threading.Event()) == []
     assert list(services.account_verify(SYSTEM, account="alice", pace=pace)) == []
     assert set(Blob.objects.filter(unused_since=None).values_list("missing", flat=True)) == {0}
-    assert Blob.objects.filter(unused_since=None).count() == Object.objects.count() == len(writers.acknowledged)
-    _tell(writers, len(faults), checked)
+    assert Blob.objects.filter(unused_since=None).count() == Object.objects.count() == writers.verify() + more
 
 
 def test_a_killed_database_loses_nothing(disks: list[Path], tmp_path: Path) -> None:

@@ -59,17 +59,21 @@ class Front:
         assert self._process is not None
         if self._process.poll() is not None:
             raise AssertionError(f"nginx did not start: {self.log()[-2000:]}")
+        return self._is_open()
+
+    def _is_open(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(self.address, timeout=5):
             return True
         return False
 
     def kill(self) -> None:
-        """End all its processes without a word."""
+        """End all its processes without a word; nobody listens any more when this returns."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+            until(lambda: not self._is_open(), START_S, 0.02)
 
     def workers(self) -> list[int]:
         """Process ids of those that talk to clients."""
