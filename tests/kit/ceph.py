@@ -1,4 +1,6 @@
-"""A small Ceph on loopback: one monitor, three OSDs in memory, and on demand its S3 gateway. No cephx, no manager.
+"""A small Ceph on loopback: one monitor, three OSDs in memory, and on demand its S3 gateway. No manager.
+
+Everybody has a key (cephx); that of the object store may do what its documentation says and no more.
 
 It needs Debian's packages of `scripts/packages/ceph.txt`. Everything dies with the test, by its process.
 """
@@ -20,15 +22,16 @@ from tests.kit.brokers import Process, free_port, until
 
 OSDS = 3
 POOL = "blobs"
+USER = "client.kumo"
 
 CONF = """
 [global]
 fsid = {fsid}
 mon_host = v1:127.0.0.1:{port}
 ms_bind_msgr2 = false
-auth_cluster_required = none
-auth_service_required = none
-auth_client_required = none
+auth_cluster_required = cephx
+auth_service_required = cephx
+auth_client_required = cephx
 public_addr = 127.0.0.1
 cluster_addr = 127.0.0.1
 run_dir = {root}
@@ -49,7 +52,10 @@ mon_data_avail_crit = 1
 ms_async_op_threads = 1
 [client]
 admin_socket =
+[client.admin]
+keyring = {root}/client.admin.keyring
 [client.rgw]
+keyring = {root}/client.rgw.keyring
 rgw_data = {root}/rgw
 rgw_frontends = beast endpoint=127.0.0.1:{gateway}
 rgw_thread_pool_size = 16
@@ -83,16 +89,38 @@ class Ceph:
         address = f"[v1:127.0.0.1:{self._port}]"
         monmap = str(self.root / "monmap")
         self._run("monmaptool", "--create", "--fsid", self._fsid, "--addv", "a", address, monmap)
-        self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", monmap)
+        self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", monmap, "--keyring", str(self._first_keys()))
         self._daemon("mon", "ceph-mon", "-i", "a")
         until(self._connects, 30, "monitor")
         for number in range(OSDS):
             identity = str(uuid.uuid4())
             self.command("osd new", uuid=identity)
+            self._key(f"osd.{number}", self.root / f"osd{number}/keyring", mon="allow profile osd", osd="allow *")
             self._run("ceph-osd", "-i", str(number), "--mkfs", "--osd-uuid", identity)
             self._daemon(f"osd{number}", "ceph-osd", "-i", str(number))
         self.wait()
         self.command("osd pool create", pool=POOL, pg_num=8)
+        self._key(USER, self.keyring, mon="profile simple-rados-client", osd=f"allow rwx pool={POOL}")
+
+    @property
+    def keyring(self) -> Path:
+        """The object store's own."""
+        return self.root / f"{USER}.keyring"
+
+    def _first_keys(self) -> Path:
+        """The keys that a monitor begins with: its own, and the administrator's."""
+        monitors, administrator = self.root / "first.keyring", self.root / "client.admin.keyring"
+        every = [word for service in ("mon", "osd", "mgr") for word in ("--cap", service, "allow *")]
+        for path, name, may in ((monitors, "mon.", every[:3]), (administrator, "client.admin", every)):
+            self._run("ceph-authtool", "--create-keyring", str(path), "--gen-key", "-n", name, *may)
+        self._run("ceph-authtool", str(monitors), "--import-keyring", str(administrator))
+        return monitors
+
+    def _key(self, name: str, path: Path, **may: str) -> None:
+        """Let somebody in, by a key in a file."""
+        found = self.command("auth get-or-create", entity=name, caps=[word for pair in may.items() for word in pair])
+        path.write_text(f"[{name}]\nkey = {found[0]['key']}\n")
+        path.chmod(0o600)
 
     def wait(self) -> None:
         """Until all OSDs are up."""
@@ -100,22 +128,22 @@ class Ceph:
 
     def start_gateway(self) -> tuple[str, str, str]:
         """Ceph's own S3 service: its address, and the keys of a user."""
+        self._key("client.rgw", self.root / "client.rgw.keyring", mon="allow rw", osd="allow rwx")
         self._daemon("rgw", "radosgw", "-n", "client.rgw")
         until(lambda: _is_open(self._gateway), 60, "gateway")
         keys = ("--access-key", "kumo", "--secret", "cloud")
         self._run("radosgw-admin", "user", "create", "--uid", "kumo", "--display-name", "kumo", *keys)
         return f"http://127.0.0.1:{self._gateway}", "kumo", "cloud"
 
-    def command(self, prefix: str, **words: object) -> dict[str, Any]:
+    def command(self, prefix: str, **words: object) -> Any:
         """Have the monitor do something; its answer."""
         text = json.dumps({"prefix": prefix, "format": "json", **words})
         code, output, status = self.cluster.mon_command(text, b"", timeout=30)
         assert code == 0, f"{prefix}: {status}"
-        answer: dict[str, Any] = json.loads(output) if output else {}
-        return answer
+        return json.loads(output) if output else {}
 
     def _osds_are_up(self) -> bool:
-        """For the same reason as below, now and then one ends at its start."""
+        """One that starts right after another now and then ends: it takes its own registration for a stranger's."""
         for name, process in self.processes.items():
             if process.running is not None and process.running.poll() is not None:
                 assert name.startswith("osd"), f"{name} ended"
@@ -123,7 +151,6 @@ class Ceph:
         return bool(self.command("osd stat")["num_up_osds"] == OSDS)
 
     def _connects(self) -> bool:
-        """Now and then a new connection without cephx may not do anything: the next one may."""
         self.cluster = binding().Rados(conffile=str(self.conf), conf={"client_mount_timeout": "10"})
         try:
             self.cluster.connect()
@@ -133,7 +160,8 @@ class Ceph:
             return False
 
     def _run(self, *words: str) -> str:
-        words = (words[0], "-c", str(self.conf), *words[1:]) if words[0] != "monmaptool" else words
+        alone = words[0] in {"monmaptool", "ceph-authtool"}
+        words = words if alone else (words[0], "-c", str(self.conf), *words[1:])
         done = subprocess.run(words, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
         return done.stdout

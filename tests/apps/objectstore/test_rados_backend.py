@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from apps.objectstore.backends.s3 import S3Store
 from apps.objectstore.models import Claim
 from apps.objectstore.states import CHUNK
 from tests.kit.blobs import LARGE, BlobStoreCases, Spoil, keep, read
-from tests.kit.ceph import POOL, Ceph, ceph
+from tests.kit.ceph import POOL, USER, Ceph, ceph
 from tests.kit.moto import credentials
 
 pytestmark = [pytest.mark.ceph, pytest.mark.django_db]
@@ -38,10 +39,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
 @pytest.fixture
 def store(cluster: Ceph, db: None) -> Iterator[RadosStore]:
     """A store in a namespace of its own."""
-    made = RadosStore("default", pool=POOL, conf=str(cluster.conf), user="client.admin", namespace=timed_uuid().hex)
+    made = opened(cluster, namespace=timed_uuid().hex)
     made.require_own()
     yield made
     made.close()
+
+
+def opened(cluster: Ceph, **options: Any) -> RadosStore:
+    """A store with the key that its documentation asks for."""
+    words = {"pool": POOL, "conf": str(cluster.conf), "user": USER, "keyring": str(cluster.keyring)}
+    return RadosStore("default", **words | options)
 
 
 def names(store: RadosStore) -> list[str]:
@@ -182,7 +189,7 @@ def test_what_another_cloud_keeps_is_not_touched(store, cluster):
 
 
 def test_a_pool_that_is_not_there_is_no_damage(cluster):
-    none = RadosStore("default", pool="nowhere", conf=str(cluster.conf), user="client.admin")
+    none = opened(cluster, pool="nowhere")
     told: list[int] = []
     with pytest.raises(BlobLostError):
         list(none.read(Stored(timed_uuid(), 3, bytes(4), (0,)), 0, 3, told.append))
@@ -197,21 +204,68 @@ def test_a_configuration_that_cannot_be_used_is_refused(tmp_path):
         RadosStore("default", pool=POOL, conf=str(tmp_path / "none"))
 
 
-def test_one_of_three_osds_may_die(cluster, store):
-    stored = keep(store, os.urandom(LARGE))
+@pytest.mark.parametrize("key", ["", "AQBnNi9mAAAAABAAeWJ1dCBub3QgdGhpcyBvbmUA"])
+def test_without_the_right_key_nothing_is_kept_or_read(cluster, store, tmp_path, key):
+    stored, before = keep(store, b"abc"), names(store)
+    other = tmp_path / "other.keyring"
+    other.write_text(f"[{USER}]\nkey = {key}\n" if key else "")
+    stranger = opened(cluster, keyring=str(other), namespace=store.io.get_namespace(), timeout_s=2)
+    told: list[int] = []
+    with pytest.raises(NoRoomError):
+        keep(stranger, b"mine")
+    with pytest.raises(BlobLostError):
+        list(stranger.read(stored, 0, 3, told.append))
+    assert (told, names(store)) == ([], before)
+    stranger.close()
+
+
+def test_the_key_opens_no_other_pool(cluster):
+    cluster.command("osd pool create", pool="others", pg_num=1)
+    other = opened(cluster, pool="others", timeout_s=2)
+    with pytest.raises(NoRoomError):
+        keep(other, b"mine")
+    other.close()
+
+
+def test_one_of_three_osds_may_die_while_many_write(cluster, store):
+    """What was acknowledged is there, whole; what was not is told so."""
+    kept: list[tuple[Stored, bytes]] = []
+    refused: list[str] = []
+    half = threading.Semaphore(0)
+
+    def write() -> None:
+        for size in (1, 100_000, STRIPE + CHUNK) * 4:
+            body = os.urandom(size)
+            try:
+                kept.append((keep(store, body), body))
+            except NoRoomError as error:
+                refused.append(str(error))
+            half.release()
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(12):
+        half.acquire()
     cluster.processes["osd0"].kill()
     try:
-        cluster.command("osd down", ids=["0"])
+        for thread in threads:
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in threads)
+        assert len(kept) + len(refused) == 48
+        assert len(kept) > 12  # writing went on
+        assert all(read(store, stored) == body for stored, body in kept)
+        assert {k.id for k in store.kept()} >= {stored.id for stored, _ in kept}
         assert read(store, keep(store, b"while one is away")) == b"while one is away"
-        assert set(store.verify(stored, lambda size: None).values()) == {True}
     finally:
         cluster.processes["osd0"].start()
         cluster.wait()
+    assert all(set(store.verify(stored, lambda size: None).values()) == {True} for stored, _ in kept)
 
 
 def test_a_cluster_that_hangs_is_waited_for_only_so_long(cluster, store):
     keep(store, b"it is well again")
-    slow = RadosStore("default", pool=POOL, conf=str(cluster.conf), user="client.admin", timeout_s=1)
+    slow = opened(cluster, timeout_s=1)
     stored = keep(slow, b"abc")
     osds = [cluster.processes[f"osd{n}"].running for n in range(3)]
     for process in osds:
