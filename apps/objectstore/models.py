@@ -96,7 +96,7 @@ class Bucket(models.Model):
 
     name = models.CharField(primary_key=True, max_length=63, db_collation="C")
     container = models.OneToOneField(Container, on_delete=models.CASCADE, related_name="bucket")
-    lock_enabled = models.BooleanField(default=False)  # object lock: only at creation, for ever
+    lock_enabled = models.BooleanField(default=False)  # object lock: once it is, for ever
     documents: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(default=dict)  # kind → document
     created_at = models.DateTimeField(db_default=Now())
 

@@ -14,6 +14,7 @@ from apps.objectstore.selectors.access import require
 from apps.objectstore.selectors.bucket_policy import policy_is_public
 from apps.objectstore.selectors.documents import KINDS
 from apps.objectstore.services.marks import acl_checked
+from apps.objectstore.states import Versioning
 
 
 @service("object_store:public")
@@ -23,7 +24,7 @@ def bucket_document_put(ctx: RequestContext, *, bucket: str, kind: str, document
     if check := _CHECKS.get(kind):
         check(row, document)
     row.documents[kind] = dict(document)
-    row.save(update_fields=["documents"])
+    row.save(update_fields=["documents", "lock_enabled"])
     if kind == "acl":
         # It says who gets in, all of it: lists that Swift keeps would let in others still.
         Container.objects.filter(pk=row.container_id).update(read_acl="", write_acl="")
@@ -62,8 +63,14 @@ def _ownership_checked(row: Bucket, document: Mapping[str, Any]) -> None:
 
 
 def _lock_checked(row: Bucket, document: Mapping[str, Any]) -> None:
-    if not row.lock_enabled:
-        raise Conflict("Object Lock configuration cannot be enabled on existing buckets", code="InvalidBucketState")
+    """Objects can be locked where versions are kept: from the first such document on, and for ever."""
+    if row.lock_enabled:
+        return
+    # How it keeps versions changes only under the same lock.
+    if Container.objects.select_for_update().get(pk=row.container_id).versioning != Versioning.ENABLED:
+        words = "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration"
+        raise Conflict(words, code="InvalidBucketState")
+    row.lock_enabled = True
 
 
 _CHECKS: Mapping[str, Callable[[Bucket, Mapping[str, Any]], None]] = {

@@ -24,12 +24,14 @@ from apps.core.ids import timed_uuid
 from apps.core.transactions import internal, streaming
 from apps.objectstore.models import Container, Object, Upload, UploadPart, Version
 from apps.objectstore.selectors import container_row
-from apps.objectstore.selectors.access import PUT, require_write
+from apps.objectstore.selectors.access import PUT, bucket_of, require
+from apps.objectstore.selectors.conditions import Values
 from apps.objectstore.selectors.uploads import no_upload, upload_row
 from apps.objectstore.services import checksums, rows
 from apps.objectstore.services.checksums import COMPOSITE, FULL, Digests
-from apps.objectstore.services.encryption import Secret, secret_new, secret_of, wish_of
+from apps.objectstore.services.encryption import AES256, Secret, secret_new, secret_of, wish_of
 from apps.objectstore.services.errors import Unprocessable
+from apps.objectstore.services.marks import facts_of
 from apps.objectstore.services.objects import (
     Body,
     Incoming,
@@ -152,7 +154,7 @@ def upload_part_put(
     `etag` is the MD5 that the bytes must have, `key` the caller's key of an upload that is encrypted with one. Raises
     as `object_put`, NotFound for an upload that is not in progress (any more), Invalid for a number out of bounds.
     """
-    place = _place(ctx, account, container, name)
+    place = _place(ctx, account, container, name, upload_id)
     if not 1 <= number <= MAX_PARTS:
         raise Invalid(f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive", code="InvalidArgument")
     if size > MAX_FILE_BYTES:
@@ -172,12 +174,29 @@ def upload_part_put(
         raise
 
 
-def _place(ctx: RequestContext, account: str, container: str, name: str, action: str = PUT) -> Container:
+def _place(
+    ctx: RequestContext, account: str, container: str, name: str, upload_id: UUID, action: str = PUT
+) -> Container:
     place = container_row(account, container)
-    require_write(ctx, account, place, name, action)
+    require(ctx, account, place, action, name, facts=_facts(place, name, upload_id))
     if place is None:
         raise NotFound("container", container)
     return place
+
+
+def _facts(place: Container | None, name: str, upload_id: UUID) -> Values:
+    """What conditions of policies can say of an upload's requests: what was said of the object when it began."""
+    bucket = bucket_of(place)
+    if bucket is None or "policy" not in bucket.documents:
+        return {}
+    upload = Upload.objects.filter(pk=upload_id, container=place, name=name).first()
+    if upload is None:
+        return {}
+    new, method = new_of(upload), "s3:x-amz-server-side-encryption"
+    facts = facts_of(new.tags, new.lock_mode, new.retain_until, new.legal_hold or None)
+    if envelope := upload.wanted.get("encryption"):
+        facts = {**facts, method if envelope["mode"] == AES256 else f"{method}-customer-algorithm": [AES256]}
+    return facts
 
 
 def _digests(upload: Upload, digests: Digests) -> Digests:
@@ -249,7 +268,7 @@ def upload_complete(
     Raises as `object_put`; NotFound for an upload that is not in progress, Invalid for parts that did not arrive, are
     not in order or too small, Unprocessable where a checksum of the whole is another. Then the upload goes on.
     """
-    place = _place(ctx, account, container, name)
+    place = _place(ctx, account, container, name, upload_id)
     return _complete(place, name, upload_id, listed, whole or Whole(), New(only_new=only_new, only_over=only_over))
 
 
@@ -361,7 +380,7 @@ def owned_part(part: UploadPart) -> dict[str, Any]:
 @streaming("object_store:public")
 def upload_abort(ctx: RequestContext, *, account: str, container: str, name: str, upload_id: UUID) -> None:
     """Give up an upload and the parts of it that have arrived. Raises Forbidden, NotFound."""
-    place = _place(ctx, account, container, name, "s3:AbortMultipartUpload")
+    place = _place(ctx, account, container, name, upload_id, "s3:AbortMultipartUpload")
     if not upload_expire(place, name, upload_id):
         raise no_upload(upload_id)
 

@@ -62,7 +62,8 @@ def _versioning_changed(row: Container, versioning: Versioning) -> None:
     if versioning == Versioning.NEVER and row.versioning != Versioning.NEVER:
         raise Invalid("Keeping versions can be suspended, not be undone.")
     if versioning == Versioning.SUSPENDED and Bucket.objects.filter(container_id=row.pk, lock_enabled=True).exists():
-        raise Conflict("Versions cannot be suspended where objects can be locked.")
+        words = "Versions cannot be suspended where objects can be locked."
+        raise Conflict(words, code="InvalidBucketState")
     row.versioning = versioning
 
 

@@ -14,7 +14,7 @@ from apps.objectstore.selectors.bucket_policy import policy_document
 from apps.objectstore.states import Versioning, version_word
 from tests.apps.objectstore.conftest import Swift
 from tests.kit.http import context
-from tests.kit.s3 import S3
+from tests.kit.s3 import S3, code_of
 
 GET, PUT, DELETE, LIST = "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"
 NOBODY = RequestContext()
@@ -166,6 +166,34 @@ def test_attributes_can_be_denied_by_themselves(bucket, alice_s3):
         policy(bucket, {"Effect": "Deny", "Principal": "*", "Action": f"s3:{action}"})
         assert [seen(), seen("&versionId=null")] == expected
         assert alice_s3("GET", "/box/a").status_code == 200
+
+
+def test_who_may_not_list_is_not_told_what_is_not_there(bucket, alice_s3):
+    """Source: permissions of GetObject in Amazon's S3 API reference."""
+    nobody = S3(None)
+
+    def told(*names, query=""):
+        return [code_of(nobody("GET", f"/box/{name}{query}")) for name in names]
+
+    gets = {"Principal": "*", "Action": [GET, "s3:GetObjectVersion"]}
+    lists = {"Principal": "*", "Action": LIST, "Condition": {"StringLike": {"s3:prefix": "open/*"}}}
+    assert told("a", "none") == ["AccessDenied"] * 2
+    policy(bucket, gets)
+    assert nobody("GET", "/box/a").status_code == 200
+    assert told("none", "open/none") == told("a", query=f"?versionId={'0' * 31}7") * 2 == ["AccessDenied"] * 2
+    assert nobody("HEAD", "/box/none").status_code == 403
+    policy(bucket, gets, lists)
+    assert told("none", "open/none") == ["AccessDenied", "NoSuchKey"]
+    policy(bucket, lists)  # as on a bucket that everybody may list
+    assert told("a", "open/b", "open/none") == ["AccessDenied", "AccessDenied", "NoSuchKey"]
+    assert told("open/none", query=f"?versionId={'0' * 31}7") == ["NoSuchVersion"]
+    policy(bucket, lists, {"Effect": "Deny", "Principal": "*", "Action": GET})
+    assert told("open/none") == ["AccessDenied"]
+    Container.objects.update(versioning=Versioning.ENABLED)
+    policy(bucket, gets)
+    assert alice_s3("DELETE", "/box/a")["x-amz-delete-marker"] == "true"
+    gone = nobody("GET", "/box/a")
+    assert (code_of(gone), "x-amz-delete-marker" in gone.headers) == ("AccessDenied", False)
 
 
 def test_tags_of_the_object_decide(bucket):

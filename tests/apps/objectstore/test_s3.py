@@ -173,6 +173,9 @@ def test_conditional_writes(alice_s3, bucket):
     assert code_of(alice_s3("PUT", "/photos/none", b"2", If_Match=etag)) == "NoSuchKey"
     assert code_of(alice_s3("DELETE", "/photos/a", If_Match='"0"')) == "PreconditionFailed"
     assert code_of(alice_s3("DELETE", "/photos/none", If_Match="*")) == "PreconditionFailed"
+    for method in ("PUT", "DELETE"):
+        assert code_of(alice_s3(method, "/photos/a", If_Match='""')) == "PreconditionFailed"
+    assert code_of(alice_s3("DELETE", "/photos/a", x_amz_if_match_size="9")) == "NotImplemented"
     assert content(alice_s3("GET", "/photos/a")) == b"1"
     assert Blob.objects.filter(unused_since=None).count() == 1
     assert alice_s3("PUT", "/photos/a", b"2", If_Match=etag).status_code == 200

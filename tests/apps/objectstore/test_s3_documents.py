@@ -200,7 +200,7 @@ def test_a_prefix_in_the_address_says_nothing_of_what_a_large_object_lists(alice
 def test_grants_by_name_header_and_document(alice_s3, bob_s3, bucket):
     nobody = S3(None)
     alice_s3("PUT", "/photos/open", b"1", x_amz_acl="public-read")
-    alice_s3("PUT", "/photos/bobs", b"2", x_amz_grant_read='id="bob", id="carol"')
+    alice_s3("PUT", "/photos/bobs", b"2", x_amz_grant_read='id="bob",id=carol')
     alice_s3("PUT", "/photos/shut", b"3")
     assert [nobody("GET", f"/photos/{name}").status_code for name in ("open", "bobs", "shut")] == [200, 403, 403]
     assert [bob_s3("GET", f"/photos/{name}").status_code for name in ("open", "bobs", "shut")] == [200, 200, 403]

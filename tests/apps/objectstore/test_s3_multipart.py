@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -386,7 +387,21 @@ def test_composite_checksums_of_parts(alice_s3, bucket):
     got = alice_s3("HEAD", "/photos/big", x_amz_checksum_mode="ENABLED")
     assert (got["x-amz-checksum-sha256"], got["x-amz-checksum-type"]) == (value, "COMPOSITE")
     one = alice_s3("HEAD", "/photos/big?partNumber=1", x_amz_checksum_mode="ENABLED")
-    assert one["x-amz-checksum-sha256"] == b64(digest)
+    assert (one["x-amz-checksum-sha256"], one["x-amz-checksum-type"]) == (b64(digest), "COMPOSITE")
+
+
+def test_conditions_on_the_object_hold_for_its_parts(alice_s3, bucket):
+    """Requests with parts do not say again how the object is encrypted and tagged."""
+    wanted = {"StringNotEquals": {"s3:x-amz-server-side-encryption": "AES256"}}
+    tagged = {"StringNotEquals": {"s3:RequestObjectTag/team": "red"}}
+    everything = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::photos/*"}
+    found = {"Version": "2012-10-17", "Statement": [everything | {"Condition": one} for one in (wanted, tagged)]}
+    assert alice_s3("PUT", "/photos?policy", json.dumps(found).encode()).status_code == 204
+    assert alice_s3("POST", "/photos/big?uploads", x_amz_tagging="team=red").status_code == 403
+    upload = begin(alice_s3, "/photos/big", x_amz_server_side_encryption="AES256", x_amz_tagging="team=red")
+    etag = part(alice_s3, upload, 1, data(1))
+    assert complete(alice_s3, upload, etag).status_code == 200
+    assert Object.objects.get().tags == {"team": "red"}
 
 
 # --- encryption ------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ _KINDS = {
     "AmazonCustomerByEmail": ("EmailAddress", "emailAddress"),
 }
 _MOST = 100
-_HEADER = re.compile(r'\s*(id|uri|emailAddress)\s*=\s*"([^"]*)"\s*')
+_HEADER = re.compile(r'\s*(id|uri|emailAddress)\s*=\s*("?)([^"]*?)\2\s*')
 _ID = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 
 
@@ -64,12 +64,12 @@ def says(headers: Mapping[str, str]) -> bool:
 
 
 def _named(text: str) -> Iterable[str]:
-    """Grantees of a header: `id="…", uri="…"`."""
+    """Grantees of a header: `id="…", uri="…"`; clients leave the quotes out."""
     for part in text.split(","):
         match = _HEADER.fullmatch(part)
         if match is None:
             raise S3Error("InvalidArgument", "Argument format not recognized", ArgumentValue=part.strip())
-        yield _grantee(*match.groups())
+        yield _grantee(match[1], match[3])
 
 
 def _grantee(kind: str, value: str) -> str:

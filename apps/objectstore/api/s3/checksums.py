@@ -111,20 +111,21 @@ def is_asked(call: Call) -> bool:
 def headers_of(kept: Mapping[str, Any] | None, *, is_part: bool = False) -> dict[str, str]:
     """A checksum as headers of an answer; parts have no type."""
     found = {f"x-amz-checksum-{name.lower()}": value for name, value in _values(kept)}
-    return found | ({"x-amz-checksum-type": _type(kept)} if found and not is_part else {})
+    return found | ({"x-amz-checksum-type": kind_of(kept)} if found and not is_part else {})
 
 
 def elements_of(kept: Mapping[str, Any] | None, *, is_part: bool = False) -> dict[str, xml.Value]:
     """The same as elements of a document."""
     found: dict[str, xml.Value] = {f"Checksum{name}": value for name, value in _values(kept)}
-    return found | ({"ChecksumType": _type(kept)} if found and not is_part else {})
+    return found | ({"ChecksumType": kind_of(kept)} if found and not is_part else {})
 
 
 def _values(kept: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
     return ((name, str(value)) for name, value in (kept or {}).items() if name != TYPE)
 
 
-def _type(kept: Mapping[str, Any] | None) -> str:
+def kind_of(kept: Mapping[str, Any] | None) -> str:
+    """Whether a checksum is of all bytes, or of the checksums of parts."""
     return str((kept or {}).get(TYPE, FULL))
 
 

@@ -211,7 +211,15 @@ def conditions(call: Call) -> tuple[bool, str]:
     """Whether the object must be new, or which one it may replace. Raises S3Error for other conditions."""
     if call.headers.get("If-None-Match", "*") != "*":
         raise S3Error("NotImplemented", Header="If-None-Match")
-    return "If-None-Match" in call.headers, call.headers.get("If-Match", "").strip().strip('"')
+    return "If-None-Match" in call.headers, etag_wanted(call)
+
+
+def etag_wanted(call: Call) -> str:
+    """The ETag that the object must have, "" where the caller does not say. Raises S3Error for one that none has."""
+    found = call.headers.get("If-Match", "").strip().strip('"')
+    if not found and "If-Match" in call.headers:
+        raise S3Error("PreconditionFailed", Condition="If-Match")
+    return found
 
 
 def put(call: Call, source: Incoming, size: int | None, new: New) -> Object:
@@ -231,8 +239,7 @@ def put(call: Call, source: Incoming, size: int | None, new: New) -> Object:
 
 def object_delete(call: Call) -> HttpResponseBase:
     """`DELETE /{bucket}/{key}`: one that is not there is gone."""
-    etag = call.headers.get("If-Match", "").strip().strip('"')
-    return answer(204, removed(call, call.key, etag, version_asked(call)))
+    return answer(204, removed(call, call.key, etag_wanted(call), version_asked(call)))
 
 
 def removed(call: Call, key: str, etag: str = "", version_id: UUID | None = None) -> dict[str, str]:
@@ -272,7 +279,8 @@ def objects_delete(call: Call) -> HttpResponseBase:
         except KumoError as error:
             known = as_s3(error)
             assert known is not None
-            errors.append({"Key": key, "Code": known.code, "Message": known.message})
+            version: xml.Value = xml.text_of(element, "VersionId") or None
+            errors.append({"Key": key, "VersionId": version, "Code": known.code, "Message": known.message})
     quiet = xml.text_of(asked, "Quiet") == "true"
     return told("DeleteResult", {"Deleted": [] if quiet else done, "Error": errors})
 

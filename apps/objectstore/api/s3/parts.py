@@ -51,4 +51,6 @@ def part_of(call: Call, found: ObjectFields) -> Part | None:
     if found.parts is None and found.segments is None:
         return Part(start, end, checksums.headers_of(found.checksums), {})
     said = checksums.headers_of(found.parts[wanted - 1]["checksums"], is_part=True) if found.parts else {}
+    if said:
+        said["x-amz-checksum-type"] = checksums.kind_of(found.checksums)
     return Part(start, end, said, {"x-amz-mp-parts-count": str(len(sizes))})

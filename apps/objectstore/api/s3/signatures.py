@@ -380,7 +380,8 @@ def form_signed_by(fields: Mapping[str, str], request_id: str, now: datetime) ->
         return _v4_form(fields, policy, request_id, now)
     access, signature = fields.get("awsaccesskeyid", ""), fields.get("signature", "")
     if not access or not signature:
-        raise S3Error("AccessDenied", "The form has a policy, but no signature.")
+        missing = "AWSAccessKeyId" if not access else "Signature"
+        raise S3Error("InvalidArgument", f"Bucket POST must contain a field named '{missing}'.", ArgumentName=missing)
     key = key_of(access)
     if not _is_sha1_of(key.secret, policy.encode(), signature):
         raise _mismatch(access, signature, policy, "")

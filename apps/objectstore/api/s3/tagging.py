@@ -37,7 +37,7 @@ def of_document(root: Element, most: int) -> dict[str, str]:
 def of_header(text: str, most: int = MOST_OF_OBJECT) -> dict[str, str]:
     """`x-amz-tagging: key=value&…`. Raises S3Error."""
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=100)
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
         words = "x-amz-tagging is of the form key=value&key=value, encoded as UTF-8 and as parameters of a URL."
         raise S3Error("InvalidArgument", words, ArgumentName="x-amz-tagging") from None

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.http.response import HttpResponseBase
 from django.utils.http import http_date
 
-from apps.core.errors import NotFound
+from apps.core.errors import Forbidden, KumoError, NotFound
 from apps.objectstore import selectors, services
 from apps.objectstore.api.s3 import xml
 from apps.objectstore.api.s3.base import Call, answer, last_modified, told
@@ -18,7 +18,7 @@ from apps.objectstore.api.s3.listing import MOST_KEYS, STANDARD, delimiter_of, e
 from apps.objectstore.api.s3.lock import bypass_asked
 from apps.objectstore.models import Bucket, ObjectFields, Version
 from apps.objectstore.selectors import Found, Page, VersionEntry
-from apps.objectstore.selectors.access import require
+from apps.objectstore.selectors.access import GET, LIST, Why, decide, require
 from apps.objectstore.services import Removed
 from apps.objectstore.states import NO_VERSION, Versioning, version_word
 
@@ -131,18 +131,39 @@ def found(call: Call, bucket: Bucket, key: str, version_id: UUID | None = None) 
             version_id=version_id,
             referrer=call.headers.get("Referer", ""),
         )
-    except NotFound:
-        marker = selectors.marker_row(row.pk, key) if version_id is None else None
+    except (Forbidden, NotFound) as error:
+        told = missing(call, bucket, key, error, version_id)
+        marker = selectors.marker_row(row.pk, key) if isinstance(told, NotFound) and version_id is None else None
         if marker is None:
-            raise
+            raise told from None
         raise _deleted(marker, S3Error("NoSuchKey", Key=key)) from None
     if isinstance(at.row, Version) and at.row.is_marker:
-        error = _deleted(
-            at.row, S3Error("MethodNotAllowed", Method=call.request.method or "", ResourceType="DeleteMarker")
-        )
-        error.headers = {**error.headers, "Allow": "DELETE"}
-        raise error
+        refusal = S3Error("MethodNotAllowed", Method=call.request.method or "", ResourceType="DeleteMarker")
+        refusal = _deleted(at.row, refusal)
+        refusal.headers = {**refusal.headers, "Allow": "DELETE"}
+        raise refusal
     return at
+
+
+def missing(call: Call, bucket: Bucket, key: str, error: KumoError, version_id: UUID | None) -> KumoError:
+    """What is said where an object cannot be read: that it is not there, only to those who may list the bucket.
+
+    Source: "Permissions" of GetObject in Amazon's S3 API reference.
+    """
+    row, referrer = bucket.container, call.headers.get("Referer", "")
+    who = call.ctx, row.account_id, row
+    may_list = decide(*who, LIST, facts={"s3:prefix": [key]}, referrer=referrer).allowed
+    if isinstance(error, NotFound):
+        return error if may_list else S3Error("AccessDenied")
+    if version_id is None:
+        is_there, action, facts = selectors.object_row(row.pk, key) is not None, GET, {}
+    else:
+        is_there, action = selectors.version_row(row.pk, key, version_id) is not None, "s3:GetObjectVersion"
+        facts = {"s3:versionid": [version_word(version_id)]}
+    is_denied = decide(*who, action, key, facts=facts, referrer=referrer).why == Why.DENIED
+    if is_there or is_denied or not may_list:
+        return error
+    return NotFound("object" if version_id is None else "version", key)
 
 
 def _deleted(marker: Version, error: S3Error) -> S3Error:

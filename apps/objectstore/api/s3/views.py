@@ -92,6 +92,7 @@ SUBRESOURCES = (
 
 # Headers and parameters that promise what this store does not do: taken silently, a user would rely on them.
 NOT_SERVED_HEADERS = (
+    "X-Amz-If-Match-",
     "X-Amz-Mfa",
     "X-Amz-Request-Payer",
     *encryption.NOT_SERVED,
