@@ -29,7 +29,7 @@ from apps.objectstore.services import New  # noqa: E402
 from tests.kit.http import context  # noqa: E402
 
 WRITERS, NAMES = 6, 8
-SIZES = (60, 4000, 60_000, 200_000)
+SIZES = (60, 4000, 60_000, 200_000, 1_100_000)
 REMOVAL = 7
 UNDER_WAY = 3  # writes of one name whose lines may not have reached the outside
 ACCOUNT, BOX = "power", "box"
