@@ -278,9 +278,8 @@ class Copy:
         """Let the writes that follow go past the system's cache, or not; whether they do."""
         if self._is_direct is None or self._is_direct == wanted:
             return bool(self._is_direct)
-        flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
         try:
-            fcntl.fcntl(self._file, fcntl.F_SETFL, flags | os.O_DIRECT if wanted else flags & ~os.O_DIRECT)
+            fcntl.fcntl(self._file, fcntl.F_SETFL, os.O_DIRECT if wanted else 0)  # it has no other of these flags
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise

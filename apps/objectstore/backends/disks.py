@@ -16,8 +16,9 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Lock, local
 from uuid import UUID
@@ -473,24 +474,24 @@ class DiskDraft:
 
     def _send(self) -> None:
         full = memoryview(self._buffers[0])
-        self._run(lambda writing: writing.write(full))
+        self._settle()
+        self._jobs = [self._store.submit(partial(writing.write, full)) for writing in self._living()]
         if len(self._buffers) == 1:
             self._buffers.append(_buffers.take())
         self._buffers.reverse()
         self._filled = 0
 
-    def _run(self, job: Callable[[_Writing], None]) -> None:
-        self._settle()
-        self._jobs = [self._store.submit(lambda w=writing: job(w)) for writing in self._living()]  # type: ignore[misc]
-
     def _settle(self) -> None:
         """Wait for what is being written. Raises NoRoomError when too few copies are left."""
-        wait(self._jobs)
-        for job in self._jobs:
-            job.result()
-        self._jobs = []
+        if errors := self._ended():
+            raise errors[0]
         if len(self._living()) < ENOUGH:
             raise NoRoomError("; ".join(f"disk {w.disk.number}: {w.error}" for w in self._copies if w.error))
+
+    def _ended(self) -> list[BaseException]:
+        """What nobody foresaw in the jobs that were under way, once all have ended."""
+        jobs, self._jobs = self._jobs, []
+        return [error for job in jobs if (error := job.exception())]
 
     def _living(self) -> list[_Writing]:
         return [writing for writing in self._copies if writing.error is None]
@@ -498,7 +499,10 @@ class DiskDraft:
     def publish(self) -> Stored:
         last = memoryview(self._buffers[0])[: self._filled]
         try:
-            self._run(lambda writing: writing.finish(last))
+            self._settle()
+            mine, *others = self._living()
+            self._jobs = [self._store.submit(partial(writing.finish, last)) for writing in others]
+            mine.finish(last)
             self._settle()
         except NoRoomError:
             self._withdraw()
@@ -517,7 +521,7 @@ class DiskDraft:
                 self._store.failed(writing.disk, writing.error)
 
     def discard(self) -> None:
-        wait(self._jobs)
+        self._ended()
         self._tell()
         for writing in self._copies:
             writing.close()
