@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +49,11 @@ def bucket_document(ctx: RequestContext, *, bucket: str, kind: str) -> dict[str,
         raise NotFound("container", bucket)
     require(ctx, row.container.account_id, row.container, f"s3:Get{KINDS[kind].noun}")
     return row.documents.get(kind)
+
+
+def fingerprint(document: Document | None) -> str:
+    """What changes with a document."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @internal("a browser asks before there is any caller, and only what its page may do", atomic=False)

@@ -6,6 +6,7 @@ A grantee is `all`, `authenticated` or `project:{id}`. Source: S3's documentatio
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ ALL, AUTHENTICATED, PROJECT = "all", "authenticated", "project:"
 PUBLIC = frozenset({ALL, AUTHENTICATED})
 FULL = "FULL_CONTROL"
 PERMISSIONS = ("READ", "WRITE", "READ_ACP", "WRITE_ACP", FULL)
+MOST = 100  # grants of one list
+_ID = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 ENFORCED, PREFERRED = "BucketOwnerEnforced", "BucketOwnerPreferred"
 
 # Action → permissions of which one allows it, on the bucket and on the object.
@@ -74,6 +77,11 @@ CANNED: Mapping[str, tuple[Grant, ...]] = {
     "bucket-owner-read": (),
     "bucket-owner-full-control": (),
 }
+
+
+def is_project_id(text: str) -> bool:
+    """Whether a grant can be to a project of that id."""
+    return bool(_ID.fullmatch(text))
 
 
 def block_of(bucket: Bucket | None) -> Block:

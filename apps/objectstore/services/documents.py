@@ -1,4 +1,4 @@
-"""Documents of buckets are put and removed here. What comes in was read by an API or a page already."""
+"""Documents of buckets are put and removed here. An API or a page reads what comes in; what it says is checked here."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from apps.objectstore.models import Bucket, Container
 from apps.objectstore.selectors import bucket_row, grants
 from apps.objectstore.selectors.access import require
 from apps.objectstore.selectors.bucket_policy import policy_is_public
-from apps.objectstore.selectors.documents import KINDS
+from apps.objectstore.selectors.documents import KINDS, fingerprint
+from apps.objectstore.services import document_checks
 from apps.objectstore.services.marks import acl_checked
-from apps.objectstore.states import Versioning
 
 
 @service("object_store:public")
-def bucket_document_put(ctx: RequestContext, *, bucket: str, kind: str, document: Mapping[str, Any]) -> None:
-    """Keep a document with a bucket, in place of what was there. Raises Forbidden, NotFound, Invalid, Conflict."""
+def bucket_document_put(
+    ctx: RequestContext, *, bucket: str, kind: str, document: Mapping[str, Any], seen: str | None = None
+) -> None:
+    """Keep a document with a bucket, in place of what was there.
+
+    `seen` is the fingerprint of what its writer changed. Raises Forbidden, NotFound, Invalid; Conflict, also where
+    somebody else has changed it since.
+    """
     row = _locked(ctx, bucket, f"s3:Put{KINDS[kind].noun}")
+    _unchanged(row, kind, seen)
     if check := _CHECKS.get(kind):
         check(row, document)
     row.documents[kind] = dict(document)
@@ -31,12 +38,19 @@ def bucket_document_put(ctx: RequestContext, *, bucket: str, kind: str, document
 
 
 @service("object_store:public")
-def bucket_document_delete(ctx: RequestContext, *, bucket: str, kind: str) -> None:
-    """Remove a document, if there is one. Raises Forbidden, NotFound for the bucket."""
+def bucket_document_delete(ctx: RequestContext, *, bucket: str, kind: str, seen: str | None = None) -> None:
+    """Remove a document, if there is one. Raises Forbidden, NotFound for the bucket; Conflict as above."""
     about = KINDS[kind]
     row = _locked(ctx, bucket, f"s3:{about.deletes or 'Put'}{about.noun}")
+    _unchanged(row, kind, seen)
     if row.documents.pop(kind, None) is not None:
         row.save(update_fields=["documents"])
+
+
+def _unchanged(row: Bucket, kind: str, seen: str | None) -> None:
+    """Raise Conflict unless the document is what its writer saw, if they say what that was."""
+    if seen is not None and fingerprint(row.documents.get(kind)) != seen:
+        raise Conflict("Somebody else has changed this meanwhile.", hint="Look at it again, and then change it.")
 
 
 def _locked(ctx: RequestContext, bucket: str, action: str) -> Bucket:
@@ -62,20 +76,13 @@ def _ownership_checked(row: Bucket, document: Mapping[str, Any]) -> None:
         raise Invalid(words, code="InvalidBucketAclWithObjectOwnership")
 
 
-def _lock_checked(row: Bucket, document: Mapping[str, Any]) -> None:
-    """Objects can be locked where versions are kept: from the first such document on, and for ever."""
-    if row.lock_enabled:
-        return
-    # How it keeps versions changes only under the same lock.
-    if Container.objects.select_for_update().get(pk=row.container_id).versioning != Versioning.ENABLED:
-        words = "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration"
-        raise Conflict(words, code="InvalidBucketState")
-    row.lock_enabled = True
-
-
 _CHECKS: Mapping[str, Callable[[Bucket, Mapping[str, Any]], None]] = {
     "acl": acl_checked,
-    "lock": _lock_checked,
+    "cors": document_checks.cors_checked,
+    "lifecycle": document_checks.lifecycle_checked,
+    "lock": document_checks.lock_checked,
     "ownership": _ownership_checked,
     "policy": _policy_checked,
+    "tags": document_checks.bucket_tags_checked,
+    "website": document_checks.website_checked,
 }

@@ -128,8 +128,10 @@ def may_bypass(ctx: RequestContext, account: str, place: Container | None, name:
 
 
 def acl_checked(bucket: Bucket | None, acl: Mapping[str, Any] | None) -> None:
-    """Raise Forbidden for public grants where they are blocked, Invalid for any where none are used."""
+    """Raise Forbidden for public grants where they are blocked, Invalid for any where none are used, or too many."""
     given = grants.of_document(acl)
+    if len(given) > grants.MOST:
+        raise Invalid(f"A list has {grants.MOST} grants at most.", code="MalformedACLError")
     if bucket is None or not given:
         return
     if not grants.are_used(bucket):

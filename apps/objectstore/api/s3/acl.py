@@ -27,16 +27,12 @@ _KINDS = {
     "Group": ("URI", "uri"),
     "AmazonCustomerByEmail": ("EmailAddress", "emailAddress"),
 }
-_MOST = 100
 _HEADER = re.compile(r'\s*(id|uri|emailAddress)\s*=\s*("?)([^"]*?)\2\s*')
-_ID = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 
 
 def document_from(grants_: Iterable[Grant], owner: str) -> dict[str, Any] | None:
     """Grants as they are kept: the owner's own are a matter of course. None for no others."""
     others = list(dict.fromkeys(one for one in grants_ if one.grantee != PROJECT + owner))
-    if len(others) > _MOST:
-        raise S3Error("MalformedACLError")
     return grants.document_of(others) if others else None
 
 
@@ -81,7 +77,7 @@ def _grantee(kind: str, value: str) -> str:
         if value not in _BY_URI:
             raise S3Error("InvalidArgument", "Invalid group uri", ArgumentName="uri", ArgumentValue=value)
         return _BY_URI[value]
-    if not _ID.fullmatch(value):
+    if not grants.is_project_id(value):
         raise S3Error("InvalidArgument", "Invalid id", ArgumentName="id", ArgumentValue=value)
     return PROJECT + value
 

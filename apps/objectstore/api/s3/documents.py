@@ -22,6 +22,7 @@ from apps.objectstore.selectors import grants
 from apps.objectstore.selectors.documents import KINDS, bucket_document
 from apps.objectstore.selectors.lifecycle import expiration, rules_of
 from apps.objectstore.selectors.marks import object_marks
+from apps.objectstore.services.document_checks import MOST_TAGS_OF_BUCKET, MOST_TAGS_OF_OBJECT
 from apps.objectstore.states import version_of
 
 # --- of buckets ------------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ def _encryption_shown(found: Mapping[str, Any]) -> dict[str, xml.Value]:
 
 
 def _bucket_tags(root: Element) -> dict[str, str]:
-    return tagging.of_document(root, tagging.MOST_OF_BUCKET)
+    return tagging.of_document(root, MOST_TAGS_OF_BUCKET)
 
 
 FORMS: Mapping[str, Form] = {
@@ -236,7 +237,7 @@ def _tags_get(call: Call) -> HttpResponseBase:
 
 
 def _tags_put(call: Call) -> HttpResponseBase:
-    tags = tagging.of_document(call.document(tagging.ROOT), tagging.MOST_OF_OBJECT)
+    tags = tagging.of_document(call.document(tagging.ROOT), MOST_TAGS_OF_OBJECT)
     services.object_tags_put(call.ctx, tags=tags, **_whose(call))
     return answer(200)
 

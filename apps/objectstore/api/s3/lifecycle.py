@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 from xml.etree.ElementTree import Element  # the type only
 
-from apps.objectstore.api.s3 import tagging, xml
+from apps.objectstore.api.s3 import xml
 from apps.objectstore.api.s3.errors import S3Error
-from apps.objectstore.states import MAX_OBJECT_NAME
+from apps.objectstore.services.document_checks import MOST_TAGS_OF_OBJECT, tags_checked
 
 ROOT = "LifecycleConfiguration"
-_MOST_RULES, _MOST_ID = 1000, 255
 _FILTERS = {"Prefix", "Tag", "ObjectSizeGreaterThan", "ObjectSizeLessThan"}
 _TRANSITIONS = ("Transition", "NoncurrentVersionTransition")
 
@@ -20,12 +19,7 @@ _TRANSITIONS = ("Transition", "NoncurrentVersionTransition")
 def of_document(root: Element) -> dict[str, Any]:
     """A `LifecycleConfiguration`, as it is kept. Raises S3Error for what would not be done."""
     xml.only(root, "Rule")
-    if not 0 < len(root) <= _MOST_RULES:
-        raise S3Error("MalformedXML")
-    rules = [_rule(element, number) for number, element in enumerate(root, 1)]
-    if len({rule["id"] for rule in rules}) != len(rules):
-        raise S3Error("InvalidArgument", "Rule ID must be unique. Found same ID for more than one rule.")
-    return {"rules": rules}
+    return {"rules": [_rule(element, number) for number, element in enumerate(root, 1)]}
 
 
 def _rule(element: Element, number: int) -> dict[str, Any]:
@@ -37,25 +31,17 @@ def _rule(element: Element, number: int) -> dict[str, Any]:
     ident, status = xml.text_of(element, "ID") or f"rule-{number}", xml.text_of(element, "Status")
     if status not in {"Enabled", "Disabled"}:
         raise S3Error("MalformedXML")
-    if len(ident) > _MOST_ID:
-        raise S3Error("InvalidArgument", f"ID length should not exceed allowed limit of {_MOST_ID}")
     if (element.find("Prefix") is None) == (element.find("Filter") is None):
         raise S3Error("MalformedXML")
     found = {"id": ident, "on": status == "Enabled", "old": element.find("Filter") is None} | _filter(element)
-    found |= _expiration(element) | _noncurrent(element) | _abort(element)
-    if not set(found) & {"days", "date", "markers", "noncurrent_days", "abort_days"}:
-        raise S3Error("InvalidRequest", "At least one action needs to be specified in a rule")
-    if (found["tags"] or "least" in found or "most" in found) and set(found) & {"abort_days", "markers"}:
-        words = "AbortIncompleteMultipartUpload and ExpiredObjectDeleteMarker cannot be specified with tags or sizes"
-        raise S3Error("InvalidRequest", words)
-    return found
+    return found | _expiration(element) | _noncurrent(element) | _abort(element)
 
 
 def _filter(element: Element) -> dict[str, Any]:
     """Which objects a rule is about: `prefix`, `tags`, and sizes above `least` and below `most`."""
     inner = element.find("Filter")
     if inner is None:
-        return {"prefix": _prefix(xml.text_of(element, "Prefix", strip=False)), "tags": {}}
+        return {"prefix": xml.text_of(element, "Prefix", strip=False), "tags": {}}
     xml.only(inner, "And", *_FILTERS)
     if len(inner) > 1:
         raise S3Error("MalformedXML")
@@ -65,19 +51,11 @@ def _filter(element: Element) -> dict[str, Any]:
         if len(both) < 2:
             raise S3Error("MalformedXML")
         inner = both
-    found: dict[str, Any] = {"prefix": _prefix(xml.text_of(inner, "Prefix", strip=False)), "tags": _tags(inner)}
+    found: dict[str, Any] = {"prefix": xml.text_of(inner, "Prefix", strip=False), "tags": _tags(inner)}
     for key, name in (("least", "ObjectSizeGreaterThan"), ("most", "ObjectSizeLessThan")):
         if inner.find(name) is not None:
-            found[key] = _number(xml.text_of(inner, name), least=0)
-    if "least" in found and "most" in found and found["least"] >= found["most"]:
-        raise S3Error("InvalidRequest", "'ObjectSizeLessThan' has to be a value greater than 'ObjectSizeGreaterThan'.")
+            found[key] = _number(xml.text_of(inner, name))
     return found
-
-
-def _prefix(text: str) -> str:
-    if len(text.encode()) > MAX_OBJECT_NAME or "\x00" in text:
-        raise S3Error("InvalidRequest", f"The maximum size of a prefix is {MAX_OBJECT_NAME}.")
-    return text
 
 
 def _tags(element: Element) -> dict[str, str]:
@@ -85,7 +63,7 @@ def _tags(element: Element) -> dict[str, str]:
     for tag in element.findall("Tag"):
         xml.only(tag, "Key", "Value")
         pairs.append((xml.text_of(tag, "Key", strip=False), xml.text_of(tag, "Value", strip=False)))
-    return tagging.checked(pairs, tagging.MOST_OF_OBJECT)
+    return tags_checked(pairs, MOST_TAGS_OF_OBJECT)
 
 
 def _expiration(element: Element) -> dict[str, Any]:
@@ -112,10 +90,7 @@ def _noncurrent(element: Element) -> dict[str, Any]:
     xml.only(inner, "NoncurrentDays", "NewerNoncurrentVersions")
     found = {"noncurrent_days": _number(xml.text_of(inner, "NoncurrentDays"))}
     if inner.find("NewerNoncurrentVersions") is not None:
-        newer = _number(xml.text_of(inner, "NewerNoncurrentVersions"))
-        if newer > 100:
-            raise S3Error("InvalidArgument", "'NewerNoncurrentVersions' must be between 1 and 100")
-        found["newer"] = newer
+        found["newer"] = _number(xml.text_of(inner, "NewerNoncurrentVersions"))
     return found
 
 
@@ -127,11 +102,9 @@ def _abort(element: Element) -> dict[str, Any]:
     return {"abort_days": _number(xml.text_of(inner, "DaysAfterInitiation"))}
 
 
-def _number(text: str, *, least: int = 1) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 16) or int(text) < least:
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):
         raise S3Error("InvalidArgument", "A number of a lifecycle rule is a positive integer", ArgumentValue=text)
-    if least and int(text) > 36_500:
-        raise S3Error("InvalidArgument", "A lifecycle rule waits 100 years at most", ArgumentValue=text)
     return int(text)
 
 

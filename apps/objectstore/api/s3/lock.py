@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element  # the type only
 
 from apps.objectstore.api.s3 import xml
 from apps.objectstore.api.s3.errors import S3Error
-from apps.objectstore.services.lock import MAX_DAYS, MODES
+from apps.objectstore.services.lock import MODES
 
 MODE, UNTIL, HOLD = "X-Amz-Object-Lock-Mode", "X-Amz-Object-Lock-Retain-Until-Date", "X-Amz-Object-Lock-Legal-Hold"
 _HOLDS = {"ON": True, "OFF": False}
@@ -31,8 +31,6 @@ def default_of_document(root: Element) -> dict[str, Any]:
     days, years = (_number(xml.text_of(found, name)) for name in ("Days", "Years"))
     if (days is None) == (years is None):
         raise S3Error("MalformedXML")
-    if not 0 < (days or 0) + (years or 0) * 365 <= MAX_DAYS:
-        raise S3Error("InvalidRetentionPeriod")
     return {"mode": _mode(xml.text_of(found, "Mode")), "days": days or 0, "years": years or 0}
 
 

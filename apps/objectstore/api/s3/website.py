@@ -40,9 +40,7 @@ _PROTOCOLS = ("", "http", "https")
 
 
 def of_document(root: Element) -> dict[str, Any]:
-    """A `WebsiteConfiguration`, as it is kept. Raises S3Error, also where no site would be shown."""
-    if not settings.CONFIG.objectstore.s3_website_domains:
-        raise S3Error("NotImplemented", "This cloud has no name for web sites of buckets.", Resource="website")
+    """A `WebsiteConfiguration`, as it is kept. Raises S3Error."""
     xml.only(root, "RedirectAllRequestsTo", "IndexDocument", "ErrorDocument", "RoutingRules")
     whole = root.find("RedirectAllRequestsTo")
     if whole is not None:
@@ -54,10 +52,7 @@ def of_document(root: Element) -> dict[str, Any]:
     if index is None:
         raise S3Error("MalformedXML")
     xml.only(index, "Suffix")
-    suffix = xml.text_of(index, "Suffix")
-    if not suffix or "/" in suffix:
-        raise S3Error("InvalidArgument", "The IndexDocument Suffix is not well formed", ArgumentName="Suffix")
-    found: dict[str, Any] = {"index": suffix, "error": "", "rules": []}
+    found: dict[str, Any] = {"index": xml.text_of(index, "Suffix"), "error": "", "rules": []}
     if error is not None:
         xml.only(error, "Key")
         found["error"] = xml.text_of(error, "Key")
