@@ -13,6 +13,7 @@ from apps.objectstore.selectors import bucket_row
 from apps.objectstore.selectors.access import require_owner
 from apps.objectstore.services import rows
 from apps.objectstore.services.containers import container_put
+from apps.objectstore.services.marks import acl_checked
 from apps.objectstore.services.versions import container_versioning
 from apps.objectstore.states import Versioning, is_bucket_name
 
@@ -43,6 +44,7 @@ def bucket_create(
     if made.container.account_id != account:
         _free(made, account)
     if documents:
+        acl_checked(made, documents.get("acl"))
         made.documents = dict(documents)
         made.save(update_fields=["documents"])
     if lock_enabled:

@@ -16,6 +16,7 @@ from apps.objectstore.selectors import container_row, grants
 from apps.objectstore.selectors.access import bucket_of, decide, require
 from apps.objectstore.selectors.conditions import Values
 from apps.objectstore.services import lock, rows
+from apps.objectstore.services.document_checks import MOST_TAGS_OF_OBJECT, tags_checked
 from apps.objectstore.states import version_word
 
 # Like `object_put` these leave no event in the audit log: what is done with single objects is in the access log.
@@ -31,12 +32,13 @@ def object_tags_put(
     tags: Mapping[str, str] | None,
     version_id: UUID | None = None,
 ) -> ObjectFields:
-    """Replace a version's tags (None: the current one's; no tags: remove them). Raises Forbidden, NotFound."""
+    """Replace a version's tags (None: the current one's; no tags: remove them). Raises Forbidden, NotFound, Invalid."""
     place = container_row(account, container)
     verb = "PutObject" if tags else "DeleteObject"
     action = f"s3:{verb}{'' if version_id is None else 'Version'}Tagging"
     require(ctx, account, place, action, name, facts=facts_of(tags, version_id=version_id))
-    return _changed(place, name, version_id, tags=dict(tags) if tags else None)
+    wanted = tags_checked((tags or {}).items(), MOST_TAGS_OF_OBJECT)
+    return _changed(place, name, version_id, tags=wanted or None)
 
 
 @streaming("object_store:public")

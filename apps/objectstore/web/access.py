@@ -10,7 +10,7 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.errors import NotFound
@@ -24,7 +24,7 @@ from apps.objectstore.selectors.bucket_policy import policy_document
 from apps.objectstore.selectors.documents import bucket_document
 from apps.objectstore.selectors.grants import SWITCHES, block_of
 from apps.objectstore.states import Versioning
-from apps.objectstore.web import words
+from apps.objectstore.web import marks, sites, words
 from apps.objectstore.web.browse import OWN, InContainer
 from apps.objectstore.web.containers import quota_bars
 from apps.objectstore.web.words import LISTED, PUBLIC
@@ -100,7 +100,8 @@ class Access(InContainer, FormPage):
         if owned is None:
             return {}
         facts = {"granted": words.granted(owned), "statements": words.statements(owned)}
-        return facts | {"policy_url": self.url("objectstore:policy", self.kwargs["ident"])}
+        pages = ("policy", "grants")
+        return facts | {f"{name}_url": self.url(f"objectstore:{name}", self.kwargs["ident"]) for name in pages}
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         given = form.cleaned_data
@@ -263,7 +264,24 @@ class Settings(InContainer, FormPage):
             facts=facts,
             bars=quota_bars(Totals(row.objects_now, row.bytes_now), row.metadata),
             may_change=self.allowed(OWN),
+            besides=self.besides(),
         )
+
+    def besides(self) -> list[tuple[Any, list[Any], str]]:
+        """What else is set for it: title, words, and the address of its page."""
+        row, owned = self.container, bucket_of(self.container)
+        site = owned is not None and "website" in owned.documents
+        shown = site or any(row.metadata.get(name) for name in (sites.INDEX, sites.LISTINGS))
+        found: list[tuple[str, Any, list[Any]]] = [("site", _("Web site"), [_("yes") if shown else _("no")])]
+        if owned is not None:
+            said_ = owned.documents
+            found += [
+                ("lifecycle", _("Lifecycle"), _counted(said_.get("lifecycle"))),
+                ("lock", _("Object lock"), [words for _tone, words in marks.default_lines(owned)]),
+                ("tags", _("Tags"), [cells.tags(f"{k}={v}" for k, v in sorted((said_.get("tags") or {}).items()))]),
+                ("cors", _("Pages of other sites, by S3"), _counted(said_.get("cors"))),
+            ]
+        return [(title, lines, self.url(f"objectstore:{name}", self.kwargs["ident"])) for name, title, lines in found]
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         given = form.cleaned_data
@@ -278,6 +296,11 @@ class Settings(InContainer, FormPage):
         if versioning != self.container.versioning:
             services.container_versioning(self.ctx, **self.place, versioning=versioning)
         return self.url("objectstore:container", self.kwargs["ident"]), said(gettext("Saved"), self.container.name)
+
+
+def _counted(document: Any) -> list[str]:
+    count = len((document or {}).get("rules", ()))
+    return [ngettext("%d rule", "%d rules", count) % count]
 
 
 class LinksRevoke(InContainer):

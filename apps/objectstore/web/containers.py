@@ -148,6 +148,11 @@ class ContainerForm(forms.Form):
         required=False,
         help_text=_("What is replaced or deleted can be brought back, and counts in the size until it is removed."),
     )
+    lock = forms.BooleanField(
+        label=_("Objects can be locked"),
+        required=False,
+        help_text=_("For S3: retention and legal hold. It keeps versions, and cannot be undone."),
+    )
     policy = forms.ChoiceField(label=_("Storage policy"), help_text=_("Where the bytes are kept. Cannot be changed."))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -176,13 +181,18 @@ class ContainerCreate(FormPage):
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         given = form.cleaned_data
-        made = services.container_put(
-            self.ctx, account=self.ctx.project_id, container=given["name"], policy=given["policy"], changes={}
-        )
-        row = selectors.container_get(self.ctx, account=self.ctx.project_id, container=given["name"]).container
-        if given["versions"]:
-            services.container_versioning(
-                self.ctx, account=self.ctx.project_id, container=row.name, versioning=Versioning.ENABLED
+        account = self.ctx.project_id
+        made = True
+        if given["lock"]:
+            services.bucket_create(
+                self.ctx, account=account, name=given["name"], policy=given["policy"], lock_enabled=True
             )
+        else:
+            made = services.container_put(
+                self.ctx, account=account, container=given["name"], policy=given["policy"], changes={}
+            )
+        row = selectors.container_get(self.ctx, account=account, container=given["name"]).container
+        if given["versions"]:
+            services.container_versioning(self.ctx, account=account, container=row.name, versioning=Versioning.ENABLED)
         word = gettext("Created") if made else gettext("It was there already")
         return self.url("objectstore:objects", row.pk), f"{word} · {row.name}"

@@ -25,8 +25,11 @@ from apps.core.web import cells
 from apps.core.web.pages import FormPage, put_error, said
 from apps.objectstore import selectors, services
 from apps.objectstore.models import Object
+from apps.objectstore.selectors.access import bucket_of
 from apps.objectstore.services import Place, Reader
+from apps.objectstore.services.lock import is_retained
 from apps.objectstore.states import MAX_OBJECT_NAME
+from apps.objectstore.web import words
 from apps.objectstore.web.browse import OWN, InContainer, folder_of
 from apps.objectstore.web.uploads import Sending, length, new_of
 
@@ -36,6 +39,7 @@ SENT = ("Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Lan
 PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp", "image/x-icon"}
 TEXTS = {"application/json", "application/xml", "application/yaml", "application/x-yaml", "application/x-sh"}
 TEXTS |= {"application/javascript", "application/toml", "application/sql", "image/svg+xml"}
+WITH_CONTAINER, NOT_LOCKED = _("Who may read the container."), _("Not locked.")
 MOST_PICTURE = 20 * 2**20  # bytes of a picture that is shown
 MOST_TEXT = 64 * 2**10  # bytes of a text that are shown
 
@@ -74,6 +78,7 @@ class ObjectPage(OfObject):
             metadata=metadata_of(row),
             may_write=self.allowed(OWN),
             addresses={word: self.here(f"objectstore:object-{word}") for word in ("file", "edit", "copy", "share")},
+            besides=self.besides(row),
             versions_url=self.address_of("objectstore:versions", q=row.name) if self.container.versioning else "",
             delete_url=self.url("objectstore:objects-act", ident, "delete"),
             **self.preview(row),
@@ -89,12 +94,22 @@ class ObjectPage(OfObject):
             (_("Last changed"), cells.time_ago(row.created_at)),
             (_("Expires"), until(row.delete_at) if row.delete_at else _("never")),
             (_("Encrypted"), _("yes") if row.encryption else _("no")),
-            *([(_("Retained until"), until(row.retain_until))] if row.retain_until else []),
-            *([(_("Legal hold"), _("yes"))] if row.legal_hold else []),
-            *([(_("Tags"), cells.tags(f"{k}={v}" for k, v in sorted(row.tags.items())))] if row.tags else []),
             ("ETag", cells.copied(row.etag)),
             (_("Name"), cells.copied(row.name)),
         ]
+
+    def besides(self, row: Object) -> list[tuple[Any, Any, str]]:
+        """What is said of it besides: title, words, and the address of its page."""
+        found: list[tuple[str, Any, Any]] = [
+            ("tags", _("Tags"), cells.tags(f"{k}={v}" for k, v in sorted((row.tags or {}).items())))
+        ]
+        owned = bucket_of(self.container)
+        if owned is not None:
+            granted = [line for _tone, line in words.granted_on(owned, row)]
+            found.append(("grants", _("Who may read this object"), cells.lines(granted or [WITH_CONTAINER])))
+        if owned is not None and owned.lock_enabled:
+            found.append(("lock", _("Retention and legal hold"), cells.lines(_locks(row) or [NOT_LOCKED])))
+        return [(title, said_, self.here(f"objectstore:object-{name}")) for name, title, said_ in found]
 
     def size(self, row: Object) -> Any:
         exact = gettext("%d bytes") % row.bytes
@@ -124,6 +139,14 @@ class ObjectPage(OfObject):
         if b"\0" in start:
             return {}
         return {"text": start.decode(errors="replace"), "is_cut": content.size > MOST_TEXT}
+
+
+def _locks(row: Object) -> list[str]:
+    """What keeps it from being deleted."""
+    found = []
+    if row.retain_until is not None and is_retained(row, timezone.now()):
+        found.append(gettext("Retained until %s") % until(row.retain_until))
+    return [*found, gettext("Under a legal hold.")] if row.legal_hold else found
 
 
 def until(moment: datetime.datetime) -> str:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.core.web import cells
 from apps.core.web.cells import pick
-from apps.objectstore.models import Bucket, Container
+from apps.objectstore.models import Bucket, Container, ObjectFields
 from apps.objectstore.selectors import grants
 from apps.objectstore.selectors.access import bucket_of
 from apps.objectstore.selectors.bucket_policy import (
@@ -128,13 +128,25 @@ PERMISSIONS = {
 }
 
 
+# The same words of grants on an object, where writing means nothing.
+ON_OBJECT = PERMISSIONS | {"READ": gettext_lazy("may read it"), "WRITE": gettext_lazy("may write: that has no effect")}
+
+
 def granted(owned: Bucket) -> list[Said]:
     """S3's grants on the bucket, a sentence for each; none where its owner put them out of use."""
     return [_sentence(one, grants.block_of(owned)) for one in _grants(owned)]
 
 
-def _sentence(one: grants.Grant, block: grants.Block) -> Said:
-    words = f"{_grantee(one.grantee)} {PERMISSIONS[one.permission]}"
+def granted_on(owned: Bucket | None, found: ObjectFields) -> list[Said]:
+    """The same of the grants on one object."""
+    if owned is None or not grants.are_used(owned):
+        return []
+    block = grants.block_of(owned)
+    return [_sentence(one, block, ON_OBJECT) for one in grants.of_document(found.acl)]
+
+
+def _sentence(one: grants.Grant, block: grants.Block, permissions: Mapping[str, Any] = PERMISSIONS) -> Said:
+    words = f"{_grantee(one.grantee)} {permissions[one.permission]}"
     if one.grantee not in grants.PUBLIC:
         return ("idle", words)
     blocked = _("blocked")

@@ -54,7 +54,7 @@ def things(town: Town) -> Mapping[str, str]:
     server = town.server()
     group = SecurityGroup.objects.get(project_id=town.ctx.project_id)
     account = town.ctx.project_id
-    objects.container_put(town.ctx, account=account, container="photos", changes={})
+    objects.bucket_create(town.ctx, account=account, name="photos", lock_enabled=True)
     new = objects.New(content_type="application/directory")
     objects.object_put(town.ctx, account=account, container="photos", name="2026/", source=BytesIO(), size=0, new=new)
     photos = Container.objects.get(account_id=account, name="photos").pk
