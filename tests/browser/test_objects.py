@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.core.context import RequestContext
 from apps.objectstore import services
-from apps.objectstore.models import Container, Object, Upload, UploadPart
+from apps.objectstore.models import Bucket, Container, Object, Upload, UploadPart
 from apps.objectstore.states import Versioning
 from tests.apps.dashboard.conftest import Town, people, town
 from tests.apps.objectstore.conftest import disks
@@ -197,10 +199,90 @@ def test_pages_of_a_container_fit_their_window(
     visitor.sign_in()
     paths = ["", "/create", f"/{row.pk}", f"/{row.pk}/versions", f"/{row.pk}/access", f"/{row.pk}/settings"]
     paths += [f"/{row.pk}/object{part}?name={long}" for part in ("", "/edit", "/copy", "/share")]
+    paths += [f"/{row.pk}/site", *documented(town, long)]
     for path in paths:
         visitor.go(f"/p/demo/objects{path}")
         assert visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
     assert visitor.complaints == []
+
+
+def documented(town: Town, long: str) -> list[str]:
+    """The editors of a bucket that has of everything something long."""
+    account, bucket = town.ctx.project_id, f"bucket-{'long' * 14}"
+    services.bucket_create(town.ctx, account=account, name=bucket, lock_enabled=True)
+    rule = {"id": long, "on": True, "old": False, "prefix": f"{long}/", "tags": {"k" * 60: long}, "days": 3, "newer": 2}
+    sites = {"id": "", "origins": [f"https://{long}.example"], "methods": ["GET"], "headers": [long], "exposed": []}
+    documents: dict[str, Any] = {
+        "lifecycle": {"rules": [rule | {"noncurrent_days": 4}]},
+        "cors": {"rules": [sites | {"age": 5}]},
+        "tags": {"k" * 60: long},
+        "lock": {"mode": "COMPLIANCE", "days": 4, "years": 0},
+        "acl": {"grants": [{"grantee": f"project:{'p' * 60}", "permission": "FULL_CONTROL"}]},
+    }
+    for kind, document in documents.items():
+        services.bucket_document_put(town.ctx, bucket=bucket, kind=kind, document=document)
+    new = services.New("text/plain", tags=documents["tags"], acl=documents["acl"], legal_hold=True)
+    place: dict[str, Any] = {"account": account, "container": bucket, "name": long}
+    services.object_put(town.ctx, **place, source=BytesIO(b"body"), size=4, new=new)
+    row = Container.objects.get(name=bucket)
+    editors = [
+        f"/{row.pk}/{name}" for name in ("lifecycle?rule=0", "cors", "tags", "lock", "grants", "settings", "access")
+    ]
+    return editors + [f"/{row.pk}/object{name}?name={long}" for name in ("", "/tags", "/lock", "/grants")]
+
+
+def test_a_rule_is_looked_at_kept_switched_off_removed_and_put_back(at_box: tuple[Visitor, Container]) -> None:
+    visitor, box = at_box
+    page = visitor.page
+    page.set_input_files("#choose-files", [chosen("a.txt", b"old"), chosen("b.txt", b"new")])
+    page.wait_for_selector("#transfers-sum >> text=2 / 2")
+    Object.objects.filter(name="a.txt").update(created_at=timezone.now() - timedelta(days=40))
+    visitor.go(f"/p/demo/objects/{box.pk}/settings")
+    page.click("a[aria-label='Lifecycle']")
+    page.fill("[name=days]", "0")
+    page.click("button.primary")
+    page.wait_for_selector(".field.has-error [name=days]")
+    page.fill("[name=days]", "30")
+    page.click("button.primary")
+    page.wait_for_selector("text=Today it would remove: 1 object (3 B).")
+    assert "lifecycle" not in documents_of(box)
+    page.click("text=Yes, keep this rule")
+    page.wait_for_selector(".rule >> text=removed 30 days after they were written")
+    page.click(".rule >> text=Switch off")
+    page.wait_for_selector(".rule .state.off")
+    page.click(".rule >> text=Remove")
+    page.wait_for_selector("h2 >> text=Put the rule back")
+    assert "lifecycle" not in documents_of(box)
+    page.click("button.primary")
+    page.wait_for_selector(".rule .state.off")
+    (rule,) = documents_of(box)["lifecycle"]["rules"]
+    assert (rule["days"], rule["on"]) == (30, False)
+
+
+def documents_of(box: Container) -> dict[str, Any]:
+    return Bucket.objects.get(container=box).documents
+
+
+def test_a_site_is_opened_at_its_address_and_an_object_tagged(at_box: tuple[Visitor, Container]) -> None:
+    visitor, box = at_box
+    page = visitor.page
+    page.set_input_files("#choose-files", [chosen("index.html", b"<h1>My site</h1>", "text/html")])
+    page.click("#list a.name >> text=index.html")
+    page.click("a[aria-label='Tags']")
+    page.fill("[name=tags]", "kind = page")
+    page.click("button.primary")
+    page.wait_for_selector(".besides .tag >> text=kind=page")
+    visitor.go(f"/p/demo/objects/{box.pk}/access")
+    page.check("[name=everybody][value=read]")
+    page.click("button.primary")
+    visitor.go(f"/p/demo/objects/{box.pk}/site")
+    page.check("[name=shown][value='yes']")
+    page.click("button.primary")
+    address = page.get_attribute(".lines a", "href")
+    assert address
+    page.goto(visitor.base + address[address.index("/object-store/") :])
+    assert page.inner_text("h1") == "My site"
+    assert Object.objects.get().tags == {"kind": "page"}
 
 
 def test_an_access_key_is_made_shown_and_revoked(at_box: tuple[Visitor, Container]) -> None:

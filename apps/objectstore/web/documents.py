@@ -138,6 +138,7 @@ class RulesPage(OfBucket, FormPage):
     empty: ClassVar[Any]
     url_name: ClassVar[str]
     switched: ClassVar[bool] = False  # whether rules can be out of force
+    rarer: ClassVar[tuple[str, ...]] = ()  # fields that are folded away while nothing is in them
 
     def described(self, rule: Rule) -> dict[str, Any]:
         """`title` and `lines` of a rule, and whether it is `on`."""
@@ -198,6 +199,8 @@ class RulesPage(OfBucket, FormPage):
             crumbs=self.crumbs(""),
             back_url=self.settings_url,
             new_url=self._at(),
+            form_url=self._at() if self.number is None else self._at(rule=str(self.number)),
+            is_open=any(form[name].value() or form[name].errors for name in self.rarer),
             may_change=self.allowed(OWN),
             **more,
         )
@@ -243,10 +246,12 @@ class RulesPage(OfBucket, FormPage):
         return self.answer(self._at(again=again), ("success", words), follow=True)
 
     def _turn(self, number: int) -> HttpResponse:
-        """In force, or out of it."""
+        """In force, or out of it; what it would do is told first as for one that is new."""
         if not self.switched:
             raise NotFound(gettext("action"), "turn")
-        rules = self.rules
-        rules[number] = rules[number] | {"on": not rules[number]["on"]}
-        self.put({"rules": rules})
+        self.number = number
+        rule = self.rules[number] | {"on": not self.rules[number]["on"]}
+        if asked := self.asks_first(self.form(self.initial(rule)), rule):
+            return asked
+        self.put({"rules": self._with(rule)})
         return self.answer(self._at(), ("success", said(gettext("Saved"), self.container.name)), follow=True)

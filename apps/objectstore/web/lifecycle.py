@@ -84,6 +84,7 @@ class Lifecycle(RulesPage):
     url_name = "objectstore:lifecycle"
     form = LifecycleForm
     switched = True
+    rarer = ("date", "markers", "tags", "least", "most", "id")
     empty = _("There are no rules: objects stay until somebody deletes them.")
 
     def described(self, rule: Rule) -> dict[str, Any]:

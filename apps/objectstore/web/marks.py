@@ -219,8 +219,9 @@ def _without_owner(given: Iterable[Grant], owner: str) -> list[Grant]:
 
 # --- object lock -------------------------------------------------------------------------------------
 
+NO_MODE = "none"
 MODES = (
-    ("", _("None")),
+    (NO_MODE, _("None")),
     (GOVERNANCE, _("Governance: managers of the project may shorten it or pass over it")),
     (COMPLIANCE, _("Compliance: nobody may shorten it or end it, not even administrators")),
 )
@@ -231,17 +232,21 @@ SURE = _("I understand that what is put under compliance cannot be deleted by an
 class DefaultLockForm(forms.Form):
     """How long new objects are retained unless they say otherwise."""
 
-    mode = forms.ChoiceField(label=_("New objects"), choices=MODES, required=False, widget=forms.RadioSelect)
+    mode = forms.ChoiceField(label=_("New objects"), choices=MODES, widget=forms.RadioSelect)
     number = forms.IntegerField(label=_("For how long"), min_value=1, required=False)
     unit = forms.ChoiceField(label=_("Unit"), choices=[("days", _("days")), ("years", _("years"))], initial="days")
     sure = forms.BooleanField(label=SURE, required=False)
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
-        if given.get("mode") and not given.get("number") and "number" not in self.errors:
+        if _has_mode(given) and not given.get("number") and "number" not in self.errors:
             self.add_error("number", gettext("Say for how long."))
         _sure(self, given.get("mode", ""))
         return given
+
+
+def _has_mode(given: Mapping[str, Any]) -> bool:
+    return given.get("mode", NO_MODE) != NO_MODE
 
 
 def _sure(form: forms.Form, mode: str) -> None:
@@ -258,7 +263,7 @@ class BucketLock(DocumentPage):
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
         rule = self.document or {}
         unit = "years" if rule.get("years") else "days"
-        known = {"mode": rule.get("mode", ""), "number": rule.get(unit) or None, "unit": unit}
+        known = {"mode": rule.get("mode", NO_MODE), "number": rule.get(unit) or None, "unit": unit}
         return DefaultLockForm(data, initial=known)
 
     def may_change(self) -> bool:
@@ -273,7 +278,7 @@ class BucketLock(DocumentPage):
     def save(self, form: forms.Form) -> tuple[str, str]:
         given = form.cleaned_data
         period = {"days": 0, "years": 0} | {given["unit"]: given["number"]}
-        self.put({"mode": given["mode"], **period} if given["mode"] else {})
+        self.put({"mode": given["mode"], **period} if _has_mode(given) else {})
         return self.settings_url, said(gettext("Saved"), self.container.name)
 
 
@@ -294,7 +299,7 @@ def default_lines(bucket: Bucket | None) -> Lines:
 class LockForm(forms.Form):
     """Retention and legal hold of one object."""
 
-    mode = forms.ChoiceField(label=_("Retention"), choices=MODES, required=False, widget=forms.RadioSelect)
+    mode = forms.ChoiceField(label=_("Retention"), choices=MODES, widget=forms.RadioSelect)
     until = forms.DateTimeField(
         label=_("Until (UTC)"),
         required=False,
@@ -318,7 +323,7 @@ class LockForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
-        if given.get("mode") and not given.get("until") and "until" not in self.errors:
+        if _has_mode(given) and not given.get("until") and "until" not in self.errors:
             self.add_error("until", gettext("Say until when."))
         _sure(self, given.get("mode", "") if {"mode", "until"} & set(self.changed_data) else "")
         return given
@@ -334,7 +339,7 @@ class ObjectLock(MarkPage):
             raise NotFound(gettext("object lock"))
         row, now = self.row, timezone.now()
         runs = is_retained(row, now)
-        known = {"mode": row.lock_mode if runs else "", "until": row.retain_until if runs else None}
+        known = {"mode": row.lock_mode if runs else NO_MODE, "until": row.retain_until if runs else None}
         return LockForm(data, initial=known | {"hold": row.legal_hold})
 
     def lines(self) -> Lines:
@@ -353,8 +358,8 @@ class ObjectLock(MarkPage):
         given = form.cleaned_data
         target: dict[str, Any] = {**self.place, "name": self.name}
         if {"mode", "until"} & set(form.changed_data):
-            end = given["until"] if given["mode"] else None
-            services.object_retention_put(self.ctx, **target, mode=given["mode"], until=end, bypass=given["bypass"])
+            mode, end = (given["mode"], given["until"]) if _has_mode(given) else ("", None)
+            services.object_retention_put(self.ctx, **target, mode=mode, until=end, bypass=given["bypass"])
         if "hold" in form.changed_data:
             services.object_hold_put(self.ctx, **target, hold=given["hold"])
         return self.done()

@@ -145,7 +145,7 @@ def _locks(row: Object) -> list[str]:
     """What keeps it from being deleted."""
     found = []
     if row.retain_until is not None and is_retained(row, timezone.now()):
-        found.append(gettext("Retained until %s") % until(row.retain_until))
+        found.append(gettext("Retained for %s") % until(row.retain_until))
     return [*found, gettext("Under a legal hold.")] if row.legal_hold else found
 
 

@@ -31,8 +31,7 @@ class SiteForm(forms.Form):
 
     shown = forms.ChoiceField(
         label=_("As a web site"),
-        choices=[("", _("No")), ("1", _("Yes"))],
-        required=False,
+        choices=[("no", _("No")), ("yes", _("Yes"))],
         widget=forms.RadioSelect,
     )
     index = forms.CharField(
@@ -59,7 +58,8 @@ class SiteForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
-        if given.get("shown") and not given.get("index") and ("s3_error" in self.fields or not given.get("listings")):
+        needs_index = "s3_error" in self.fields or not given.get("listings")
+        if given.get("shown") == "yes" and needs_index and not given.get("index"):
             self.add_error("index", gettext("A site needs a page that is shown first."))
         if "/" in given.get("index", ""):
             self.add_error("index", gettext("A slash cannot be part of it."))
@@ -88,7 +88,7 @@ class Site(InContainer, WordsPage):
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
         kept, document = self.container.metadata, self.document or {}
         known = {
-            "shown": "1" if self.is_shown else "",
+            "shown": "yes" if self.is_shown else "no",
             "index": kept.get(INDEX) or document.get("index") or ("" if self.is_shown else "index.html"),
             "listings": kept.get(LISTINGS, "").lower() in TRUE,
             "error": kept.get(ERROR, ""),
@@ -137,7 +137,7 @@ class Site(InContainer, WordsPage):
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         given = form.cleaned_data
-        shown = bool(given["shown"])
+        shown = given["shown"] == "yes"
         if self.bucket is not None:
             self._keep_document(self.bucket, given, shown=shown)
         changes = {

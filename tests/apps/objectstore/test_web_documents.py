@@ -66,13 +66,13 @@ OF_OBJECT = ["/object/tags", "/object/grants", "/object/lock"]
 SENT: dict[str, dict[str, str]] = {
     "/lifecycle": {"days": "30", "on": "on"},
     "/cors": {"origins": "*", "methods": "GET"},
-    "/site": {"shown": "1", "index": "index.html"},
+    "/site": {"shown": "yes", "index": "index.html"},
     "/tags": {"tags": "a = 1"},
     "/lock": {"mode": "GOVERNANCE", "number": "1", "unit": "days"},
     "/grants": {"canned": "public-read"},
     "/object/tags": {"tags": "a = 1"},
     "/object/grants": {"canned": "public-read"},
-    "/object/lock": {"hold": "on"},
+    "/object/lock": {"mode": "none", "hold": "on"},
 }
 
 
@@ -251,7 +251,8 @@ def test_what_is_foretold_is_what_the_collector_does(
     now = datetime.now(UTC).replace(hour=12)
     for age, one in enumerate([*Object.objects.order_by("name"), *Version.objects.order_by("-created_at")], start=2):
         same = {"container_id": one.container_id, "name": one.name, "version_id": one.version_id}
-        type(one).objects.filter(**same).update(created_at=now - age * DAY)
+        for kind in (Object, Version):
+            kind.objects.filter(**same).update(created_at=now - age * DAY)
     for age, upload in enumerate(Upload.objects.order_by("name"), start=3):
         Upload.objects.filter(pk=upload.pk).update(created_at=now - age * DAY)
     whole = {"id": "r", "on": True, "old": False, "prefix": "", "tags": {}} | rule
@@ -287,6 +288,26 @@ def test_rules_are_switched_off_removed_and_put_back(sign_in: Door, ctx: Request
     assert document("lifecycle")["rules"] == [rule]
     assert client.get(page(box, "/lifecycle", again="made up")).status_code == 200
     assert [client.get(page(box, "/lifecycle", rule=n)).status_code for n in ("1", "-1", "x")] == [404] * 3
+
+
+def test_a_rule_that_is_switched_on_says_first_what_it_removes(
+    sign_in: Door, ctx: RequestContext, box: Container, keep: Keep
+) -> None:
+    keep("a/1", b"x")
+    aged(9, "a/1")
+    rule = {"id": "r", "on": False, "old": False, "prefix": "a/", "tags": {"k": "v"}, "days": 3}
+    put = {"rules": [rule | {"id": "other"}, rule | {"tags": {}}]}
+    services.bucket_document_put(ctx, bucket="box", kind="lifecycle", document=put)
+    client, here = sign_in(), page(box, "/lifecycle")
+    asked = html(client.post(here, {"turn": "1", "seen": seen(html(client.get(here)))}))
+    assert ("Today it would remove: 1 object (1 B)." in asked, document("lifecycle")) == (True, put)
+    action = re.search(r'class="body form" method="post" action="([^"]*)"', asked)
+    sure = re.search(r'name="sure" value="(\w+)"', asked)
+    assert action
+    assert sure
+    form = {"id": "r", "prefix": "a/", "days": "3", "on": "on", "sure": sure[1], "seen": seen(asked)}
+    assert client.post(action[1], form).status_code == 302
+    assert document("lifecycle")["rules"][1] == rule | {"tags": {}, "on": True}
 
 
 def test_what_somebody_else_changed_meanwhile_is_not_overwritten(
@@ -354,7 +375,7 @@ def test_a_site_is_shown_at_the_address_that_the_page_tells(
     keep("404error.html", b"nothing", content_type="text/html")
     client = sign_in()
     services.container_post(ctx, account=ctx.project_id, container="box", changes={}, read_acl=".r:*")
-    form = {"shown": "1", "index": "index.html", "error": "error.html"}
+    form = {"shown": "yes", "index": "index.html", "error": "error.html"}
     assert client.post(page(box, "/site"), form).status_code == 302
     shown = html(client.get(page(box, "/site")))
     address = re.search(r'<a href="https?://[^/]*(/object-store/[^"]*)" target="_blank"', shown)
@@ -363,7 +384,7 @@ def test_a_site_is_shown_at_the_address_that_the_page_tells(
     missing = Client().get(f"{address[1]}none")
     assert (missing.status_code, content(missing)) == (404, b"nothing")
     assert "Only who may read the objects sees the site" not in shown
-    client.post(page(box, "/site"), {"shown": ""})
+    client.post(page(box, "/site"), {"shown": "no"})
     box.refresh_from_db()
     assert box.metadata == {}
     assert "It is no web site." in html(client.get(page(box, "/site")))
@@ -371,7 +392,7 @@ def test_a_site_is_shown_at_the_address_that_the_page_tells(
 
 def test_a_site_without_a_page_is_refused(sign_in: Door, box: Container) -> None:
     wrong: Wrong = [({"index": ""}, "index"), ({"index": "a/b"}, "index")]
-    assert all_refused(sign_in(), page(box, "/site"), {"shown": "1"}, wrong)
+    assert all_refused(sign_in(), page(box, "/site"), {"shown": "yes"}, wrong)
     box.refresh_from_db()
     assert box.metadata == {}
 
@@ -396,10 +417,10 @@ def test_s3s_site_is_set_too_and_its_rules_stay(
     services.bucket_document_put(ctx, bucket="box", kind="website", document=site)
     client = sign_in()
     assert "those rules are set by S3" in html(client.get(page(box, "/site")))
-    client.post(page(box, "/site"), {"shown": "1", "index": "index.html", "s3_error": "404.html"})
+    client.post(page(box, "/site"), {"shown": "yes", "index": "index.html", "s3_error": "404.html"})
     assert document("website") == {"index": "index.html", "error": "404.html", "rules": rules}
     assert "http://box.site.example" in html(client.get(page(box, "/site")))
-    client.post(page(box, "/site"), {"shown": ""})
+    client.post(page(box, "/site"), {"shown": "no"})
     assert document("website") is None
 
 
@@ -522,7 +543,7 @@ def test_new_objects_are_retained_as_the_bucket_says(sign_in: Door, locked: Cont
     assert document("lock") == {"mode": "GOVERNANCE", "days": 0, "years": 2}
     assert "New objects are retained for 2 years, in governance mode." in html(client.get(page(locked, "/lock")))
     assert keep("b").lock_mode == "GOVERNANCE"
-    client.post(page(locked, "/lock"), {"mode": "", "unit": "days"})
+    client.post(page(locked, "/lock"), {"mode": "none", "unit": "days"})
     assert (document("lock"), keep("c").retain_until) == ({}, None)
 
 
@@ -549,7 +570,8 @@ def test_compliance_is_entered_only_by_saying_so_and_never_left(sign_in: Door, l
     assert client.post(there, {**form, "sure": "on"}).status_code == 302
     assert Object.objects.get().lock_mode == "COMPLIANCE"
     assert "in compliance mode" in html(client.get(there))
-    for less in ({"mode": ""}, {"mode": "COMPLIANCE", "until": stamp(1)}, {"mode": "GOVERNANCE", "until": stamp(9)}):
+    shorter, other = {"mode": "COMPLIANCE", "until": stamp(1)}, {"mode": "GOVERNANCE", "until": stamp(9)}
+    for less in ({"mode": "none"}, shorter, other):
         assert client.post(there, {**less, "sure": "on", "bypass": "on"}).status_code == 422
     found = Object.objects.get()
     assert found.retain_until is not None
@@ -574,8 +596,8 @@ def test_a_hold_is_put_on_and_taken_off_and_the_retention_stays(sign_in: Door, l
 def test_governance_is_shortened_by_managers_who_ask_for_it(sign_in: Door, locked: Container) -> None:
     client, there = sign_in(), page(locked, "/object/lock", name="a")
     client.post(there, {"mode": "GOVERNANCE", "until": stamp(5)})
-    assert client.post(there, {"mode": ""}).status_code == 422
-    assert client.post(there, {"mode": "", "bypass": "on"}).status_code == 422  # a member, no manager
+    assert client.post(there, {"mode": "none"}).status_code == 422
+    assert client.post(there, {"mode": "none", "bypass": "on"}).status_code == 422  # a member, no manager
     assert Object.objects.get().lock_mode == "GOVERNANCE"
 
 
