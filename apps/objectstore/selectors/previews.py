@@ -46,7 +46,7 @@ def lifecycle_toll(
 ) -> Toll:
     """What a rule would remove from a container if it were in force now. Raises Forbidden, NotFound."""
     row = container_row(account, container)
-    require_read(ctx, account, row, listing=True, facts={"s3:prefix": [rule["prefix"]]})
+    require_read(ctx, account, row, facts={"s3:prefix": [rule["prefix"]]})
     if row is None:
         raise NotFound("container", container)
     at = now or datetime.datetime.now(datetime.UTC)
