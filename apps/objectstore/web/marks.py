@@ -20,6 +20,7 @@ from apps.objectstore.selectors import grants
 from apps.objectstore.selectors.access import bucket_of
 from apps.objectstore.selectors.grants import Grant
 from apps.objectstore.services.lock import COMPLIANCE, GOVERNANCE, is_retained
+from apps.objectstore.states import Versioning
 from apps.objectstore.web import words
 from apps.objectstore.web.browse import OWN, folder_of
 from apps.objectstore.web.documents import LINES, DocumentPage, WordsPage, lines_of, pairs_of
@@ -236,6 +237,12 @@ class DefaultLockForm(forms.Form):
     number = forms.IntegerField(label=_("For how long"), min_value=1, required=False)
     unit = forms.ChoiceField(label=_("Unit"), choices=[("days", _("days")), ("years", _("years"))], initial="days")
     sure = forms.BooleanField(label=SURE, required=False)
+    begin = forms.BooleanField(label=_("From now on objects can be locked here. That cannot be undone"))
+
+    def __init__(self, *args: Any, begins: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not begins:
+            del self.fields["begin"]
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
@@ -264,10 +271,11 @@ class BucketLock(DocumentPage):
         rule = self.document or {}
         unit = "years" if rule.get("years") else "days"
         known = {"mode": rule.get("mode", NO_MODE), "number": rule.get(unit) or None, "unit": unit}
-        return DefaultLockForm(data, initial=known)
+        return DefaultLockForm(data, initial=known, begins=not self.bucket.lock_enabled)
 
     def may_change(self) -> bool:
-        return self.bucket.lock_enabled and super().may_change()
+        can = self.bucket.lock_enabled or self.container.versioning == Versioning.ENABLED
+        return can and super().may_change()
 
     def lines(self) -> Lines:
         return default_lines(self.bucket)
@@ -285,7 +293,9 @@ class BucketLock(DocumentPage):
 def default_lines(bucket: Bucket | None) -> Lines:
     """What a bucket says of locks, in words."""
     if bucket is None or not bucket.lock_enabled:
-        return [("off", gettext("Objects cannot be locked. That is chosen when a container is made, and stays."))]
+        return [
+            ("off", gettext("Objects cannot be locked. Where earlier versions are kept that can begin, and stays."))
+        ]
     found: Lines = [("ok", gettext("Versions of objects can be locked: they stay for a time, or until a hold is off."))]
     rule = bucket.documents.get("lock")
     if not rule:

@@ -614,11 +614,28 @@ def test_a_wrong_retention_is_refused_at_its_field(sign_in: Door, locked: Contai
     assert Object.objects.get().retain_until is None
 
 
+def test_where_versions_are_kept_locking_begins_by_saying_so(
+    sign_in: Door, ctx: RequestContext, box: Container
+) -> None:
+    services.container_versioning(ctx, account=ctx.project_id, container="box", versioning=Versioning.ENABLED)
+    client, form = sign_in(), {"mode": "none", "unit": "days"}
+    assert refused_at(client.post(page(box, "/lock"), form), "begin")
+    assert not Bucket.objects.get().lock_enabled
+    assert client.post(page(box, "/lock"), {**form, "begin": "on"}).status_code == 302
+    assert Bucket.objects.get().lock_enabled
+    assert 'name="begin"' not in html(client.get(page(box, "/lock")))
+
+
 def test_where_nothing_can_be_locked_the_page_says_why(sign_in: Door, box: Container, keep: Keep) -> None:
     keep("a")
     client = sign_in()
     shown = html(client.get(page(box, "/lock")))
     assert ("Objects cannot be locked." in shown, 'name="mode"' in shown) == (True, False)
-    assert client.post(page(box, "/lock"), {"mode": "GOVERNANCE", "number": "1", "unit": "days"}).status_code == 422
+    assert (
+        client.post(
+            page(box, "/lock"), {"mode": "GOVERNANCE", "number": "1", "unit": "days", "begin": "on"}
+        ).status_code
+        == 422
+    )
     assert client.get(page(box, "/object/lock", name="a")).status_code == 404
     assert document("lock") is None
