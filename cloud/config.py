@@ -221,7 +221,11 @@ class Objectstore(Section, frozen=True, kw_only=True):
     """Object store. The storage policies are in `drivers.object_store`, disks are added by `manage.py object disks`."""
 
     verify_reads: Annotated[
-        bool, msgspec.Meta(description="Check every MiB before it leaves; if false, the auditor alone checks.")
+        bool,
+        msgspec.Meta(
+            description="Check every MiB before it leaves; if false, the auditor alone checks, and nginx sends "
+            "copies on disks by itself."
+        ),
     ] = True
     audit_mib_per_s: Annotated[
         int, msgspec.Meta(description="How fast the auditor reads all copies. 0: no audit.", ge=0, le=100_000)

@@ -168,6 +168,8 @@ def check_objects(repair: bool) -> Iterator[str]:
     for facts in services.disk_list(system()):
         if not facts.is_there:
             yield f"{facts.disk} is not there; if it is lost for ever: manage.py object disks lost {facts.disk.pk}"
+    if not settings.CONFIG.objectstore.verify_reads:
+        yield from services.closed_disks(system())
     for line in sweep(only_tell=not repair):
         yield f"{line}{': mended' if repair else ''}"
     lost = mend(threading.Event()) if repair else []

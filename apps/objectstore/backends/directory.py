@@ -120,27 +120,35 @@ class Directory:
         self.check()
         return os.open(self._file(blob_id), os.O_RDONLY | os.O_CLOEXEC)
 
-    def lend(self, blob_id: UUID, size: int) -> str:
-        """Let the disk's group read a copy of that size; its path below `blobs`.
+    def readers(self) -> int:
+        """The group that copies may be lent to: the directory's own, if its set-group-ID bit says so.
 
-        The group is that of the directory, if its set-group-ID bit says that what is in it is the group's to read.
-        Nobody else may read, and of copies that were never lent not even the group. Raises FileNotFoundError,
-        ShortCopyError, DiskGoneError, PermissionError where the group has no such right or it cannot be given.
+        Raises PermissionError where it does not, or the group may not enter.
+        """
+        found = os.stat(self.path)
+        wanted = stat.S_ISGID | stat.S_IXGRP
+        if found.st_mode & wanted != wanted:
+            raise PermissionError(errno.EACCES, "the disk is not opened to a group", self.path)
+        return found.st_gid
+
+    def lend(self, blob_id: UUID, size: int) -> str:
+        """Let the disk's readers have a copy of that size; its path below `blobs`.
+
+        Nobody else may read it, and copies that were never lent not even they. Raises FileNotFoundError,
+        ShortCopyError, DiskGoneError, PermissionError where there are no readers or the right cannot be given.
         """
         self.check()
-        top = os.stat(self.path)
-        if not top.st_mode & stat.S_ISGID or not top.st_mode & stat.S_IXGRP:
-            raise PermissionError(errno.EACCES, "the disk is not opened to a group", self.path)
+        group = self.readers()
         file = os.open(self._file(blob_id), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             found = os.fstat(file)
             if not stat.S_ISREG(found.st_mode) or found.st_size != size:
                 raise ShortCopyError(errno.EIO, f"{found.st_size} bytes are there", self._file(blob_id))
-            _open_to(top.st_gid, file, found, stat.S_IRGRP)
+            _open_to(group, file, found, stat.S_IRGRP)
         finally:
             os.close(file)
         for folder in (f"{self.path}/{BLOBS}", self._shelf(blob_id)):
-            _open_to(top.st_gid, folder, os.stat(folder), stat.S_ISGID | stat.S_IXGRP)
+            _open_to(group, folder, os.stat(folder), stat.S_ISGID | stat.S_IXGRP)
         return f"{blob_id.hex[-3:]}/{blob_id.hex}"
 
     def remove(self, blob_id: UUID) -> None:

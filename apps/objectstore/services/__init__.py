@@ -12,6 +12,7 @@ from apps.objectstore.services.containers import (
 )
 from apps.objectstore.services.copies import Pieces, Place, object_copy, object_move
 from apps.objectstore.services.disks import (
+    closed_disks,
     disk_activate,
     disk_add,
     disk_drain,
@@ -86,12 +87,12 @@ __all__ = [
     "Content", "DYNAMIC", "Gone", "Incoming", "Keeping", "Listed", "New", "OBJECTS_DELETE", "Pace", "Part",
     "Pieces", "Place", "Reader", "Removed", "Sums", "Target", "Wanted", "Whole", "WrongSegmentsError",
     "account_delete", "account_export", "account_post", "account_put", "account_verify", "accounts_reap",
-    "bucket_create", "bucket_document_delete", "bucket_document_put", "container_delete", "container_post",
-    "container_put", "container_reap", "container_versioning", "content_lent", "content_of", "content_pieces",
-    "copies_audit", "copies_repair", "copy_damaged", "deltas_fold", "disk_activate", "disk_add", "disk_drain",
-    "disk_list", "disk_lost", "disk_policy", "disk_preview", "draining_mark", "foreign_disks", "health",
-    "lifecycle_step", "limits_checked", "links_revoke", "manifest_paths", "md5_of", "numbers", "object_acl_put",
-    "object_address", "object_copy", "object_delete", "object_hold_put", "object_manifest_expire",
+    "bucket_create", "bucket_document_delete", "bucket_document_put", "closed_disks", "container_delete",
+    "container_post", "container_put", "container_reap", "container_versioning", "content_lent", "content_of",
+    "content_pieces", "copies_audit", "copies_repair", "copy_damaged", "deltas_fold", "disk_activate", "disk_add",
+    "disk_drain", "disk_list", "disk_lost", "disk_policy", "disk_preview", "draining_mark", "foreign_disks",
+    "health", "lifecycle_step", "limits_checked", "links_revoke", "manifest_paths", "md5_of", "numbers",
+    "object_acl_put", "object_address", "object_copy", "object_delete", "object_hold_put", "object_manifest_expire",
     "object_manifest_put", "object_move", "object_pieces", "object_post", "object_put", "object_retention_put",
     "object_share", "object_tags_put", "objects_delete", "objects_expire", "places_forget", "rates_forget",
     "rebalance", "rebalance_plan", "request_count", "stored_of", "strays_remove", "symlink_put", "unknown_places",

@@ -157,6 +157,19 @@ def foreign_disks(ctx: RequestContext) -> Iterator[str]:
         yield f"{disk} is on machine {disk.machine}, this is {machine()}: the back end disks serves one machine only"
 
 
+@internal("the doctor", atomic=False)
+def closed_disks(ctx: RequestContext) -> Iterator[str]:
+    """Sentences about disks whose copies nginx may not send by itself."""
+    for disk in Disk.objects.order_by("number"):
+        try:
+            Directory(disk.number, disk.path, disk.identity).readers()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            mend = f"chgrp GROUP {disk.path} && chmod 2710 {disk.path}, with the group of nginx's workers"
+            yield f"what is on {disk} is streamed, since nginx may not read there: {mend}"
+
+
 def _new(path: str, policy: str) -> Disk:
     if any(entry.name != "lost+found" for entry in os.scandir(path)):
         raise Invalid(f"{path} is not empty.")

@@ -13,6 +13,7 @@ import pytest
 
 from apps.core.sendfile import for_nginx
 from apps.objectstore.models import Blob
+from apps.objectstore.reconcile import check_objects
 from apps.objectstore.services.objects import lent_links
 from apps.objectstore.states import CHUNK, MIN_PART_BYTES
 from cloud.config import Objectstore
@@ -208,3 +209,11 @@ def test_nginx_is_told_everything_in_one_header():
         "Last-Modified": "then",
         "X-Openstack-Request-Id": "req-1",
     }
+
+
+def test_the_doctor_names_closed_disks_where_they_matter(disks, settings, monkeypatch):
+    found = list(check_objects(False))
+    monkeypatch.setattr(type(settings.CONFIG), "objectstore", Objectstore(verify_reads=False))
+    disks[0].chmod(0o2710)
+    more = [line for line in check_objects(False) if line not in found]
+    assert [str(path) in line for path, line in zip(disks[1:], more, strict=True)] == [True, True]
