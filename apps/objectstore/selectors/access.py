@@ -323,7 +323,7 @@ def _listed(ctx: RequestContext, container: Container, action: str, referrer: st
     if lists.named(ctx, entries):
         return True
     hosts = [entry.removeprefix(".r:") for entry in entries if entry.startswith(".r:")]
-    return lists.refers(referrer, hosts) and (action in _LIST_READS or ".rlistings" in entries)
+    return lists.refers(referrer, hosts) and (action in _LIST_READS or lists.LISTINGS in entries)
 
 
 def _counting(acl: str, ignore: bool) -> list[str]:

@@ -18,6 +18,7 @@ from apps.objectstore.states import MAX_ACL_BYTES
 
 DEFAULT_DOMAIN = "default"
 EVERYBODY = "*:*"  # who has a token
+LISTINGS = ".rlistings"  # pages that refer may list, too
 LEVELS = ("read-only", "read-write", "admin")  # of an account's own list, each with those before
 _REFERRER = re.compile(r"^\.r(?:ef(?:erer|errer)?)?$")
 
@@ -27,7 +28,7 @@ def acl_cleaned(text: str, *, field: str, referrers: bool) -> str:
     found = []
     for raw in filter(None, (part.strip() for part in text.split(","))):
         first, _, rest = (part.strip() for part in raw.partition(":"))
-        if not first.startswith(".") or first == ".rlistings":
+        if not first.startswith(".") or first == LISTINGS:
             found.append(raw)
             continue
         if not _REFERRER.match(first):
@@ -109,8 +110,9 @@ def _is_user(entry: str) -> bool:
 
 
 def is_public(entry: str) -> bool:
-    """Whether an entry lets in more than it names: pages that refer, or all who have a token."""
-    return entry.startswith(".r:") or entry == EVERYBODY
+    """Whether an entry lets in more than it names: pages that refer, all who have a token, or who have a role in
+    whatever project."""
+    return entry.startswith(".r:") or entry == EVERYBODY or (":" not in entry and entry != LISTINGS)
 
 
 def project_of(entry: str) -> str:

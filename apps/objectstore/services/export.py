@@ -22,7 +22,7 @@ from apps.core.errors import KumoError, NotFound
 from apps.core.transactions import internal
 from apps.objectstore.models import Container, Object
 from apps.objectstore.services.encryption import CUSTOMER
-from apps.objectstore.services.large import Reader, content_of, content_pieces, is_large
+from apps.objectstore.services.large import Content, Reader, content_of, content_pieces, is_large
 
 BATCH = 1000
 FACTS = "%json"  # `%` is in no escaped name but before two hexadecimal digits
@@ -79,6 +79,8 @@ def _exported(reader: Reader, place: Container, found: Object, root: Path) -> Ex
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         content = content_of(reader, found)
+        if _has_others(content, reader.account):
+            return Exported(name, 0, problem="it is made of objects of another account")
         size, md5 = _received(path, content_pieces(content, 0, content.size) if content.size else iter(()))
     except KumoError as error:
         return Exported(name, 0, problem=str(error))
@@ -87,6 +89,12 @@ def _exported(reader: Reader, place: Container, found: Object, root: Path) -> Ex
         return Exported(name, 0, problem="its bytes are not those that were stored")
     _write(path.with_name(f"{path.name}{FACTS}"), orjson.dumps(facts | {"written": size}, option=orjson.OPT_INDENT_2))
     return Exported(name, size, is_new=True)
+
+
+def _has_others(content: Content, account: str) -> bool:
+    """Whether links lead out of the account: whose export this is may not read what an operator can."""
+    sources = {part.source.container_id for part in content.parts if not isinstance(part.source, bytes)}
+    return Container.objects.filter(pk__in=sources).exclude(account_id=account).exists()
 
 
 def _is_plain(found: Object) -> bool:

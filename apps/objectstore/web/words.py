@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from apps.core.web import cells
 from apps.core.web.cells import pick
 from apps.objectstore.models import Bucket, Container, ObjectFields
-from apps.objectstore.selectors import grants
+from apps.objectstore.selectors import grants, lists
 from apps.objectstore.selectors.access import bucket_of
 from apps.objectstore.selectors.bucket_policy import (
     Effect,
@@ -25,7 +25,7 @@ from apps.objectstore.selectors.bucket_policy import (
 from apps.objectstore.states import Versioning, is_bucket_name
 
 Said = tuple[str, Any]  # tone of the style sheet, sentence
-PUBLIC, LISTED = ".r:*", ".rlistings"
+PUBLIC, LISTED = ".r:*", lists.LISTINGS
 
 
 def entries(acl: str) -> list[str]:

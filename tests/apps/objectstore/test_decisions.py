@@ -295,7 +295,7 @@ def test_what_is_said_of_one_version_says_nothing_of_another(bucket, alice_s3):
 
 
 def test_ignoring_public_lists_leaves_those_that_name_somebody(bucket, alice):
-    alice("POST", "/box", X_Container_Read=".r:*,.rlistings,bob:*", X_Container_Write="*:*,bob:*")
+    alice("POST", "/box", X_Container_Read=".r:*,.rlistings,bob:*", X_Container_Write="*:*,member,bob:*")
     keep(bucket, acl=acl("all READ", "authenticated WRITE", "project:carol READ"))
     eve, carol = context("eve"), context("carol")
     assert [why(NOBODY), why(eve, PUT), why(BOB), why(carol, LIST)] == [Why.LIST, Why.LIST, Why.LIST, Why.LIST]
@@ -306,7 +306,8 @@ def test_ignoring_public_lists_leaves_those_that_name_somebody(bucket, alice):
 
 def test_public_lists_are_refused_where_they_are_blocked(bucket, alice):
     keep(bucket, public_access={"BlockPublicAcls": True})
-    for header, entries in (("X_Container_Read", ".r:*"), ("X_Container_Read", "*:*"), ("X_Container_Write", "*:*")):
+    public = [".r:*", "*:*", "member"]
+    for header, entries in [("X_Container_Read", one) for one in public] + [("X_Container_Write", "*:*")]:
         assert alice("POST", "/box", **{header: entries}).status_code == 403
     assert alice("POST", "/box", X_Container_Read="bob:*").status_code == 204
     row = Container.objects.get()

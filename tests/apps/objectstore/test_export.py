@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from apps.objectstore import backends
 from apps.objectstore.models import Disk, Object
 from apps.objectstore.services.export import path_of
+from tests.apps.objectstore.conftest import Swift
+from tests.kit.http import context
 
 MIB = 2**20
 ROOT = Path("/nowhere/box")
@@ -46,6 +48,23 @@ def test_secrets_of_addresses_stay_behind(alice, box, tmp_path, capsys):
     written = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
     assert b"hush-hush" not in written
     assert b"blue" in written
+
+
+def test_what_only_the_operator_may_read_is_not_exported(alice, box, tmp_path, capsys):
+    """Anybody may make a link to anything; an operator who follows it reads everything."""
+    bob = Swift(context("bob"))
+    bob.put("/private")
+    bob.put("/private/plan", b"secret")
+    alice.put("/box/mine/1", b"own")
+    alice.put("/box/links/1", X_Symlink_Target="private/plan", X_Symlink_Target_Account="AUTH_bob")
+    alice.put("/box/theirs", X_Object_Manifest="box/links/")
+    alice.put("/box/ours", X_Object_Manifest="box/mine/")
+    with pytest.raises(CommandError):
+        export(capsys, tmp_path)
+    assert "made of objects of another account" in capsys.readouterr().err
+    assert (tmp_path / "box/ours").read_bytes() == b"own"
+    written = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert b"secret" not in written
 
 
 def test_names_that_no_file_system_takes(alice, box, tmp_path, capsys):
