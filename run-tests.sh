@@ -23,6 +23,8 @@ if [ ${#chosen[@]} -eq 0 ]; then
 fi
 
 venv=${KUMO_VENV:-$PWD/.venv}
+# Where Python is told to keep no compiled modules, every process of a run would compile all of them anew: a minute.
+unset PYTHONDONTWRITEBYTECODE
 work=$(mktemp -d /tmp/kumo-tests.XXXXXX)
 chmod 755 "$work"
 cloud_pid=
