@@ -23,6 +23,7 @@ def test_there_are_routes_of_every_service() -> None:
     assert {path.split("/")[1] for path, _, _ in ROUTES} >= {"identity", "compute", "image", "networking"}
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("path", "method"), [(p, m) for p, m, v in ROUTES if not v.public], ids=lambda value: str(value)

@@ -172,6 +172,7 @@ MAY = [  # what a level is enough for
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "rank"), LEVELS.items())
 @pytest.mark.parametrize(("least", "method", "path"), MAY)
 def test_levels_of_an_accounts_list(alice, bob, level, rank, least, method, path):

@@ -61,6 +61,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES, ids=itertools.count())
 def test_names_that_are_text_are_names(alice, name):
     path = b"/box/" + name.encode()
@@ -87,6 +88,7 @@ PATHS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "path"), PATHS, ids=itertools.count())
 @pytest.mark.parametrize("method", ["PUT", "GET", "HEAD", "POST", "DELETE"])
 def test_names_that_are_none_are_refused(alice, method, status, path):
@@ -190,6 +192,7 @@ CALLS: list[tuple[int, str, str, bytes, dict[str, str]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "method", "path", "body", "headers"), CALLS, ids=itertools.count())
 def test_calls_that_make_no_sense_change_nothing(alice, status, method, path, body, headers):
     before = everything()

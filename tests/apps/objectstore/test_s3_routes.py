@@ -36,6 +36,7 @@ def test_actions_are_those_of_policies(call):
     assert sub in ("", *SUBRESOURCES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS, ids="-".join)
 def test_strangers_are_refused_and_nothing_changes(alice_s3, bob_s3, nobody_s3, bucket, call):
     level, sub, method = call

@@ -148,6 +148,7 @@ SIGNERS: dict[str, Any] = {
 PATHS = ("/photos/a", "/photos/ü b/c~d", "/photos/a//b", "/photos/%21%2A%27%28%29", "/photos/a%252Fb", "/photos/%2B")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signer", SIGNERS.values(), ids=SIGNERS)
 @pytest.mark.parametrize("root", ["/s3", ""], ids=["prefix", "port"])
 @pytest.mark.parametrize("path", PATHS)
