@@ -139,7 +139,7 @@ def content_lent(content: Content) -> str:
     if settings.CONFIG.objectstore.verify_reads or len(content.parts) != 1:
         return ""
     part = content.parts[0]
-    if isinstance(part.source, bytes) or (part.start, part.end) != (0, content.size):
+    if isinstance(part.source, bytes) or (part.start, part.end) != (0, part.source.bytes):
         return ""
     return object_lent(part.source)
 

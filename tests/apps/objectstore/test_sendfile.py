@@ -79,6 +79,15 @@ def test_whole_objects_of_one_blob_are_lent(alice, objects, lending, name, query
     assert is_lent(alice, f"/box/{name}{query}") is expected
 
 
+@pytest.mark.parametrize("span", ["0-9", "5-9", "0-254"])
+def test_a_range_of_an_object_is_not_the_whole_file(alice, objects, lending, span):
+    listed = json.dumps([{"path": "box/plain", "range": span}]).encode()
+    assert alice.put("/box/piece?multipart-manifest=put", listed).status_code == 201
+    assert not is_lent(alice, "/box/piece")
+    first, last = map(int, span.split("-"))
+    assert alice.bytes("/box/piece", **SENDFILE) == BODY[first : last + 1]
+
+
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
