@@ -202,8 +202,8 @@ class DiskStore:
                 break
             try:
                 path = disk.lend(stored.id, stored.size)
-            except DiskGoneError:
-                continue
+            except (DiskGoneError, PermissionError):
+                continue  # the doctor names disks that are closed
             except (FileNotFoundError, ShortCopyError) as error:
                 _report(stored, disk, repr(error), damaged)
             except OSError as error:
