@@ -118,3 +118,31 @@ def test_half_an_answer_does_not_look_whole(front: Front, upstream: Upstream, ha
     assert answer.status == 200
     with pytest.raises(http.client.IncompleteRead):
         answer.read()
+
+
+@pytest.mark.parametrize(
+    ("copy", "body"),
+    [
+        ("1/abc/" + "f" * 32, b"the copy"),
+        ("1/abc/secret", b"streamed"),
+        ("1/abc/../abc/" + "f" * 32, b"streamed"),
+        ("../copies/1/abc/" + "f" * 32, b"streamed"),
+        ("1/abc/" + "e" * 32, b"streamed"),  # a link
+        ("2/abc/" + "f" * 32, b"streamed"),  # not there
+        ("", b"streamed"),
+    ],
+)
+@pytest.mark.parametrize("path", [PATH, "/s3/box/a"])
+def test_of_files_only_copies_are_sent(front: Front, upstream: Upstream, copy: str, body: bytes, path: str) -> None:
+    shelf = front.site.path("copies", "1", "abc")
+    shelf.mkdir(parents=True, exist_ok=True)
+    (shelf / ("f" * 32)).write_bytes(b"the copy")
+    (shelf / "secret").write_bytes(b"a secret")
+    with contextlib.suppress(FileExistsError):
+        (shelf / ("e" * 32)).symlink_to("secret")
+    named = f"X-Accel-Redirect: @copy\r\nX-Kumo-Copy: {copy}\r\nX-Kumo-Answer: {{}}\r\nContent-Length: 0\r\n\r\n"
+    streamed = b"X-Accel-Redirect: @copy\r\nContent-Length: 8\r\n\r\nstreamed"
+    upstream.answers = [b"HTTP/1.1 200 OK\r\n" + rest for rest in (named.encode(), streamed)]
+    answer = ask(front, "GET", path)
+    assert (answer.status, answer.read()) == (200, body)
+    assert len(upstream.seen) == (1 if body == b"the copy" else 2)

@@ -536,7 +536,7 @@ def object_lent(found: ObjectFields) -> str:
         return ""
     blob = Blob.objects.filter(pk=extents[0].blob_id).first()
     store = backends.store(blob.policy) if blob else None
-    if blob is None or not isinstance(store, DiskStore):
+    if blob is None or blob.size != found.bytes or not isinstance(store, DiskStore):
         return ""
     try:
         return store.lend(stored_of(blob), lent_links(), partial(_copy_damaged, blob.pk))

@@ -238,6 +238,13 @@ def test_copies_that_are_not_what_they_were(cloud):
     asked(False)
     elsewhere.replace(third)
     asked(True)
+    shelf, away = third.parent, third.parent.with_name("away")
+    shelf.rename(away)
+    shelf.symlink_to(away)
+    asked(False)
+    shelf.unlink()
+    away.rename(shelf)
+    asked(True)
     # A directory that nginx may not enter, and a disk that is not its group's.
     cloud.front.site.path("copies").chmod(0o700)
     asked(False)
