@@ -230,6 +230,7 @@ def test_grants_by_name_header_and_document(alice_s3, bob_s3, bucket):
         ({"x_amz_grant_read": 'uri="http://other"'}, "InvalidArgument"),
         ({"x_amz_grant_read": "bob"}, "InvalidArgument"),
         ({"x_amz_tagging": "a=1&a=2"}, "InvalidTag"),
+        ({"x_amz_tagging": "a=%00"}, "InvalidTag"),
         ({"x_amz_tagging": "&".join(f"k{n}=" for n in range(11))}, "BadRequest"),
         ({"x_amz_tagging": "a=%FF"}, "InvalidArgument"),
         ({"x_amz_object_lock_mode": "GOVERNANCE"}, "InvalidRequest"),

@@ -268,6 +268,8 @@ def test_an_archive_that_cannot_take_it_lets_nothing_be_replaced(alice, box):
     [
         ({"X_Versions_Location": "old", "X_History_Location": "old"}, 400),
         ({"X_Versions_Location": "old/a"}, 412),
+        ({"X_Versions_Location": "a" * 257}, 400),
+        ({"X_History_Location": "%E6%97%A5" * 86}, 400),
         ({"X_Versions_Location": "old", "X_Versions_Enabled": "true"}, 400),
         ({"X_Versions_Location": "old", "X_History_Location": ""}, 204),
         ({"X_Versions_Location": "", "X_History_Location": ""}, 204),

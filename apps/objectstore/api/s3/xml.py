@@ -57,8 +57,10 @@ def _text(value: str | int | datetime) -> str:
         return "true" if value else "false"
     if isinstance(value, datetime):
         return instant(value)
-    # XML 1.0 has no way to write most control characters: Amazon writes references all the same, which clients take.
-    return "".join(c if c >= " " else f"&#{ord(c)};" for c in escape(str(value)))
+    # XML 1.0 has no way to write most control characters: Amazon writes references all the same, which clients take;
+    # that of NUL none takes.
+    value = str(value).replace("\x00", "\ufffd")
+    return "".join(c if c >= " " else f"&#{ord(c)};" for c in escape(value))
 
 
 def instant(at: datetime) -> str:

@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 from apps.core.errors import Invalid, NotAcceptable, NotFound, PreconditionFailed
 from apps.objectstore import selectors, services
 from apps.objectstore.api.swift import listings
-from apps.objectstore.api.swift.base import Call, LengthRequired, answer, utf8
+from apps.objectstore.api.swift.base import Address, Call, LengthRequired, answer, limits_checked, utf8
 from apps.objectstore.api.texts import latin
 from apps.objectstore.models import Container, Object, ObjectFields, Version
 from apps.objectstore.selectors import VersionEntry
@@ -46,6 +46,7 @@ def keeping(call: Call) -> Keeping | None:
         archive = utf8(unquote(latin(value), encoding="latin-1"), name)
         if "/" in archive:
             raise PreconditionFailed("Container name cannot contain slashes")
+        limits_checked(Address(call.address.project_id, archive))
         return Keeping(versioning, archive, is_history=name == HISTORY)
     emptied = any(name in call.headers for name in (STACK, HISTORY))
     if emptied or any(call.headers.get(name.replace("X-", "X-Remove-", 1)) for name in (STACK, HISTORY)):
