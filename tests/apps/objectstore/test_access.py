@@ -293,6 +293,22 @@ def test_a_large_object_is_read_with_the_rights_of_the_key_that_signed(keyed, st
         assert stranger("GET", f"/box/{name}" + signed(path=path, key="boxkey")).status_code == 401
 
 
+def test_a_large_object_is_deleted_with_the_rights_of_the_key_that_signed(keyed, stranger, alice):
+    alice.put("/other")
+    alice.put("/other/1", b"hidden")
+    alice.put("/box/slo?multipart-manifest=put", b'[{"path": "/other/1"}]')
+    path = "/v1/AUTH_alice/box/slo"
+    query = signed("DELETE", path, key="boxkey") + "&multipart-manifest=delete"
+    assert stranger("DELETE", f"/box/slo{query}&async=on").status_code == 401
+    assert alice.bytes("/box/slo") == b"hidden"
+    report = stranger("DELETE", f"/box/slo{query}", Accept="application/json").json()
+    assert (report["Number Deleted"], report["Errors"]) == (1, [["/other/1", "403 Forbidden"]])
+    assert alice.bytes("/other/1") == b"hidden"
+    alice.put("/box/slo?multipart-manifest=put", b'[{"path": "/other/1"}]')
+    query = signed("DELETE", path) + "&multipart-manifest=delete"
+    assert stranger("DELETE", f"/box/slo{query}", Accept="application/json").json()["Number Deleted"] == 2
+
+
 def test_signed_addresses_write_what_they_name(keyed, stranger, alice):
     put = signed("PUT", "/v1/AUTH_alice/box/new")
     assert stranger.put("/box/new" + put, b"1").status_code == 201
