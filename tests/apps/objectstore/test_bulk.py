@@ -198,8 +198,9 @@ LONG = record("x", "1" * 2**19)
         [(tarfile.XHDTYPE, LONG)] * 3,
         [(tarfile.XGLTYPE, record(f"k{n}", "v")) for n in range(2000)],
         [(tarfile.GNUTYPE_LONGNAME, b"box/b\0")] * 2000,
+        [(tarfile.XHDTYPE, record("size", "-100"))],
     ],
-    ids=["digits", "cut off", "too long", "no length", "sparse", "large", "global", "names"],
+    ids=["digits", "cut off", "too long", "no length", "sparse", "large", "global", "names", "negative"],
 )
 def test_descriptions_that_cost_are_refused(alice, box, descriptions):
     report = alice.put("?extract-archive=tar", headed(*descriptions), Accept=JSON).json()

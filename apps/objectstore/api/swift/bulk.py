@@ -100,8 +100,8 @@ def _extracted(call: Call) -> HttpResponseBase:
             while member := archive.next():
                 archive.members.clear()  # kept for those who look back
                 left -= tarfile.BLOCKSIZE + member.size
-                if left < 0:
-                    raise tarfile.ReadError("it grows too much")
+                if left < 0 or member.size < 0:
+                    raise tarfile.ReadError("it grows too much, or has files of less than nothing")
                 if member.isreg():
                     _take(call, archive, member, made, report)
                 if len(report["Errors"]) >= MOST_FAILURES:
