@@ -99,6 +99,15 @@ def test_fields_are_the_headers_of_a_put(alice_s3, nobody_s3, bucket):
     assert Object.objects.count() == 1
 
 
+def test_a_form_tags_the_object(alice_s3, nobody_s3, bucket):
+    tags = "<Tagging><TagSet><Tag><Key>a+b=</Key><Value>ü 1+</Value></Tag></TagSet></Tagging>"
+    assert post(nobody_s3, signed(alice_s3, {"key": "cats/a", "tagging": tags})).status_code == 204
+    assert Object.objects.get().tags == {"a+b=": "ü 1+"}
+    for wrong, code in ((tags.replace("a+b=", "aws:a"), "InvalidTag"), ("a=b", "MalformedXML")):
+        assert code_of(post(nobody_s3, signed(alice_s3, {"key": "cats/b", "tagging": wrong}))) == code
+    assert Object.objects.count() == 1
+
+
 def test_a_signature_holds_no_longer_than_a_week(alice_s3, nobody_s3, bucket, monkeypatch):
     fields = signed(alice_s3, {"key": "cats/a"})
     now = datetime.datetime.now(datetime.UTC)

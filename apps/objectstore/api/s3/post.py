@@ -23,12 +23,13 @@ from django.utils.datastructures import CaseInsensitiveMapping
 
 from apps.core.errors import Invalid
 from apps.objectstore.api.forms import Field, Form
-from apps.objectstore.api.s3 import checksums, encryption
+from apps.objectstore.api.s3 import checksums, encryption, tagging, xml
 from apps.objectstore.api.s3.base import Call, Target, answer, request_id, told
 from apps.objectstore.api.s3.errors import S3Error
 from apps.objectstore.api.s3.objects import KEPT, OWN, new_of, put
 from apps.objectstore.api.s3.signatures import Signed, form_signed_by
 from apps.objectstore.api.texts import latin
+from apps.objectstore.services.document_checks import MOST_TAGS_OF_OBJECT
 from apps.objectstore.states import MAX_FILE_BYTES
 
 _MOST_BEFORE = 20_000  # bytes of all fields before the file, as Amazon takes
@@ -105,6 +106,9 @@ class Upload:
         for name, value in self.fields.items():
             if name == "acl" or name in _AS_HEADERS or name.startswith(_BEGINNINGS):
                 found[_header("x-amz-acl" if name == "acl" else name)] = _value(name, value)
+            elif name == "tagging":
+                tags = tagging.of_document(xml.parsed(value.encode(), tagging.ROOT), MOST_TAGS_OF_OBJECT)
+                found["X-Amz-Tagging"] = urlencode(tags)
             elif name not in _KNOWN and not name.startswith("x-ignore-"):
                 raise S3Error("NotImplemented", Header=name)
         return CaseInsensitiveMapping(found)
