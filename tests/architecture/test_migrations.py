@@ -8,6 +8,7 @@ from django.core.management import call_command
 from django.db.migrations.loader import MigrationLoader
 
 
+@pytest.mark.slow  # the stage `static` asks the same
 @pytest.mark.django_db
 def test_models_and_migrations_agree() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)

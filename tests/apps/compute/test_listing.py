@@ -27,44 +27,44 @@ def three(cloud: Cloud) -> list[Server]:
     ]
 
 
-FILTERS = [
-    ("name=web", {"web-1", "web-2"}),
-    ("name=^web-1$", {"web-1"}),
-    ("status=ACTIVE", {"web-1", "web-2"}),
-    ("status=BUILD", {"db"}),
-    ("status=active&status=build", {"web-1", "web-2", "db"}),
-    ("status=SUSPENDED", set()),
-    ("flavor=1", {"web-1", "web-2", "db"}),
-    ("flavor=none-such", set()),
-    ("image=00000000-0000-0000-0000-000000000001", set()),
-    ("ip=10.0.0.", {"web-1", "web-2", "db"}),
-    ("ip=192.", set()),
-    ("tags=a,b", {"web-1"}),
-    ("tags-any=a,b", {"web-1", "web-2"}),
-    ("not-tags=a", {"web-2", "db"}),
-    ("not-tags-any=a,b", {"db"}),
-    ("locked=true", set()),
-    ("vm_state=active", {"web-1", "web-2"}),
-    ("task_state=scheduling", {"db"}),
-    ("power_state=1", {"web-1", "web-2"}),
-    ("changes-since=2100-01-01T00:00:00Z", set()),
-    ("changes-since=2000-01-01T00:00:00Z", {"web-1", "web-2", "db"}),
-    ("changes-before=2000-01-01T00:00:00Z", set()),
-]
+# All of them ask the same three servers, which cost more to make than to list.
+FILTERS = {
+    "name=web": {"web-1", "web-2"},
+    "name=^web-1$": {"web-1"},
+    "status=ACTIVE": {"web-1", "web-2"},
+    "status=BUILD": {"db"},
+    "status=active&status=build": {"web-1", "web-2", "db"},
+    "status=SUSPENDED": set(),
+    "flavor=1": {"web-1", "web-2", "db"},
+    "flavor=none-such": set(),
+    "image=00000000-0000-0000-0000-000000000001": set(),
+    "ip=10.0.0.": {"web-1", "web-2", "db"},
+    "ip=192.": set(),
+    "tags=a,b": {"web-1"},
+    "tags-any=a,b": {"web-1", "web-2"},
+    "not-tags=a": {"web-2", "db"},
+    "not-tags-any=a,b": {"db"},
+    "locked=true": set(),
+    "vm_state=active": {"web-1", "web-2"},
+    "task_state=scheduling": {"db"},
+    "power_state=1": {"web-1", "web-2"},
+    "changes-since=2100-01-01T00:00:00Z": set(),
+    "changes-since=2000-01-01T00:00:00Z": {"web-1", "web-2", "db"},
+    "changes-before=2000-01-01T00:00:00Z": set(),
+}
+REFUSED = ("name=%5B", "status=BOGUS", "limit=-1", "limit=x", "marker=nowhere", "changes-since=then", "bogus=1",
+           "sort_key=bogus", "locked=perhaps")  # fmt: skip
 
 
-@pytest.mark.parametrize(("query", "expected"), FILTERS)
-def test_filters(three: list[Server], cloud: Cloud, call: Any, query: str, expected: set[str]) -> None:
-    assert set(names(call(cloud.ctx)("GET", f"/servers?{query}", **LATEST))) == expected
+def test_filters(three: list[Server], cloud: Cloud, call: Any) -> None:
+    api = call(cloud.ctx)
+    assert {query: set(names(api("GET", f"/servers?{query}", **LATEST))) for query in FILTERS} == FILTERS
 
 
-REFUSED = ["name=%5B", "status=BOGUS", "limit=-1", "limit=x", "marker=nowhere", "changes-since=then", "bogus=1",
-           "sort_key=bogus", "locked=perhaps"]  # fmt: skip
-
-
-@pytest.mark.parametrize("query", REFUSED)
-def test_what_makes_no_sense_is_refused(three: list[Server], cloud: Cloud, call: Any, query: str) -> None:
-    assert call(cloud.ctx)("GET", f"/servers?{query}", **LATEST).status_code == 400
+def test_what_makes_no_sense_is_refused(three: list[Server], cloud: Cloud, call: Any) -> None:
+    api = call(cloud.ctx)
+    answers = {query: api("GET", f"/servers?{query}", **LATEST).status_code for query in REFUSED}
+    assert answers == dict.fromkeys(REFUSED, 400)
 
 
 def test_pages_follow_each_other(three: list[Server], cloud: Cloud, call: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -19,6 +20,7 @@ MOST = 12
 LESS = {"dashboard:overview": 10, "compute:launch": 10}  # what people look at most
 
 
+@pytest.mark.slow
 def test_no_page_asks_the_database_too_often(sign_in: Door, things: Mapping[str, str]) -> None:
     clients = {who: sign_in(who) for who in ("demo", "admin")}
     dear = {}
