@@ -271,6 +271,8 @@ BAD = [
     ("<Mode>Mine</Mode><Days>1</Days>", "MalformedXML"),
     ("<Mode>COMPLIANCE</Mode><Days>0</Days>", "InvalidRetentionPeriod"),
     ("<Mode>COMPLIANCE</Mode><Years>101</Years>", "InvalidRetentionPeriod"),
+    ("<Mode>COMPLIANCE</Mode><Years>-1</Years>", "InvalidRetentionPeriod"),
+    ("<Mode>COMPLIANCE</Mode><Days>--1</Days>", "MalformedXML"),
     ("<Mode>COMPLIANCE</Mode><Days>1e3</Days>", "MalformedXML"),
 ]
 

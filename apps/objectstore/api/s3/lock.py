@@ -104,6 +104,7 @@ def _mode(text: str) -> str:
 def _number(text: str) -> int | None:
     if not text:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 10):
         raise S3Error("MalformedXML")
     return int(text)
