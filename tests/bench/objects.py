@@ -30,7 +30,7 @@ from tests.bench.rows import Row, pids_of
 MIB = 2**20
 ROUNDS, ROUND_S = 3, 4.0
 SIZES = ((1024, "1 KiB"), (MIB, "1 MiB"))
-READ_BYTES = 64 * MIB
+READ_BYTES, READS = 64 * MIB, 60
 UPLOADS, UPLOAD_BYTES, SENT_BYTES = 16, 2**30, 128 * MIB
 OBJECTS, FOLDERS = 1_000_000, 1000
 
@@ -225,7 +225,7 @@ def _reads(cloud: Cloud, token: str, box: str) -> Row:
     ours, bare = [], []
     with _nginx(copy.parent) as base:
         plain = Wire(base)
-        for _ in range(9):
+        for _ in range(READS + 1):
             ours.append(_seconds(wire, path))
             bare.append(_seconds(plain, f"/{copy.name}"))
     measured, base_rate = (READ_BYTES / MIB / statistics.median(times[1:]) for times in (ours, bare))
