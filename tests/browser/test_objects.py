@@ -238,7 +238,7 @@ def test_a_rule_is_looked_at_kept_switched_off_removed_and_put_back(at_box: tupl
     page.wait_for_selector("#transfers-sum >> text=2 / 2")
     Object.objects.filter(name="a.txt").update(created_at=timezone.now() - timedelta(days=40))
     visitor.go(f"/p/demo/objects/{box.pk}/settings")
-    page.click("a[aria-label='Lifecycle']")
+    page.click(".besides:has-text('Lifecycle') a")
     page.fill("[name=days]", "0")
     page.click("button.primary")
     page.wait_for_selector(".field.has-error [name=days]")
@@ -248,15 +248,16 @@ def test_a_rule_is_looked_at_kept_switched_off_removed_and_put_back(at_box: tupl
     assert "lifecycle" not in documents_of(box)
     page.click("text=Yes, keep this rule")
     page.wait_for_selector(".rule >> text=removed 30 days after they were written")
-    page.click(".rule >> text=Switch off")
+    page.click(".rule [name=turn]")
     page.wait_for_selector(".rule .state.off")
-    page.click(".rule >> text=Remove")
+    page.click(".rule [name=remove]")
     page.wait_for_selector("h2 >> text=Put the rule back")
     assert "lifecycle" not in documents_of(box)
     page.click("button.primary")
     page.wait_for_selector(".rule .state.off")
     (rule,) = documents_of(box)["lifecycle"]["rules"]
     assert (rule["days"], rule["on"]) == (30, False)
+    visitor.complaints[:] = [said for said in visitor.complaints if "422" not in said]
 
 
 def documents_of(box: Container) -> dict[str, Any]:
@@ -268,7 +269,7 @@ def test_a_site_is_opened_at_its_address_and_an_object_tagged(at_box: tuple[Visi
     page = visitor.page
     page.set_input_files("#choose-files", [chosen("index.html", b"<h1>My site</h1>", "text/html")])
     page.click("#list a.name >> text=index.html")
-    page.click("a[aria-label='Tags']")
+    page.click(".besides:has-text('Tags') a")
     page.fill("[name=tags]", "kind = page")
     page.click("button.primary")
     page.wait_for_selector(".besides .tag >> text=kind=page")
