@@ -276,9 +276,11 @@ def test_a_site_is_opened_at_its_address_and_an_object_tagged(at_box: tuple[Visi
     visitor.go(f"/p/demo/objects/{box.pk}/access")
     page.check("[name=everybody][value=read]")
     page.click("button.primary")
+    page.wait_for_selector(".notice.ok")
     visitor.go(f"/p/demo/objects/{box.pk}/site")
     page.check("[name=shown][value='yes']")
     page.click("button.primary")
+    page.wait_for_selector(".notice.ok")
     address = page.get_attribute(".lines a", "href")
     assert address
     page.goto(visitor.base + address[address.index("/object-store/") :])

@@ -38,10 +38,6 @@ class MarkPage(OfObject, WordsPage):
     def around(self) -> dict[str, Any]:
         return {"crumbs": self.crumbs(folder_of(self.row.name)), "back_url": self.here(), "row": self.row}
 
-    @cached_property
-    def bucket(self) -> Bucket | None:
-        return bucket_of(self.container)
-
     def done(self) -> tuple[str, str]:
         return self.here(), said(gettext("Saved"), self.name)
 
@@ -196,6 +192,13 @@ class ObjectGrants(MarkPage):
     title = _("Who may read this object")
     heading = _("Who can read it, by grants")
 
+    @cached_property
+    def bucket(self) -> Bucket:
+        found = bucket_of(self.container)
+        if found is None:
+            raise NotFound(gettext("bucket"), self.container.name)
+        return found
+
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
         now = grants.of_document(self.row.acl)
         return GrantsForm(data, initial=_initial(now, CANNED), choices=CANNED)
@@ -313,7 +316,7 @@ class LockForm(forms.Form):
     until = forms.DateTimeField(
         label=_("Until (UTC)"),
         required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": 1}, format="%Y-%m-%dT%H:%M:%S"),
         input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
     )
     hold = forms.BooleanField(
@@ -345,7 +348,8 @@ class ObjectLock(MarkPage):
     title = _("Retention and legal hold")
 
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
-        if self.bucket is None or not self.bucket.lock_enabled:
+        owned = bucket_of(self.container)
+        if owned is None or not owned.lock_enabled:
             raise NotFound(gettext("object lock"))
         row, now = self.row, timezone.now()
         runs = is_retained(row, now)
@@ -368,7 +372,8 @@ class ObjectLock(MarkPage):
         given = form.cleaned_data
         target: dict[str, Any] = {**self.place, "name": self.name}
         if {"mode", "until"} & set(form.changed_data):
-            mode, end = (given["mode"], given["until"]) if _has_mode(given) else ("", None)
+            end = given["until"] if "until" in form.changed_data else self.row.retain_until  # which is more exact
+            mode, end = (given["mode"], end) if _has_mode(given) else ("", None)
             services.object_retention_put(self.ctx, **target, mode=mode, until=end, bypass=given["bypass"])
         if "hold" in form.changed_data:
             services.object_hold_put(self.ctx, **target, hold=given["hold"])

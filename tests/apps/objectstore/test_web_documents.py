@@ -20,6 +20,7 @@ from apps.objectstore.models import Bucket, Container, Object, Upload, Version
 from apps.objectstore.selectors.grants import Grant, document_of
 from apps.objectstore.selectors.previews import lifecycle_toll
 from apps.objectstore.states import Versioning
+from apps.objectstore.web.browse import Nothing
 from tests.apps.dashboard.conftest import people, sign_in
 from tests.apps.objectstore.conftest import SYSTEM, content
 from tests.apps.objectstore.test_web import as_reader, box, ctx, keep, page
@@ -121,6 +122,9 @@ def test_a_container_that_s3_does_not_reach_has_no_documents(
     row, client = Container.objects.get(name="No Bucket"), sign_in()
     assert [client.get(page(row, path)).status_code for path in OF_BUCKET] == [404] * len(OF_BUCKET)
     assert client.get(page(row, "/site")).status_code == 200
+    place: dict[str, Any] = {"account": ctx.project_id, "container": "No Bucket", "name": "a"}
+    services.object_put(ctx, **place, source=Nothing(), size=0, new=services.New())
+    assert client.get(page(row, "/object/grants", name="a")).status_code == 404
     settings = html(client.get(page(row, "/settings")))
     assert [path for path in OF_BUCKET if page(row, path) in settings] == []
 
@@ -580,8 +584,8 @@ def test_compliance_is_entered_only_by_saying_so_and_never_left(sign_in: Door, l
 
 def test_a_hold_is_put_on_and_taken_off_and_the_retention_stays(sign_in: Door, locked: Container) -> None:
     client, there = sign_in(), page(locked, "/object/lock", name="a")
-    client.post(there, {"mode": "GOVERNANCE", "until": stamp(5)})
-    until = Object.objects.get().retain_until
+    until = datetime.now(UTC).replace(second=7, microsecond=123456) + 5 * DAY
+    Object.objects.update(lock_mode="GOVERNANCE", retain_until=until)
     shown = html(client.get(there))
     value = re.search(r'name="until" value="([^"]*)"', shown)
     assert value
