@@ -34,7 +34,7 @@ def pairs_of(text: str) -> list[tuple[str, str]]:
     """`key = value` in each line. Raises ValidationError."""
     found: list[tuple[str, str]] = []
     for line in filter(str.strip, text.splitlines()):
-        key, sign, value = line.partition("=")
+        key, sign, value = line.partition(" = " if " = " in line else "=")  # a key may have a sign, too
         if not sign or not key.strip():
             raise forms.ValidationError(gettext("“%s” is not of the form “key = value”.") % line.strip())
         if key.strip() in dict(found):
@@ -46,6 +46,14 @@ def pairs_of(text: str) -> list[tuple[str, str]]:
 def lines_of(pairs: Mapping[str, str]) -> str:
     """The reverse."""
     return "\n".join(f"{key} = {value}" for key, value in pairs.items())
+
+
+def are_lines(pairs: Mapping[str, str]) -> bool:
+    """Whether lines can say them: S3 takes blanks around them, and ends of lines."""
+    try:
+        return dict(pairs_of(lines_of(pairs))) == pairs
+    except forms.ValidationError:
+        return False
 
 
 class OfBucket(InContainer):

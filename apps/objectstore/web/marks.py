@@ -23,7 +23,7 @@ from apps.objectstore.services.lock import COMPLIANCE, GOVERNANCE, is_retained
 from apps.objectstore.states import Versioning
 from apps.objectstore.web import words
 from apps.objectstore.web.browse import OWN, folder_of
-from apps.objectstore.web.documents import LINES, DocumentPage, WordsPage, lines_of, pairs_of
+from apps.objectstore.web.documents import LINES, DocumentPage, WordsPage, are_lines, lines_of, pairs_of
 from apps.objectstore.web.objects import OfObject, until
 
 Lines = list[tuple[str, Any]]
@@ -55,7 +55,10 @@ class TagsForm(forms.Form):
 
 
 def _tag_lines(tags: Mapping[str, Any]) -> Lines:
-    return [("idle", f"{key} = {value}") for key, value in sorted(tags.items())] or [("off", gettext("No tags."))]
+    found: Lines = [("idle", f"{key} = {value}") for key, value in sorted(tags.items())]
+    if not are_lines(tags):
+        found.append(("warn", gettext("These have blanks or ends of lines that only S3's calls can change.")))
+    return found or [("off", gettext("No tags."))]
 
 
 class BucketTags(DocumentPage):
@@ -66,6 +69,9 @@ class BucketTags(DocumentPage):
 
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
         return TagsForm(data, initial={"tags": lines_of(self.document or {})})
+
+    def may_change(self) -> bool:
+        return are_lines(self.document or {}) and super().may_change()
 
     def lines(self) -> Lines:
         return _tag_lines(self.document or {})
@@ -82,6 +88,9 @@ class ObjectTags(MarkPage):
 
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
         return TagsForm(data, initial={"tags": lines_of(self.row.tags or {})})
+
+    def may_change(self) -> bool:
+        return are_lines(self.row.tags or {}) and super().may_change()
 
     def lines(self) -> Lines:
         return _tag_lines(self.row.tags or {})

@@ -456,6 +456,19 @@ def test_wrong_tags_are_refused_at_their_field(sign_in: Door, box: Container, ke
     assert (document("tags"), Object.objects.get().tags) == (None, {"old": "1"})
 
 
+def test_tags_with_signs_stay_what_they_are_and_those_with_blanks_are_left_to_s3(
+    sign_in: Door, box: Container, keep: Keep
+) -> None:
+    keep("signs", tags={"a=b": "c=d"})
+    keep("blanks", tags={" a": "x\ny"})
+    client = sign_in()
+    shown = html(client.get(page(box, "/object/tags", name="signs")))
+    assert ">\na=b = c=d</textarea>" in shown
+    client.post(page(box, "/object/tags", name="signs"), {"tags": "a=b = c=d"})
+    assert Object.objects.get(name="signs").tags == {"a=b": "c=d"}
+    assert "<textarea" not in html(client.get(page(box, "/object/tags", name="blanks")))
+
+
 def test_an_object_has_ten_tags_at_most(sign_in: Door, box: Container, keep: Keep) -> None:
     keep("a")
     tags = "\n".join(f"k{n} = 1" for n in range(11))
