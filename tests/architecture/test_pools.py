@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.urls import URLPattern, URLResolver, get_resolver, resolve
+from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
 
 from scripts.local import nginx
 from scripts.local.site import Site
@@ -78,6 +78,11 @@ def test_every_address_that_nginx_sends_to_the_bytes_pool_is_the_same_there() ->
 def test_the_bytes_pools_addresses_are_a_part_of_the_whole() -> None:
     for path in samples(get_resolver("cloud.bytes_urls").url_patterns):
         assert answering(path, "cloud.bytes_urls") == answering(path, "cloud.urls"), path
+
+
+def test_the_page_that_an_upload_leads_to_is_known_there() -> None:
+    arguments = ("project", ID)
+    assert reverse("image:image", "cloud.bytes_urls", arguments) == reverse("image:image", "cloud.urls", arguments)
 
 
 def test_a_request_that_nginx_hands_on_within_stays_in_its_pool() -> None:
