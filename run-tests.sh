@@ -23,7 +23,7 @@ if [ ${#chosen[@]} -eq 0 ]; then
 fi
 
 venv=${KUMO_VENV:-$PWD/.venv}
-# Where Python is told to keep no compiled modules, every process of a run would compile all of them anew: a minute.
+# Where Python is told to keep no compiled modules, each process of a run (and each server it starts) would compile them anew.
 unset PYTHONDONTWRITEBYTECODE
 work=$(mktemp -d /tmp/kumo-tests.XXXXXX)
 chmod 755 "$work"
