@@ -8,7 +8,7 @@ from .run import Failure
 from .site import Site
 
 THREADS = {"web": 8, "bytes": 32}  # of each process
-OTHERS = 40  # connections of workers, commands and upkeep
+OTHERS = 60  # connections of workers, commands and upkeep, and of who measures them
 
 
 def processes(site: Site, pool: str) -> int:

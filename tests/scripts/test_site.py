@@ -141,10 +141,10 @@ def test_configuration_is_what_the_control_plane_takes(tmp_path: Path) -> None:
 
 def test_processes_of_the_pools_are_the_operators_to_say_and_the_database_has_room_for_them(state: Path) -> None:
     site = from_environment({"KUMO_STATE": str(state)})
-    assert (pools.options(site, "bytes")[:2], pools.connections(site)) == (("--workers", "1"), 80)
+    assert (pools.options(site, "bytes")[:2], pools.connections(site)) == (("--workers", "1"), 100)
     path = state / "kumo.toml"
     path.write_text(control.configuration(site) + "\n[pools]\nbytes_processes = 3\n")
-    assert (pools.processes(site, "web"), pools.processes(site, "bytes"), pools.connections(site)) == (1, 3, 144)
+    assert (pools.processes(site, "web"), pools.processes(site, "bytes"), pools.connections(site)) == (1, 3, 164)
     for wrong in ("pools = 1\n", "[pools]\nweb_processes = 'many'\n", "[pools\n"):
         path.write_text(wrong)
         with pytest.raises(Failure, match=r"kumo\.toml cannot be used"):
