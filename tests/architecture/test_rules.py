@@ -90,6 +90,7 @@ def test_internal_services_say_why() -> None:
     assert [name for name, reason in transactions.INTERNAL.items() if len(reason) < 10] == []
 
 
+@pytest.mark.slow
 def test_the_system_context_is_made_in_few_places_only() -> None:
     offenders = []
     for path in sorted((CHECKOUT / "apps").rglob("*.py")):

@@ -173,6 +173,7 @@ def differences(service: str, rule: Rule) -> list[tuple[str, dict[str, Any], boo
     return _compared[texts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("service", "rule"), list(named()), ids=lambda v: getattr(v, "name", v))
 def test_default_allows_what_openstacks_allows(service: str, rule: Rule) -> None:
     assert differences(service, rule) == []

@@ -224,6 +224,7 @@ SECRET_ARGUMENTS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("key", sorted(transactions.AUDITED), ids=".".join)
 def test_no_service_lets_a_secret_reach_the_log(key):

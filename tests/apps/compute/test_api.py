@@ -127,6 +127,7 @@ def test_busy_server_refuses_a_second_change(cloud: Cloud, call: Any) -> None:
     assert api("POST", f"/servers/{server.pk}/action", {"reboot": {"type": "HARD"}}).status_code == 409
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["resize", "createImage", "shelve", "rescue", "made-up"])
 def test_action_that_is_not_offered_is_no_action(cloud: Cloud, call: Any, action: str) -> None:
     server = cloud.active()

@@ -87,6 +87,7 @@ def test_other_projects_see_nothing_and_all_tenants_is_for_administrators(
     assert call(other)("DELETE", f"/servers/{three[0].pk}").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_thousand_servers_are_one_query(cloud: Cloud, call: Any) -> None:
     made = cloud.active()
     port = Port.objects.get(device_id=str(made.pk))

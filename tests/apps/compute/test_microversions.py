@@ -518,6 +518,7 @@ def test_rows_and_questions_tell_the_same() -> None:
     assert {entry.version for entry in HISTORY} == served
 
 
+@pytest.mark.slow
 def test_every_change_shows_in_its_version_and_not_before(ask_in: Callable[[Version], Ask]) -> None:
     wrong = {}
     for (major, minor), change in CHANGES.items():

@@ -130,6 +130,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("more", "status"), REFUSED)
 def test_what_is_refused_changes_nothing(cloud: Cloud, call: Any, more: dict[str, Any], status: int) -> None:
     server = cloud.active()

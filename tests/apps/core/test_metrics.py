@@ -65,6 +65,7 @@ def test_names_that_clients_make_up_make_no_series(client, token):
     assert found['kumo_requests_total{api="web",method="other",status="404"}'] >= 1
 
 
+@pytest.mark.slow
 def test_what_other_processes_counted_is_added(client, token):
     name = 'kumo_requests_total{api="s3",method="PUT",status="299"}'
     before = values(client, token).get(name, 0)

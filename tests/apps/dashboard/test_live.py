@@ -104,6 +104,7 @@ def test_an_old_ticket_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- the stream ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_change_is_heard_by_the_pages_of_its_project_alone_unless_it_is_everybodys() -> None:
     async def body(app: Live) -> None:

@@ -123,6 +123,7 @@ def test_host_fit_counts_hosts_with_room_among_those_that_take_servers():
     assert selectors.host_fit(CTX, vcpus=1, ram_mib=1, disk_gib=1) == (1, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_hundred_parallel_claims_fill_the_hosts_exactly():
     for _ in range(5):

@@ -240,6 +240,7 @@ def test_a_file_that_is_not_there_is_told(run):
         call_command("import-keystone", "/no/such/file")
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_the_api_gives_the_same_rows_but_for_passwords(live_server, tmp_path, capsys):
     """Read from this very cloud: everything is here already, then what was removed meanwhile comes again."""

@@ -116,6 +116,7 @@ def ending_trust(admin: Api) -> None:
     assert admin("DELETE", f"/OS-TRUST/trusts/{Trust.objects.get().pk}").status_code == 204
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [ending_role, ending_trustor, ending_password, ending_trust])
 @pytest.mark.parametrize("impersonation", [True, False])
 def test_token_ends_with_what_it_rests_on(admin: Api, lend: Make, end: Make, impersonation: bool) -> None:
@@ -219,6 +220,7 @@ def test_what_was_lent_is_lent_on_and_ends_with_it(admin: Api, lend: Make, third
     assert not Trust.objects.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("above", "change"),
     [

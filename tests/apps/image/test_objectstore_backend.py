@@ -85,6 +85,7 @@ def test_a_qcow2_is_inspected_through_the_pipe(alice, disk):
     assert Image.objects.get().virtual_size == 8 * MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 1, MIB, PART, PART + 1])
 def test_images_of_any_size(alice, size):
     ident = register(alice)

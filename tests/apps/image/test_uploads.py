@@ -67,6 +67,7 @@ def test_the_second_upload_is_a_conflict(alice):
     assert b"".join(alice("GET", f"/v2/images/{ident}/file").streaming_content) == b"a" * 600
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("header", "status", "part"),
     [
@@ -111,6 +112,7 @@ def test_a_qcow2_is_measured_by_its_disk(alice, disk):
     assert (body["size"], body["virtual_size"]) == (len(content), 8 * 2**20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vmdk", "vdi", "vhdx"])
 def test_other_formats_are_known(alice, disk, kind):
     ident = register(alice, disk_format=kind)
@@ -371,6 +373,7 @@ def test_the_sweep_removes_old_files_that_no_image_names_and_nothing_else(alice,
     assert files(store) == sorted([ident, fresh.name, "README"])
 
 
+@pytest.mark.slow
 def test_doctor_tells_of_images_without_their_bytes(alice, store):
     kept, gone, short = (register(alice, name=name) for name in ("kept", "gone", "short"))
     for ident in (kept, gone, short):

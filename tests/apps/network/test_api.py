@@ -116,6 +116,7 @@ def test_a_subnet_with_everything(me, network):
     assert changed.json()["subnet"]["gateway_ip"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "status", "kind"),
     [

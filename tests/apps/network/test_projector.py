@@ -141,6 +141,7 @@ def test_ports_follow_what_ovn_says(ctx, subnet, network, nb, northbound):
     assert port.status == "DOWN"
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_the_daemon_projects_hears_and_heals(ctx, subnet, network, nb, settings):
     """The real loop: a mark is projected, an `up` is recorded, an emptied database is filled again."""

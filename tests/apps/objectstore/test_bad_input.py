@@ -215,6 +215,7 @@ QUERIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "query"), QUERIES)
 @pytest.mark.parametrize("path", ["", "/box"])
 def test_listings_that_are_asked_for_wrongly(alice, path, status, query):
@@ -259,6 +260,7 @@ RANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("header", "status", "body"), RANGES, ids=itertools.count())
 def test_ranges(alice, header, status, body):
     answer = alice("GET", "/box/a", Range=header.encode().decode("latin-1"))

@@ -58,6 +58,7 @@ def test_files_become_objects(page, alice, key, digest):
     assert alice("HEAD", "/box/up-a")["Content-Type"] == "text/x-own"
 
 
+@pytest.mark.slow
 def test_bytes_that_look_like_boundaries_and_large_files_come_through(page, alice):
     body = f"--{BOUNDARY}\r\n--\r\n\r\n-".encode() * 9000 + bytes(700_000)
     assert page(form(("a", body), max_file_size=len(body))).status_code == 201

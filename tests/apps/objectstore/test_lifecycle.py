@@ -90,6 +90,7 @@ ABOUT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("about", "gone"), ABOUT)
 def test_what_a_rule_is_about_goes_when_its_time_is_over(alice_s3, keep, about, gone):
     for name, tags in (("logs/a", ""), ("logs/b", "a=1"), ("big", "a=2"), ("tagged", "a=1&b=2")):

@@ -25,6 +25,7 @@ def names(document):
     return keys, [e.findtext("Prefix") for e in document.findall("CommonPrefixes")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["", "list-type=2&"])
 @pytest.mark.parametrize(
     ("query", "keys", "prefixes"),
@@ -44,6 +45,7 @@ def test_what_is_listed(filled, version, query, keys, prefixes):
     assert (found.tag, names(found), found.findtext("IsTruncated")) == ("ListBucketResult", (keys, prefixes), "false")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 3, 6])
 @pytest.mark.parametrize("delimiter", ["", "&delimiter=/"])
 def test_pages_of_both_versions_join_to_the_whole(filled, size, delimiter):
@@ -92,6 +94,7 @@ def test_names_are_encoded_on_request(filled):
     assert names(filled.xml("GET", "/photos?encoding-type=url&prefix=x"))[0] == ["x%01%0A"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "query",
     [

@@ -348,6 +348,7 @@ def trailing(caller: S3, path: str, body: bytes, algorithm: str, value: str, **h
     return caller("PUT", path, wire, **said, **headers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [b"bytes", b""])
 @pytest.mark.parametrize("algorithm", checksums.ALGORITHMS)
 def test_a_checksum_behind_the_body(alice_s3, chunks_s3, bucket, algorithm, body):
@@ -453,6 +454,7 @@ def test_small_ones_too(alice_s3, bucket, size):
         assert content(alice_s3("GET", "/photos/a", **keys)) == b"x" * size
 
 
+@pytest.mark.slow
 def test_copies_between_ways_of_encryption(alice_s3, bucket, disks):
     alice_s3("PUT", "/photos/0", SECRET)
     ways: list[dict[str, str]] = [{}, {"x_amz_server_side_encryption": "AES256"}, customer(), customer(bytes(32))]

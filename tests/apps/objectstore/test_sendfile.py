@@ -63,6 +63,7 @@ def objects(alice: Swift, box: str) -> None:
         assert alice.put(f"/box/{name}?multipart-manifest=put", listed).status_code == 201
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "query", "expected"),
     [

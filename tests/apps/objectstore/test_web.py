@@ -124,6 +124,7 @@ def test_a_container_with_objects_stays(sign_in: Door, box: Container, keep: Cal
     assert Container.objects.filter(pk=box.pk).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rest", ["", "/access", "/settings", "/object?name=a", "/file?name=a", "/object/share?name=a"])
 def test_another_projects_container_is_not_there(
     sign_in: Door, box: Container, keep: Callable[..., Object], rest: str

@@ -227,6 +227,7 @@ def test_a_rule_that_removes_something_today_says_what_before_it_is_kept(
     assert "Today it would remove: 2 objects" in html(client.get(page(box, "/lifecycle", rule="0")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rule",
     [

@@ -254,6 +254,7 @@ def test_one_of_many_at_once_gets_the_subject() -> None:
     assert Operation.objects.count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_no_waiter_is_forgotten_however_threads_interleave() -> None:
     """Operations with overlapping keys, started and ended at once: in the end all have had their turn."""
