@@ -9,15 +9,12 @@ from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
-from django.utils.functional import cached_property
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from apps.core.errors import NotFound
 from apps.core.web import cells
 from apps.core.web.pages import FormPage, said
 from apps.objectstore import services
-from apps.objectstore.models import Bucket
 from apps.objectstore.selectors import Totals
 from apps.objectstore.selectors.access import bucket_of
 from apps.objectstore.selectors.bucket_policy import policy_document
@@ -139,13 +136,6 @@ class Policy(InContainer, FormPage):
     title = _("Bucket policy")
     submit = _("Save")
     tabs = ()
-
-    @cached_property
-    def bucket(self) -> Bucket:
-        found = bucket_of(self.container)
-        if found is None:
-            raise NotFound(gettext("bucket"), self.container.name)
-        return found
 
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
         found = bucket_document(self.ctx, bucket=self.bucket.name, kind="policy")

@@ -18,11 +18,14 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
+from apps.core.errors import NotFound
 from apps.core.web import cells, paging
 from apps.core.web.pages import PAGE_SIZE, ActPage, FormPage, ListPage, Page, said
 from apps.core.web.tables import Action, Column, Empty, Table, deletes
 from apps.objectstore import selectors, services
+from apps.objectstore.models import Bucket
 from apps.objectstore.selectors import Entry
+from apps.objectstore.selectors.access import bucket_of
 from apps.objectstore.states import MAX_PARTS, MIB, Versioning
 from apps.objectstore.web.containers import OWN, container_of
 
@@ -169,6 +172,14 @@ class InContainer(Page):
     @cached_property
     def container(self) -> Any:
         return container_of(self.ctx, self.kwargs["ident"])
+
+    @cached_property
+    def bucket(self) -> Bucket:
+        """What S3 knows of the container. Raises NotFound where S3 does not reach it."""
+        found = bucket_of(self.container)
+        if found is None:
+            raise NotFound(gettext("bucket"), self.container.name)
+        return found
 
     @property
     def place(self) -> InAccount:

@@ -16,8 +16,6 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.errors import KumoError, NotFound
 from apps.core.web.pages import FormPage, put_error, said
 from apps.objectstore import services
-from apps.objectstore.models import Bucket
-from apps.objectstore.selectors.access import bucket_of
 from apps.objectstore.selectors.documents import bucket_document, fingerprint
 from apps.objectstore.web.browse import OWN, InContainer
 
@@ -61,13 +59,6 @@ class OfBucket(InContainer):
 
     tabs = ()
     kind: ClassVar[str]
-
-    @cached_property
-    def bucket(self) -> Bucket:
-        found = bucket_of(self.container)
-        if found is None:
-            raise NotFound(gettext("bucket"), self.container.name)
-        return found
 
     @cached_property
     def document(self) -> dict[str, Any] | None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
-from django.utils.functional import cached_property
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -200,13 +199,6 @@ class ObjectGrants(MarkPage):
 
     title = _("Who may read this object")
     heading = _("Who can read it, by grants")
-
-    @cached_property
-    def bucket(self) -> Bucket:
-        found = bucket_of(self.container)
-        if found is None:
-            raise NotFound(gettext("bucket"), self.container.name)
-        return found
 
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
         now = grants.of_document(self.row.acl)

@@ -73,13 +73,13 @@ class Site(InContainer, WordsPage):
     tabs = ()
 
     @cached_property
-    def bucket(self) -> Bucket | None:
+    def shown_bucket(self) -> Bucket | None:
         """The bucket, where S3 shows sites."""
         return bucket_of(self.container) if settings.CONFIG.objectstore.s3_website_domains else None
 
     @cached_property
     def document(self) -> dict[str, Any] | None:
-        return bucket_document(self.ctx, bucket=self.bucket.name, kind="website") if self.bucket else None
+        return bucket_document(self.ctx, bucket=self.shown_bucket.name, kind="website") if self.shown_bucket else None
 
     @property
     def is_shown(self) -> bool:
@@ -94,7 +94,7 @@ class Site(InContainer, WordsPage):
             "error": kept.get(ERROR, ""),
             "s3_error": document.get("error", ""),
         }
-        return SiteForm(data, initial=known, by_s3=self.bucket is not None)
+        return SiteForm(data, initial=known, by_s3=self.shown_bucket is not None)
 
     def lines(self) -> list[tuple[str, Any]]:
         if not self.is_shown:
@@ -111,10 +111,10 @@ class Site(InContainer, WordsPage):
         row = self.container
         swift = f"{base.scheme}://{host}/object-store/v1/{PREFIX}{row.account_id}/{quote(row.name)}/"
         found = [swift] if any(row.metadata.get(name) for name in (INDEX, LISTINGS)) else []
-        if self.bucket and self.document:
+        if self.shown_bucket and self.document:
             s3 = urlsplit(public.s3_url or public.url)
             port = f":{s3.port}" if s3.port else ""
-            found += [f"{s3.scheme}://{self.bucket.name}.{domain}{port}/" for domain in store.s3_website_domains]
+            found += [f"{s3.scheme}://{self.shown_bucket.name}.{domain}{port}/" for domain in store.s3_website_domains]
         return found
 
     def notes(self) -> list[tuple[str, Any]]:
@@ -133,13 +133,13 @@ class Site(InContainer, WordsPage):
     def around(self) -> dict[str, Any]:
         back = self.url("objectstore:container", self.kwargs["ident"])
         seen = self.request.POST.get("seen") or fingerprint(self.document)
-        return {"crumbs": self.crumbs(""), "back_url": back, "seen": seen if self.bucket else ""}
+        return {"crumbs": self.crumbs(""), "back_url": back, "seen": seen if self.shown_bucket else ""}
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         given = form.cleaned_data
         shown = given["shown"] == "yes"
-        if self.bucket is not None:
-            self._keep_document(self.bucket, given, shown=shown)
+        if self.shown_bucket is not None:
+            self._keep_document(self.shown_bucket, given, shown=shown)
         changes = {
             INDEX: given["index"] if shown else "",
             ERROR: given["error"] if shown else "",
