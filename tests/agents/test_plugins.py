@@ -43,6 +43,7 @@ def test_entry_point_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plugins.load("volume", "acme") is Driver
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -69,6 +69,7 @@ def wrapper(node: ast.FunctionDef) -> str:
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", list(rooms("services", "selectors")), ids=lambda p: str(p.relative_to(CHECKOUT)))
 def test_public_functions_that_take_a_context_are_wrapped(path: Path) -> None:
     offered = exported(path)

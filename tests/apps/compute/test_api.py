@@ -38,6 +38,7 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "status"), BAD, ids=[str(case[0])[:50] for case in BAD])
 def test_bad_server_is_refused_and_nothing_is_left(cloud: Cloud, call: Any, changes: Any, status: int) -> None:
     from apps.network.models import Port
@@ -109,6 +110,7 @@ def test_owner_cannot_unlock_what_an_administrator_locked(cloud: Cloud, call: An
 NOT_NOW = ["os-start", "unpause", "resume"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", NOT_NOW)
 def test_action_in_the_wrong_state_is_refused(cloud: Cloud, call: Any, action: str) -> None:
     server = cloud.active()

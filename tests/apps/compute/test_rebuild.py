@@ -82,6 +82,7 @@ SINCE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("minor", "more"), SINCE)
 def test_member_is_taken_since_its_version(cloud: Cloud, call: Any, minor: int, more: dict[str, Any]) -> None:
     server = cloud.active()

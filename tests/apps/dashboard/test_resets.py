@@ -121,6 +121,7 @@ def test_only_the_newest_code_holds(letterbox: Letterbox) -> None:
     assert choose(new) == 302
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["expired", "password changed", "disabled", "locked", "made up"])
 def test_a_code_that_no_longer_holds_changes_nothing(letterbox: Letterbox, what: str) -> None:
     ask()

@@ -147,6 +147,7 @@ def test_trust_ends_when_it_expires(demo: Api, lend: Make) -> None:
     assert demo("GET", f"/OS-TRUST/trusts/{trust['id']}").status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "status"),
     [

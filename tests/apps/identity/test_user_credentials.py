@@ -205,6 +205,7 @@ def test_ec2_signature_gives_a_token_of_the_user(admin: Api, key: dict[str, Any]
     assert Api(answer["X-Subject-Token"])("GET", "/auth/catalog").status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "status"),
     [

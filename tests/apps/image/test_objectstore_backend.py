@@ -63,6 +63,7 @@ def assert_nothing_is_left(caller: Caller, ident: str) -> None:
     assert list(backends.store().kept()) == []
 
 
+@pytest.mark.slow
 def test_an_image_of_several_parts_goes_in_and_out(alice):
     ident = register(alice)
     content = os.urandom(2 * PART + 5)
@@ -153,6 +154,7 @@ def test_deleting_is_one_commit_and_then_another(alice):
     assert not Object.objects.exists()
 
 
+@pytest.mark.slow
 def test_staged_bytes_become_the_image_by_import(alice):
     ident = register(alice)
     content = os.urandom(PART + 600)
@@ -181,6 +183,7 @@ def test_what_no_image_names_is_collected_when_old(alice):
     assert b"".join(alice("GET", f"/v2/images/{ident}/file").streaming_content) == b"x" * 600
 
 
+@pytest.mark.slow
 def test_hosts_get_images_that_something_placed_there_uses(alice, monkeypatch):
     ident = register(alice)
     content = os.urandom(PART + 7)
@@ -205,6 +208,7 @@ def test_its_account_is_no_project_and_its_container_no_bucket(alice):
     assert Container.objects.count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("have", "size"), [(0, 1), (10, 600), (20 * MIB, 20 * MIB + 1)])
 def test_nothing_is_concluded_from_less_than_there_should_be(have, size):
     head = b"QFI\xfb" if have > MIB else b""

@@ -134,6 +134,7 @@ def huge_qcow2(size: int) -> bytes:
     return header.ljust(4096, b"\0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("declared", "make", "words"),
     [

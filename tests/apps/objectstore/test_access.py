@@ -27,6 +27,7 @@ def one(alice: Swift, box: str) -> None:
     alice.put("/box/a", b"secret")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path"), READS + WRITES)
 def test_another_projects_account_is_closed(alice, bob, stranger, method, path):
     headers = {"Destination": "box/b"} if method == "COPY" else {}
@@ -36,6 +37,7 @@ def test_another_projects_account_is_closed(alice, bob, stranger, method, path):
     assert (Container.objects.count(), Object.objects.count()) == (1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path"), WRITES)
 def test_a_reader_only_reads(alice, method, path):
     reader = Swift(context("alice", "reader"))
@@ -232,6 +234,7 @@ def keyed(alice: Swift) -> None:
     alice("POST", "/box", X_Container_Meta_Temp_URL_Key="boxkey")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["key", "key2", "boxkey"])
 @pytest.mark.parametrize("digest", ["sha256", "sha512"])
 @pytest.mark.parametrize("path", [PATH, f"/object-store{PATH}"])

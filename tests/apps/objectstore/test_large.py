@@ -73,6 +73,7 @@ def test_a_static_one(alice, segments):
     assert alice("HEAD", "/box")["X-Container-Bytes-Used"] == "11"
 
 
+@pytest.mark.slow
 def test_ranges_data_and_nesting(alice, segments):
     slo(alice, "/box/inner")
     wanted = [
@@ -194,6 +195,7 @@ def test_a_segment_that_changed_is_not_given_for_what_it_was(alice, segments):
     assert alice("GET", "/box/big").status_code == 409
 
 
+@pytest.mark.slow
 def test_segments_are_read_with_the_readers_rights(alice, segments):
     alice.put("/open", X_Container_Read="bob:*", X_Container_Write="bob:*")
     slo(alice, "/open/static")

@@ -193,6 +193,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("now", "mode", "until", "passes", "status"), CHANGES)
 def test_what_a_retention_can_become(vault, now, mode, until, passes, status):
     vault("PUT", "/vault/a", b"1", **(lock(now) if now else {}))

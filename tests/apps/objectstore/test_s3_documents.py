@@ -90,6 +90,7 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "root", "inner", "code"), BAD, ids=lambda v: str(v)[:30])
 def test_what_is_malformed_or_not_served_is_refused(alice_s3, bucket, name, root, inner, code):
     body = xml_of(root, inner) if root else inner.encode("latin-1")
@@ -151,6 +152,7 @@ CONDITIONS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path", "condition", "good", "bad"), CONDITIONS, ids=lambda v: str(v)[:50])
 def test_conditions_see_the_request(alice_s3, bob_s3, bucket, method, path, condition, good, bad):
     alice_s3("PUT", "/photos/a", b"1")

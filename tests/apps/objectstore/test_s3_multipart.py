@@ -185,6 +185,7 @@ def test_parts_and_uploads_are_listed(alice_s3, bucket):
     assert code_of(alice_s3("GET", f"/photos/big?uploadId={upload}")) == "NoSuchUpload"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [

@@ -165,6 +165,7 @@ def test_requests_of_amazons_signers_hold(alice_s3: S3, bucket: str, signer: Any
     assert Object.objects.get().name == urllib.parse.unquote(path.removeprefix("/photos/"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signer", SIGNERS.values(), ids=SIGNERS)
 def test_hosts_name_buckets(alice_s3: S3, bucket: str, signer: Any) -> None:
     alice_s3("PUT", "/photos/s3/a", b"1")
@@ -286,6 +287,7 @@ WRONG_HEADERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("headers", "code"), WRONG_HEADERS)
 def test_headers_that_are_no_signature(alice_s3: S3, bucket: str, headers: dict[str, Any], code: str) -> None:
     answer = alice_s3.send(alice_s3.request("PUT", "/photos/a", b"1"), **headers)
@@ -316,6 +318,7 @@ def test_a_scope_that_is_no_text_is_malformed(alice_s3: S3, bucket: str) -> None
     assert code_of(caller.send(request)) == "AuthorizationQueryParametersError"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "code"), WRONG_QUERIES)
 def test_queries_that_are_no_signature(alice_s3: S3, bucket: str, changes: dict[str, str], code: str) -> None:
     caller = S3(context("alice"), signer=SIGNERS["v4-query"])

@@ -140,6 +140,7 @@ def test_parts_that_are_not_listed_are_given_up(alice, box):
     assert (len(used()), totals()) == (2, (1, 2 * MOST))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("chosen", "code"),
     [
