@@ -18,6 +18,14 @@ from apps.objectstore.states import MAX_OBJECT_NAME, Versioning
 
 Rule = Mapping[str, Any]
 
+
+def _rules_of(document: Mapping[str, Any], most: int) -> list[Rule]:
+    rules: list[Rule] = document["rules"]
+    if not 0 < len(rules) <= most:
+        raise Invalid(f"A bucket has 1 to {most} rules.", code="MalformedXML")
+    return rules
+
+
 # --- tags ------------------------------------------------------------------------------------------
 
 MOST_TAGS_OF_OBJECT, MOST_TAGS_OF_BUCKET = 10, 50
@@ -55,9 +63,7 @@ _ACTS = {"days", "date", "markers", "noncurrent_days", "abort_days"}
 
 def lifecycle_checked(row: Bucket, document: Mapping[str, Any]) -> None:
     """Raise Invalid for rules that would not be kept to."""
-    rules: list[Rule] = document["rules"]
-    if not 0 < len(rules) <= MOST_RULES:
-        raise Invalid(f"A bucket has 1 to {MOST_RULES} rules.", code="MalformedXML")
+    rules = _rules_of(document, MOST_RULES)
     for rule in rules:
         _rule_checked(rule)
     if len({rule["id"] for rule in rules}) != len(rules):
@@ -104,10 +110,7 @@ CORS_LISTS = {
 
 def cors_checked(row: Bucket, document: Mapping[str, Any]) -> None:
     """Raise Invalid for rules that no request could match, or that say what is not served."""
-    rules: list[Rule] = document["rules"]
-    if not 0 < len(rules) <= _MOST_CORS_RULES:
-        raise Invalid(f"A bucket has 1 to {_MOST_CORS_RULES} rules.", code="MalformedXML")
-    for rule in rules:
+    for rule in _rules_of(document, _MOST_CORS_RULES):
         _cors_rule_checked(rule)
 
 
