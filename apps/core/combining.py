@@ -18,13 +18,13 @@ A = TypeVar("A")
 class _Call(Generic[Q, A]):
     """One thread's question, and the answer once `is_done`."""
 
-    __slots__ = ("answer", "error", "is_done", "question", "turn")
+    __slots__ = ("answer", "error", "is_alone", "is_done", "question", "turn")
 
     def __init__(self, question: Q) -> None:
         self.question = question
         self.answer: A
         self.error: BaseException | None = None
-        self.is_done = False
+        self.is_done = self.is_alone = False
         self.turn = Lock()  # released when the answer is there, or it is this thread's turn to work
         self.turn.acquire()
 
@@ -32,11 +32,12 @@ class _Call(Generic[Q, A]):
 class Combiner(Generic[Q, A]):
     """Calls `work` with the questions of up to `most` threads; it returns an answer for each, in order.
 
-    What `work` raises each of them gets: an error that concerns one question alone has to be an answer.
+    What `work` raises each of them gets: an error that concerns one question alone has to be an answer. Of work that
+    only reads (`again`) each thread asks anew by itself instead: none fails by another's question.
     """
 
-    def __init__(self, work: Callable[[list[Q]], Sequence[A]], *, most: int = 64) -> None:
-        self._work, self._most = work, most
+    def __init__(self, work: Callable[[list[Q]], Sequence[A]], *, most: int = 64, again: bool = False) -> None:
+        self._work, self._most, self._again = work, most, again
         self._lock = Lock()
         self._waiting: list[_Call[Q, A]] = []
         self._is_working = False
@@ -50,9 +51,11 @@ class Combiner(Generic[Q, A]):
             call.turn.acquire()
         if not call.is_done:
             self._work_off()
-        if call.error is not None:
-            raise call.error
-        return call.answer
+        if call.error is None:
+            return call.answer
+        if self._again and not call.is_alone:
+            return self._work([question])[0]
+        raise call.error
 
     def _work_off(self) -> None:
         """Answer the batch that this thread's own call is the first of, and let the next begin."""
@@ -63,7 +66,7 @@ class Combiner(Generic[Q, A]):
                 call.answer = answer
         except BaseException as error:  # noqa: BLE001 - raised in the threads that asked, this one's too
             for call in batch:
-                call.error = error
+                call.error, call.is_alone = error, len(batch) == 1
         with self._lock:
             self._is_working = bool(self._waiting)
             if self._waiting:

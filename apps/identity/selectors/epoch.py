@@ -48,7 +48,7 @@ def _ask_for_all(asked: list[Sequence[str]]) -> list[tuple[int, frozenset[str]]]
     return [(epoch, revoked.intersection(audit_ids)) for audit_ids in asked]
 
 
-_together = Combiner(_ask_for_all)
+_together = Combiner(_ask_for_all, again=True)
 
 
 def _ask_on_living(audit_ids: Sequence[str]) -> tuple[int, frozenset[str]]:

@@ -252,7 +252,7 @@ def _values_of(wanted: list[tuple[str, str]]) -> list[tuple[Any, ...] | None]:
     return [found.get(key) for key in wanted]
 
 
-_values_together = Combiner(_values_of)
+_values_together = Combiner(_values_of, again=True)
 
 
 def opened(row: Container | None) -> Container | None:

@@ -85,6 +85,31 @@ def test_an_error_is_everybodys_and_the_next_batch_goes_on():
     assert combined(1) == 1
 
 
+def test_where_work_only_reads_none_fails_by_anothers_question():
+    work = Work()
+
+    def reads(questions: list[int]) -> list[int]:
+        if questions == [0]:  # holds the others up, so that they come together
+            return work(questions)
+        if 13 in questions:
+            raise ValueError("thirteen")
+        return [-question for question in questions]
+
+    combined = Combiner[int, int](reads, again=True)
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(combined, 0)
+        assert work.entered.acquire(timeout=10)
+        good, bad = [pool.submit(combined, number) for number in (1, 2, 3)], pool.submit(combined, 13)
+        until(lambda: len(combined._waiting) == 4)
+        work.go_on.release()
+        assert first.result(10) == 0
+        assert [one.result(10) for one in good] == [-1, -2, -3]
+        with pytest.raises(ValueError, match="thirteen"):
+            bad.result(10)
+    with pytest.raises(ValueError, match="thirteen"):
+        combined(13)
+
+
 def test_too_few_answers_are_an_error_and_nobody_waits_for_ever():
     combined = Combiner[int, int](lambda questions: [])
     with pytest.raises(ValueError, match="argument"):
