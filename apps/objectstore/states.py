@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -33,6 +34,28 @@ def version_word(version_id: UUID) -> str:
 def version_of(word: str) -> UUID:
     """The reverse. Raises ValueError."""
     return NO_VERSION if word == "null" else UUID(hex=word)
+
+
+TICK = timedelta(microseconds=10)  # times of one object rise by at least this: Swift shows five digits
+_STAMP = re.compile(r"[0-9]{10}\.[0-9]{5}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def stamp(at: datetime) -> str:
+    """Seconds since 1970 with five digits, rounded down: another one for times that are a tick apart.
+
+    Without floating point, which would round some such times to the same digits.
+    """
+    ticks = (at - _EPOCH) // TICK
+    return f"{ticks // 100_000}.{ticks % 100_000:05}"
+
+
+def stamped(text: str) -> datetime | None:
+    """The reverse; None for what is no such text."""
+    if not _STAMP.fullmatch(text):
+        return None
+    seconds, ticks = text.split(".")
+    return _EPOCH + timedelta(seconds=int(seconds)) + int(ticks) * TICK
 
 
 DYNAMIC = "X-Object-Manifest"  # metadata: the bytes are those of all objects whose names begin so

@@ -20,8 +20,8 @@ from apps.core.errors import NotFound, PreconditionFailed
 from apps.core.ids import timed_uuid
 from apps.objectstore.models import Container, Object, ObjectFields, Version
 from apps.objectstore.services.lock import release_checked
-from apps.objectstore.services.rows import TICK, Shared, alone, count, etag_checked, put, release, shared
-from apps.objectstore.states import MAX_OBJECT_NAME, NO_VERSION, Versioning
+from apps.objectstore.services.rows import Shared, alone, count, etag_checked, inserted, release, shared
+from apps.objectstore.states import MAX_OBJECT_NAME, NO_VERSION, TICK, Versioning, stamp, stamped
 
 _Row = TypeVar("_Row", bound=ObjectFields)
 
@@ -39,11 +39,14 @@ class Removed:
     is_marker: bool = False
 
 
-def begin(container_id: UUID, name: str, now: datetime.datetime) -> datetime.datetime:
+def begin(place: Container, state: Shared, name: str) -> datetime.datetime:
     """Be alone with a name until the transaction ends; returns a time later than that of all its versions."""
-    alone(f"objectstore/{container_id}/{name}")
-    newest = newest_version(container_id, name)
-    return max(now, newest.created_at + TICK) if newest else now
+    alone(f"objectstore/{place.pk}/{name}")
+    newest = newest_version(place.pk, name)
+    times = [newest.created_at] if newest else []
+    if state.archive:
+        times += _last_archived(place, state, name)
+    return max(state.now, max(times) + TICK) if times else state.now
 
 
 def next_id(state: Shared) -> UUID:
@@ -62,7 +65,7 @@ def replaced(place: Container, state: Shared, name: str, old: Object | None) -> 
 def delete(place: Container, name: str, *, etag: str = "", null_marker: bool = False) -> Removed:
     """Delete an object as `object_delete` says. Raises NotFound."""
     state = shared(place.pk)
-    now = begin(place.pk, name, state.now) if state.keeps else state.now
+    now = begin(place, state, name) if state.keeps else state.now
     found = Object.objects.select_for_update().filter(container_id=place.pk, name=name).first()
     is_there = found is not None and (found.delete_at is None or found.delete_at > state.now)
     if etag:
@@ -88,7 +91,7 @@ def expire(place: Container, name: str, *, written_at: datetime.datetime | None 
     With `written_at` a rule of the bucket ends what was written then, which leaves a marker as a caller of S3 does.
     """
     state = shared(place.pk)
-    now = begin(place.pk, name, state.now) if state.keeps else state.now
+    now = begin(place, state, name) if state.keeps else state.now
     due = Object.objects.filter(container_id=place.pk, name=name)
     due = due.filter(created_at=written_at) if written_at else due.filter(delete_at__lte=Now())
     found = due.select_for_update().first()
@@ -216,7 +219,8 @@ def _delete_archived(
     if state.is_history:
         if found is not None:
             _retire_row(place, state, found)
-        _put_archived(_archive_of(place, state), Object(**_marker(place.pk, name, now)), now)
+        at = max(now, found.created_at + TICK) if found else now
+        _put_archived(_archive_of(place, state), Object(**_marker(place.pk, name, at)), at)
         return Removed(found is not None)
     before = _popped(place, state, name, found)
     if found is not None:
@@ -271,11 +275,26 @@ def _archive_row(place: Container, state: Shared) -> Container | None:
 
 
 def _put_archived(archive: Container, row: Object, at: datetime.datetime) -> None:
-    name = f"{archived_prefix(row.name)}{at.timestamp():016.5f}"
-    if len(name.encode()) > MAX_OBJECT_NAME:
-        raise PreconditionFailed("The object's name is too long to be kept in the archive.")
-    made = _as(Object, row, container_id=archive.pk, name=name, version_id=NO_VERSION)
-    replaced = put(made)
-    count(archive, 0 if replaced else 1, made.held - (replaced.held if replaced else 0))
-    if replaced is not None:
-        release(replaced)
+    """Put a row into the archive, named by its time; never over another, whoever made that."""
+    made = _as(Object, row, container_id=archive.pk, version_id=NO_VERSION)
+    while True:
+        made.name = f"{archived_prefix(row.name)}{stamp(at):0>16}"
+        if len(made.name.encode()) > MAX_OBJECT_NAME:
+            raise PreconditionFailed("The object's name is too long to be kept in the archive.")
+        if inserted(made):
+            break
+        at += TICK
+    count(archive, 1, made.held)
+
+
+def _last_archived(place: Container, state: Shared, name: str) -> list[datetime.datetime]:
+    """When what is newest in the archive was written; nothing where there is none."""
+    archive = _archive_row(place, state)
+    if archive is None:
+        return []
+    prefix = archived_prefix(name)
+    # A colon comes after all digits. What somebody put there by another name has no part in this.
+    names = Object.objects.filter(container_id=archive.pk, name__gte=f"{prefix}0", name__lt=f"{prefix}:")
+    last = names.order_by("-name").values_list("name", flat=True).first()
+    at = stamped(last.removeprefix(prefix)) if last else None
+    return [at] if at else []

@@ -56,7 +56,7 @@ from apps.objectstore.services.errors import InsufficientStorage, Unprocessable
 from apps.objectstore.services.history import Removed
 from apps.objectstore.services.marks import acl_checked, facts_of
 from apps.objectstore.services.rows import Extent, extents_of
-from apps.objectstore.states import CHUNK, MAX_FILE_BYTES, Versioning
+from apps.objectstore.states import CHUNK, MAX_FILE_BYTES, TICK, Versioning
 
 PIECE = 256 * 1024  # of a body, taken in at once: what is done with it finds it in the processor's cache
 
@@ -276,7 +276,7 @@ def commit_put(place: Container, name: str, body: Body, new: New, *, counted: in
     state = rows.shared(place.pk)
     made = _object_of(place, name, body, new)
     made.version_id = history.next_id(state)
-    made.created_at = history.begin(place.pk, name, state.now) if state.keeps else state.now
+    made.created_at = history.begin(place, state, name) if state.keeps else state.now
     if not made.lock_mode:
         made.lock_mode, made.retain_until = lock.default_of(bucket_of(place), made.created_at)
     lock.body_checked(bucket_of(place), has_others_bytes=lock.has_others_bytes(made))
@@ -416,7 +416,7 @@ def _describe(
     lock.release_checked(found)
     found.metadata, found.delete_at = dict(metadata), delete_at
     found.content_type = content_type or found.content_type
-    found.created_at = max(now, found.created_at + rows.TICK)
+    found.created_at = max(now, found.created_at + TICK)
     changed = {name: getattr(found, name) for name in ("metadata", "delete_at", "content_type", "created_at")}
     Object.objects.filter(container_id=found.container_id, name=name).update(**changed)
     return found

@@ -14,9 +14,7 @@ from django.db.models.functions import Now
 from apps.core.errors import NotFound, PreconditionFailed
 from apps.objectstore.backends import Stored
 from apps.objectstore.models import Blob, Container, Object, ObjectFields, UploadPart
-from apps.objectstore.states import Versioning
-
-TICK = datetime.timedelta(microseconds=10)  # times of one object rise by at least this: Swift shows five digits
+from apps.objectstore.states import TICK, Versioning
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ def alone(key: str) -> None:
 def put(made: Object, *, only_new: bool = False, only_over: str = "") -> Object | None:
     """Insert the row, or replace the one of that name, which is returned. Raises PreconditionFailed."""
     while True:
-        if not only_over and _inserted(made):
+        if not only_over and inserted(made):
             return None
         same = Object.objects.filter(container_id=made.container_id, name=made.name)
         old = same.select_for_update().first()
@@ -91,8 +89,8 @@ VALUES (%s, %s{", %s" * len(_COLUMNS)}) ON CONFLICT DO NOTHING
 """  # noqa: S608
 
 
-def _inserted(made: Object) -> bool:
-    """Insert unless there is one of that name; whether it was done (the ORM would not say)."""
+def inserted(made: Object) -> bool:
+    """Insert the row unless there is one of that name; whether it was done (the ORM would not say)."""
     values = [field.get_db_prep_save(getattr(made, field.name), connection) for field in _FIELDS]
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, [made.container_id, made.name, *values])

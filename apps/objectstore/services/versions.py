@@ -148,7 +148,7 @@ def object_purge(place: Container, name: str) -> None:
 def _alone_with(place: Container, name: str) -> Object | None:
     """The current object, locked, after all other writers of the name."""
     state = rows.shared(place.pk)
-    history.begin(place.pk, name, state.now)
+    history.begin(place, state, name)
     return Object.objects.select_for_update().filter(container_id=place.pk, name=name).first()
 
 

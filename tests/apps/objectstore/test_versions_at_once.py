@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import transaction
 
 from apps.core.errors import KumoError, NotFound
 from apps.objectstore import backends, selectors, services
 from apps.objectstore.models import Blob, Container, Object, Version
 from apps.objectstore.selectors import Page, account_totals, container_totals
-from apps.objectstore.services import Keeping, New
-from apps.objectstore.services.rows import extents_of
-from apps.objectstore.states import NO_VERSION, Versioning
+from apps.objectstore.services import Keeping, New, history
+from apps.objectstore.services.history import archived_prefix
+from apps.objectstore.services.rows import extents_of, shared
+from apps.objectstore.states import NO_VERSION, TICK, Versioning, stamp, stamped
 from tests.apps.objectstore.conftest import SYSTEM
 from tests.apps.objectstore.test_uploads_at_once import at_once
 from tests.kit.http import context
@@ -126,3 +130,36 @@ def test_an_archive_gets_each_object_once():
     assert sum(isinstance(answer, NotFound) for answer in answers) == 2
     assert not Object.objects.exists()
     all_is_well()
+
+
+def test_what_is_archived_replaces_nothing():
+    services.container_post(ALICE, **BOX, changes={}, keeping=Keeping(archive="old", is_history=True))
+    first = put(1)
+    taken = archived_prefix("a") + stamp(first.created_at)
+    services.object_put(ALICE, **BOX | {"container": "old", "name": taken}, source=io.BytesIO(b"22"), size=2, new=New())
+    put(3)
+    services.object_delete(ALICE, **AT)
+    assert sorted(row.bytes for row in Object.objects.all()) == [0, 1, 2, 3]
+    all_is_well()
+
+
+def test_what_comes_later_is_archived_after_what_was():
+    """The time of a write is taken before the writes of others are over."""
+    services.container_post(ALICE, **BOX, changes={}, keeping=Keeping(archive="old", is_history=True))
+    put(1)
+    services.object_delete(ALICE, **AT)
+    marker = Object.objects.order_by("-name")[0]
+    place = Container.objects.get(name="box")
+    with transaction.atomic():
+        state = replace(shared(place.pk), now=marker.created_at - 7 * TICK)
+        assert stamp(history.begin(place, state, "a")) > stamp(marker.created_at)
+
+
+def test_times_a_tick_apart_are_told_apart():
+    at = datetime(2033, 5, 18, 3, 33, 20, 999_935, tzinfo=UTC)
+    times = [at + n * TICK for n in range(20_000)]
+    stamps = [stamp(time) for time in times]
+    assert stamps == sorted(set(stamps))
+    assert stamps[0] == "2000000000.99993"
+    assert [stamped(text) for text in stamps] == [time - timedelta(microseconds=5) for time in times]
+    assert stamped("2000000000.9999") is stamped("x") is None

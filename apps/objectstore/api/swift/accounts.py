@@ -9,11 +9,12 @@ from django.http.response import HttpResponseBase
 
 from apps.objectstore import backends, selectors, services
 from apps.objectstore.api.swift import listings, metadata, versions
-from apps.objectstore.api.swift.base import Call, answer, last_modified, stamp
+from apps.objectstore.api.swift.base import Call, answer, last_modified
 from apps.objectstore.api.texts import latin
 from apps.objectstore.selectors import AccountFacts, ContainerFacts, Page, Totals
 from apps.objectstore.selectors.lists import account_acl_shown
 from apps.objectstore.services.containers import is_quota
+from apps.objectstore.states import stamp
 
 ACCESS = "X-Account-Access-Control"
 

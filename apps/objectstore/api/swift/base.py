@@ -212,11 +212,6 @@ def finished(response: HttpResponseBase) -> HttpResponseBase:
     return response
 
 
-def stamp(at: datetime) -> str:
-    """Seconds since 1970 with five digits, rounded down."""
-    return f"{math.floor(at.timestamp() * 100_000) / 100_000:.5f}"
-
-
 def last_modified(at: datetime) -> str:
     """As a date of HTTP, rounded up: what was changed since then is never taken for older."""
     return http_date(math.ceil(at.timestamp()))

@@ -24,14 +24,13 @@ from apps.objectstore.api.swift.base import (
     is_true,
     last_modified,
     limits_checked,
-    stamp,
     utf8,
 )
 from apps.objectstore.api.texts import latin
 from apps.objectstore.models import Object, ObjectFields
 from apps.objectstore.selectors import Found
 from apps.objectstore.services import Content, Incoming, New, Part, Reader
-from apps.objectstore.states import PREFIX, Versioning, number_of, version_word
+from apps.objectstore.states import PREFIX, Versioning, number_of, stamp, version_word
 
 UNKNOWN_TYPE = "application/octet-stream"
 _FALSE = {"", "false", "0", "no", "off", "f", "n"}
