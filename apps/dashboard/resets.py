@@ -6,8 +6,6 @@ its time says whether there is such a user.
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from dataclasses import replace
 from datetime import timedelta
 
@@ -18,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid
+from apps.core.tokens import new_token, token_hash
 from apps.core.transactions import internal
 from apps.dashboard.models import PasswordReset
 from apps.identity import services as identity
@@ -57,11 +56,11 @@ def reachable(user_id: str) -> User | None:
 
 def token_made(user: User) -> str:
     """A new token for the user, in place of any earlier one."""
-    token = secrets.token_urlsafe(32)
+    token = new_token()
     ends = timezone.now() + timedelta(minutes=settings.CONFIG.mail.reset_minutes)
     PasswordReset.objects.update_or_create(
         user=user,
-        defaults={"token_hash": digest(token), "generation": user.token_generation, "expires_at": ends},
+        defaults={"token_hash": token_hash(token), "generation": user.token_generation, "expires_at": ends},
     )
     return token
 
@@ -72,7 +71,7 @@ def password_reset(ctx: RequestContext, *, token: str, password: str) -> User:
 
     Raises Invalid for a token that is unknown, used, replaced or too old, and for a password that may not be.
     """
-    found = PasswordReset.objects.select_for_update().filter(token_hash=digest(token.strip())).first()
+    found = PasswordReset.objects.select_for_update().filter(token_hash=token_hash(token.strip())).first()
     if found is None or found.expires_at <= timezone.now() or reachable(found.user_id) is None:
         raise Invalid(_("This code is unknown, used up or too old. Ask for another."), field="token")
     user = User.objects.get(pk=found.user_id)
@@ -82,8 +81,3 @@ def password_reset(ctx: RequestContext, *, token: str, password: str) -> User:
     identity.user_reset_password(named, user_id=user.pk, password=password)
     found.delete()
     return user
-
-
-def digest(token: str) -> str:
-    """How a token is stored."""
-    return hashlib.sha256(token.encode()).hexdigest()

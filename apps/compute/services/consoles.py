@@ -5,8 +5,6 @@ Neither is kept: a console may show passwords. The log passes through an operati
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlencode
@@ -21,6 +19,7 @@ from apps.compute.services.asking import host_answer
 from apps.compute.services.servers import check_placed, check_state, check_unlocked
 from apps.compute.states import ConsoleKind
 from apps.core.context import RequestContext
+from apps.core.tokens import new_token, token_hash
 from apps.core.transactions import internal, service, streaming
 from apps.operations.services import host_send
 
@@ -65,9 +64,9 @@ def server_console_open(ctx: RequestContext, *, server_id: str, kind: ConsoleKin
     check_unlocked(ctx, server)
     check_placed(server, "console")
     check_state(server, "console")
-    token = secrets.token_urlsafe(32)
+    token = new_token()
     ConsoleSession.objects.create(
-        token_hash=hashlib.sha256(token.encode()).hexdigest(),
+        token_hash=token_hash(token),
         server_id=server.pk,
         project_id=str(server.project_id),
         user_id=ctx.user_id,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import uuid
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 
 import psycopg2
 
+from apps.core.tokens import token_hash
 from apps.dashboard.live.events import Receive, Send
 from apps.dashboard.live.postgres import Statements
 
@@ -62,9 +62,8 @@ class Consoles:
     async def browser(self, token: str, subprotocols: list[str], receive: Receive, send: Send) -> None:
         """The browser's end. A token that does not hold is refused before the handshake."""
         await receive()  # websocket.connect
-        digest = hashlib.sha256(token.encode()).hexdigest()
         try:
-            claimed = await self.statements.one(CLAIM, (digest,))
+            claimed = await self.statements.one(CLAIM, (token_hash(token),))
         except psycopg2.Error as error:
             logger.warning("the database does not answer: %s", error)
             claimed = None

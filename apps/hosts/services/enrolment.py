@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import re
 import secrets
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from django.db.models.functions import Now
 from apps.core import live
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Forbidden, Invalid, NotFound
+from apps.core.tokens import new_token, token_hash
 from apps.core.transactions import internal, on_violation, service
 from apps.hosts.models import EnrolToken, Host
 from apps.hosts.services.authority import authority, host_certificate
@@ -55,9 +55,9 @@ def host_enroll_token(ctx: RequestContext, *, name: str, zone: str = DEFAULT_ZON
         )
     if not _ZONE.match(zone):
         raise Invalid("A zone's name has up to 255 characters, none of them a colon or slash.", field="zone")
-    token = secrets.token_urlsafe(32)
+    token = new_token()
     EnrolToken.objects.filter(expires_at__lt=Now() - TOKEN_LIFETIME).delete()
-    EnrolToken.objects.create(host_name=name, zone=zone, digest=_digest(token), expires_at=Now() + TOKEN_LIFETIME)
+    EnrolToken.objects.create(host_name=name, zone=zone, digest=token_hash(token), expires_at=Now() + TOKEN_LIFETIME)
     return token
 
 
@@ -68,7 +68,7 @@ def host_enroll(ctx: RequestContext, *, token: str, name: str, csr_pem: str, sig
     Raises Forbidden for a token that is unknown, used, expired or another host's, Invalid for unusable keys,
     Unavailable when the broker cannot take the new user; the token then stays good.
     """
-    spent = EnrolToken.objects.filter(digest=_digest(token), host_name=name, used_at=None, expires_at__gt=Now())
+    spent = EnrolToken.objects.filter(digest=token_hash(token), host_name=name, used_at=None, expires_at__gt=Now())
     held = spent.first()
     if held is None or not spent.filter(pk=held.pk).update(used_at=Now()):
         raise Forbidden(
@@ -174,7 +174,3 @@ def _next_number() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('hosts/number', 0))")
     return int(Host.objects.aggregate(n=Max("number"))["n"] or 0) + 1
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

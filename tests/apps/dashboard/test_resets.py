@@ -13,6 +13,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as MessageHandler
 from django.test import Client
 
+from apps.core.tokens import token_hash
 from apps.dashboard import resets
 from apps.dashboard.models import PasswordReset, WebSession
 from apps.identity import services as identity
@@ -184,4 +185,4 @@ class TestMail(SagaCases):
 
     def assert_done(self, operation: Operation) -> None:
         token = code(self.letterbox.mails[-1])
-        assert PasswordReset.objects.get().token_hash == resets.digest(token)
+        assert PasswordReset.objects.get().token_hash == token_hash(token)
