@@ -87,7 +87,7 @@ class ImageCache:
         """Remove images no guest stands on, least recently used first, until so much is free."""
         used = self._in_use()
         candidates = [path for path in self._directory.iterdir() if len(path.name) == 64 and path.name not in used]
-        for path in sorted(candidates, key=lambda found: found.stat().st_mtime):
+        for path in sorted(candidates, key=_last_used):
             if self._free() >= need_bytes:
                 return
             with contextlib.suppress(_Busy), self._try_lock(path.name, fcntl.LOCK_EX):
@@ -196,6 +196,14 @@ def inspect(source: ImageSource, path: Path) -> None:
             f"image {source.image_id} is {found['virtual-size']} bytes large inside, "
             f"not {source.virtual_size_bytes} as declared"
         )
+
+
+def _last_used(path: Path) -> int:
+    """In nanoseconds since 1970; 0 for what somebody else removed meanwhile."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _sync_directory(path: Path) -> None:

@@ -33,6 +33,8 @@ LARGEST_HEAD = 16 * 1024
 LARGEST_BODY = 64 * 1024
 CONNECTIONS_PER_NETWORK = 64
 CALLS_AT_ONCE = 8
+LINGER_S = 2  # how long the rest of a refused request is taken in
+LARGEST_REST = 1024 * 1024
 
 METHODS = {"GET", "HEAD", "POST", "PUT"}
 PASSED_ON = {"accept", "accept-encoding", "content-type", "user-agent"}
@@ -164,6 +166,8 @@ class MetadataService:
         head_only = request is not None and request.method == "HEAD"
         writer.write(_render(answer, head_only=head_only))
         await writer.drain()
+        if request is None:
+            await _rest_taken(reader, writer)
 
     def _ask(self, network_id: str, address: str, request: _Request) -> Answer:
         path = f"/metadata/{network_id}/{address}{request.path}"
@@ -204,6 +208,15 @@ async def _read(reader: asyncio.StreamReader) -> _Request:
     except asyncio.IncompleteReadError as error:
         raise ConnectionError from error
     return _Request(request.method, request.path, request.headers, body)
+
+
+async def _rest_taken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Read what the guest still sends: to close before would reset the connection, and the answer may go with it."""
+    writer.write_eof()
+    left = LARGEST_REST
+    async with asyncio.timeout(LINGER_S):
+        while left > 0 and (piece := await reader.read(LARGEST_BODY)):
+            left -= len(piece)
 
 
 def parse_head(head: bytes) -> _Request:

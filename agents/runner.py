@@ -224,10 +224,12 @@ class Runner:
             log.exception("verb %s raised", work.verb.name)
             result = VerbError(f"{type(error).__name__}: {error}")
         following = self._leave(work)
-        if following is not None:
-            self._start(following)
-        if result is not None:
-            self._answer(work.operation, work.step, work.attempt, work.fence, result)
+        try:
+            if result is not None:
+                self._answer(work.operation, work.step, work.attempt, work.fence, result)
+        finally:
+            if following is not None:
+                self._start(following)
 
     def _perform(self, work: Work) -> Message | dict[str, Any] | None:
         work.checkpoint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -230,6 +231,8 @@ def test_pruning_removes_unused_images_oldest_first_and_no_other(
     free = iter([0, 0, 100])
     monkeypatch.setattr(ImageCache, "_free", lambda self: next(free))
     with cache.use(sources[1], RunningVerb()):  # in use by a verb that has made nothing of it yet
+        for age, source in enumerate(sources):
+            os.utime(layout.images / source.sha256, (age, age))
         cache.prune(100)
     kept = {name for name in left(layout) if len(name) == 64}
     assert kept == {sources[0].sha256, sources[1].sha256, sources[3].sha256}

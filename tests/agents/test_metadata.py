@@ -142,6 +142,19 @@ def test_bad_request_gets_its_status_and_goes_no_further(
     assert stub.asked == []
 
 
+def test_guest_that_still_sends_when_it_is_refused_can_read_why(proxy: Proxy) -> None:
+    with socket.create_connection(proxy.address, timeout=20) as guest:
+        guest.sendall(b"POST /latest HTTP/1.1\r\nContent-Length: 400000\r\n\r\n")
+        answer = guest.recv(12, socket.MSG_WAITALL)
+        for _ in range(4):
+            guest.sendall(b"x" * 100_000)
+        guest.shutdown(socket.SHUT_WR)
+        while piece := guest.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.endswith(b"bytes\n")
+
+
 def test_unreachable_control_plane_is_503(tmp_path: Path) -> None:
     with control_plane(tmp_path) as stub:
         config = agent_config(stub, tmp_path / "state")
