@@ -116,8 +116,7 @@ def control_plane(directory: Path, address: str = "127.0.0.1") -> Iterator[Contr
     """A stub that serves until the block ends."""
     stub = ControlPlaneStub(directory, address)
     stub.make_authority()
-    server = http.server.ThreadingHTTPServer((address, 0), _handler(stub))
-    server.daemon_threads = True
+    server = _Server((address, 0), _handler(stub))
     server.socket = stub.tls().wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     stub.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
@@ -128,6 +127,11 @@ def control_plane(directory: Path, address: str = "127.0.0.1") -> Iterator[Contr
         server.shutdown()
         server.server_close()
         thread.join(10)
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # five is the default: a sixth that comes at once is not heard for a second
 
 
 def _handler(stub: ControlPlaneStub) -> type[http.server.BaseHTTPRequestHandler]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 from unittest.mock import patch
 
@@ -10,7 +11,6 @@ from django.test import Client
 from django.utils import timezone
 
 from agents.errors import Refused
-from apps.compute.api import audit
 from apps.compute.models import Server, ServerPassword
 from apps.hosts.models import Host
 from apps.network.models import Change
@@ -171,15 +171,12 @@ def test_event_has_waiting_operations_look_again(cloud: Cloud, call: Any, admin:
     assert server.state == "active"
 
 
-def test_audit_ran_on_no_host(cloud: Cloud, call: Any, admin: Any) -> None:
+def test_audit_ran_on_no_host(cloud: Cloud, call: Any, admin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     boss = call(admin)
+    monkeypatch.setattr(timezone, "now", lambda: datetime.datetime(2027, 1, 31, 23, 59, 59, 999_999, datetime.UTC))
     shown = boss("GET", "/os-instance_usage_audit_log").json()["instance_usage_audit_logs"]
     assert (shown["num_hosts"], shown["hosts_not_run"], shown["log"]) == (1, ["hv-1"], {})
-    begin, end = audit._last_month(timezone.now())
-    assert (shown["period_beginning"], shown["period_ending"]) == (
-        f"{begin:%Y-%m-%d %H:%M:%S}",
-        f"{end:%Y-%m-%d %H:%M:%S}",
-    )
+    assert (shown["period_beginning"], shown["period_ending"]) == ("2026-12-01 00:00:00", "2027-01-01 00:00:00")
     before = boss("GET", "/os-instance_usage_audit_log/2026-03-31 12:00:00").json()["instance_usage_audit_log"]
     assert (before["period_beginning"], before["period_ending"]) == ("2026-02-01 00:00:00", "2026-03-01 00:00:00")
     assert boss("GET", "/os-instance_usage_audit_log/yesterday").status_code == 400

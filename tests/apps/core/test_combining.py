@@ -65,7 +65,9 @@ def test_a_batch_has_a_most():
     work = Work()
     combined = Combiner[int, int](work, most=2)
     with ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(combined, number) for number in range(6)]
+        asked = [pool.submit(combined, 0)]
+        assert work.entered.acquire(timeout=10)
+        asked += [pool.submit(combined, number) for number in range(1, 6)]
         until(lambda: len(combined._waiting) == 5)
         for _ in asked:
             work.go_on.release()

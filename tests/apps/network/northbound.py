@@ -39,7 +39,7 @@ class Server:
                 str(database),
             ]
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while subprocess.run(
             ["ovn-nbctl", f"--db={self.remote}", "--timeout=2", "init"], capture_output=True
         ).returncode:
@@ -49,14 +49,14 @@ class Server:
         """Stop it; with `lose`, all that it held is gone."""
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(timeout=10)
+            self.process.wait(timeout=60)
             self.process = None
         if lose:
             (self.home / "nb.db").unlink()
 
     def ctl(self, *argv: str) -> str:
         done = subprocess.run(
-            ["ovn-nbctl", f"--db={self.remote}", "--timeout=5", *argv], capture_output=True, text=True, check=True
+            ["ovn-nbctl", f"--db={self.remote}", "--timeout=60", *argv], capture_output=True, text=True, check=True
         )
         return done.stdout
 

@@ -130,7 +130,7 @@ class Cloud:
         guest = Guest(self.host, port, self.site.scratch)
         self.guests.append(guest)
         guest.plug()
-        until(lambda: Port.objects.get(pk=port.pk).status == "ACTIVE", 30)
+        until(lambda: Port.objects.get(pk=port.pk).status == "ACTIVE")
         return guest
 
 
@@ -177,9 +177,9 @@ def test_guests_get_their_address_and_reach_each_other_by_their_groups(cloud: Cl
     assert one.reaches(two.address)  # the default group lets its own members in
     lone = services.security_group_create(cloud.ctx, name="lone")
     services.port_update(cloud.ctx, port_id=str(two.port.pk), security_groups=[str(lone.pk)])
-    until(lambda: not one.reaches(two.address, tries=1), 20)
+    until(lambda: not one.reaches(two.address, tries=1))
     services.security_group_rule_create(cloud.ctx, security_group_id=str(lone.pk), direction="ingress", protocol="icmp")
-    until(lambda: one.reaches(two.address, tries=1), 20)
+    until(lambda: one.reaches(two.address, tries=1))
 
 
 def test_another_address_than_its_own_is_not_let_out(cloud: Cloud) -> None:
@@ -193,7 +193,7 @@ def test_another_address_than_its_own_is_not_let_out(cloud: Cloud) -> None:
     services.port_update(cloud.ctx, port_id=str(one.port.pk), allowed_address_pairs=[{"ip_address": "10.0.1.99"}])
     group = str(one.port.security_groups.get().pk)
     services.security_group_rule_create(cloud.ctx, security_group_id=group, direction="ingress", protocol="icmp")
-    until(lambda: _quiet(lambda: one.run("busybox", "ping", "-c", "1", "-W", "1", "-I", "10.0.1.99", two.address)), 20)
+    until(lambda: _quiet(lambda: one.run("busybox", "ping", "-c", "1", "-W", "1", "-I", "10.0.1.99", two.address)))
 
 
 def test_the_way_to_the_outside_and_in_by_a_floating_ip(cloud: Cloud) -> None:
@@ -213,16 +213,16 @@ def test_the_way_to_the_outside_and_in_by_a_floating_ip(cloud: Cloud) -> None:
     services.router_add_interface(cloud.ctx, router_id=str(router.pk), subnet_id=str(network.subnets.get().pk))
     guest = cloud.guest(network)
     guest.dhcp()
-    until(lambda: guest.reaches(str(site.external_gateway), tries=1), 30)
+    until(lambda: guest.reaches(str(site.external_gateway), tries=1))
     floating = services.floatingip_create(cloud.ctx, floating_network_id=str(public.pk), port_id=str(guest.port.pk))
     assert not outside_reaches(cloud.site, floating.floating_ip_address, tries=3)
     group = str(guest.port.security_groups.get().pk)
     services.security_group_rule_create(cloud.ctx, security_group_id=group, direction="ingress", protocol="icmp")
-    until(lambda: outside_reaches(cloud.site, floating.floating_ip_address, tries=1), 20)
+    until(lambda: outside_reaches(cloud.site, floating.floating_ip_address, tries=1))
     interface = Port.objects.get(router=router, device_owner=Owner.ROUTER_INTERFACE)
-    until(lambda: Port.objects.get(pk=interface.pk).status == "ACTIVE", 20)
+    until(lambda: Port.objects.get(pk=interface.pk).status == "ACTIVE")
     services.floatingip_update(cloud.ctx, floatingip_id=str(floating.pk), port_id=None)
-    until(lambda: not outside_reaches(cloud.site, floating.floating_ip_address, tries=1), 20)
+    until(lambda: not outside_reaches(cloud.site, floating.floating_ip_address, tries=1))
 
 
 def test_two_projects_may_have_the_same_addresses_and_do_not_meet(cloud: Cloud) -> None:
@@ -251,11 +251,11 @@ def test_a_wiped_northbound_database_is_filled_again_and_packets_flow(cloud: Clo
     ).stdout.split()  # fmt: skip
     for name in switches:
         subprocess.run(["ovn-nbctl", f"--db={cloud.site.northbound}", "ls-del", name], check=True)
-    until(lambda: not one.reaches(two.address, tries=1), 20)
+    until(lambda: not one.reaches(two.address, tries=1))
     from apps.network import jobs
     from apps.network.backends.ovn import Northbound
 
     northbound = Northbound(cloud.site.northbound)
     assert jobs.sync(northbound)
     northbound.close()
-    until(lambda: one.reaches(two.address, tries=1), 30)
+    until(lambda: one.reaches(two.address, tries=1))

@@ -7,6 +7,7 @@ import pytest
 from apps.network import jobs, reconcile, services
 from apps.network.models import Change, Port
 from apps.network.states import Owner
+from tests.kit.waiting import until
 
 
 def project(northbound) -> list[str]:
@@ -146,7 +147,6 @@ def test_ports_follow_what_ovn_says(ctx, subnet, network, nb, northbound):
 def test_the_daemon_projects_hears_and_heals(ctx, subnet, network, nb, settings):
     """The real loop: a mark is projected, an `up` is recorded, an emptied database is filled again."""
     import threading
-    import time
 
     import msgspec
 
@@ -156,24 +156,18 @@ def test_the_daemon_projects_hears_and_heals(ctx, subnet, network, nb, settings)
     thread = threading.Thread(target=reconcile.run, args=(stop,))
     thread.start()
 
-    def until(condition, seconds=20.0):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
     try:
-        until(lambda: not Change.objects.exists())
+        until(lambda: not Change.objects.exists(), pause_s=0.02)
         port = services.port_create(ctx, network_id=str(network.pk))
-        until(lambda: not Change.objects.exists())
+        until(lambda: not Change.objects.exists(), pause_s=0.02)
         assert str(port.pk) in port_rows(nb)
         nb.ctl("set", "Logical_Switch_Port", str(port.pk), "up=true")
-        until(lambda: Port.objects.get(pk=port.pk).status == "ACTIVE")
+        until(lambda: Port.objects.get(pk=port.pk).status == "ACTIVE", pause_s=0.02)
         nb.stop(lose=True)
         nb.start()
-        until(lambda: str(port.pk) in port_rows(nb))
-        until(lambda: Port.objects.get(pk=port.pk).status == "DOWN")
+        until(lambda: str(port.pk) in port_rows(nb), pause_s=0.02)
+        until(lambda: Port.objects.get(pk=port.pk).status == "DOWN", pause_s=0.02)
     finally:
         stop.set()
-        thread.join(timeout=20)
+        thread.join(timeout=60)
     assert not thread.is_alive()
