@@ -61,9 +61,13 @@ def collect(stop: threading.Event) -> None:
 def sweep(*, only_tell: bool = False) -> Iterator[str]:
     """What looks at everything: copies on disks that went while they were written, and copies that no row names."""
     for number in services.unknown_places(system()):
-        if not only_tell:
-            services.places_forget(system(), number=number)
-        yield f"copies are said to be on disk {number}, which does not exist"
+        words = f"copies are said to be on disk {number}, which does not exist"
+        if not number:
+            yield "a storage policy that is on disks now was kept by a service before: name that in the settings again"
+        elif only_tell:
+            yield words
+        else:
+            yield f"{words}: {services.places_forget(system(), number=number)} are to be made anew"
     for policy in backends.policies():
         try:
             yield from services.strays_remove(system(), policy=policy, only_tell=only_tell)
@@ -72,19 +76,22 @@ def sweep(*, only_tell: bool = False) -> Iterator[str]:
 
 
 def mend(stop: threading.Event) -> list[str]:
-    """One round over blobs that lack copies; returns ids of those of which no good copy can be reached.
-
-    It ends early where no disk takes copies: trying all of them would help none.
-    """
+    """One round over blobs that lack copies; returns ids of those of which no good copy can be reached."""
     services.draining_mark(system())
     lost: list[str] = []
+    for policy in backends.policies():
+        _guarded(partial(_mend, policy, stop, lost))
+    return lost
+
+
+def _mend(policy: str, stop: threading.Event, lost: list[str]) -> None:
+    """The same of one policy. It ends early where no disk takes copies: trying all of them would help none."""
     after: UUID | None = None
     while not stop.is_set():
-        done, after = services.copies_repair(system(), after=after)
+        done, after = services.copies_repair(system(), policy=policy, after=after)
         lost += done.lost
         if after is None or (done.waiting and not done.made):
             break
-    return lost
 
 
 def tend(stop: threading.Event) -> None:
@@ -102,17 +109,17 @@ def audit(stop: threading.Event) -> None:
     rate = settings.CONFIG.objectstore.audit_mib_per_s
     while rate and not stop.wait(COLLECT_S):
         pace = services.Pace(stop, rate)
-        _guarded(partial(_walk, pace))
+        for policy in backends.policies():
+            _guarded(partial(_walk, policy, pace))
         connection.close()
         stop.wait(AUDIT_IDLE_S)
     stop.wait()
 
 
-def _walk(pace: services.Pace) -> None:
-    for policy in backends.policies():
-        ended = False
-        while not ended and not pace.stop.is_set():
-            _, ended = services.copies_audit(system(), policy=policy, pace=pace, blobs=AUDIT_BLOBS)
+def _walk(policy: str, pace: services.Pace) -> None:
+    ended = False
+    while not ended and not pace.stop.is_set():
+        _, ended = services.copies_audit(system(), policy=policy, pace=pace, blobs=AUDIT_BLOBS)
 
 
 def _regularly(stop: threading.Event, every_s: float, once: Callable[[], None]) -> None:
@@ -127,9 +134,10 @@ def _regularly(stop: threading.Event, every_s: float, once: Callable[[], None]) 
 def _guarded(once: Callable[[], None]) -> None:
     try:
         once()
-    except (Error, OSError, WrongMachineError):
+    except (Error, OSError, WrongMachineError) as error:
         logger.exception("a duty of the object store failed")
-        connection.close()
+        if isinstance(error, Error):
+            connection.close()
 
 
 @gauges
@@ -165,16 +173,15 @@ def check_objects(repair: bool) -> Iterator[str]:
     yield from foreign
     if foreign:
         return
-    for facts in services.disk_list(system()):
-        if not facts.is_there:
-            yield f"{facts.disk} is not there; if it is lost for ever: manage.py object disks lost {facts.disk.pk}"
+    yield from services.disks_away(system())
+    yield from services.policies_unknown(system())
     if not settings.CONFIG.objectstore.verify_reads:
         yield from services.closed_disks(system())
-    for line in sweep(only_tell=not repair):
-        yield f"{line}{': mended' if repair else ''}"
+    yield from sweep(only_tell=not repair)
     lost = mend(threading.Event()) if repair else []
-    for policy in backends.policies():
-        if missing := services.health(system(), policy=policy).missing:
-            yield f"{missing} copies lack in storage policy {policy}; the control worker makes them when disks allow"
+    for policy in services.numbers(system()).policies:
+        if policy.missing:
+            words = f"{policy.missing} copies lack in storage policy {policy.name}"
+            yield f"{words}; the control worker makes them when disks allow"
     for blob in lost:
         yield f"no good copy of blob {blob} can be reached"

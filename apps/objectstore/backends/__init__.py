@@ -35,7 +35,7 @@ class BlobLostError(Exception):
 
 
 class WrongMachineError(Exception):
-    """The bytes are kept by another machine or cloud than this."""
+    """The bytes are kept by another machine or cloud than this, or under a policy that the settings do not name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,10 @@ class BlobStore(Protocol):
 
 @functools.cache
 def store(policy: str) -> BlobStore:
-    """The back end of a storage policy. Raises KeyError for an unknown one."""
-    entry = settings.KUMO_DRIVERS["object_store"][policy]
+    """The back end of a storage policy. Raises WrongMachineError for one that the settings do not name."""
+    entry = settings.KUMO_DRIVERS["object_store"].get(policy)
+    if entry is None:
+        raise WrongMachineError(f"the settings name no storage policy {policy} (drivers.object_store.{policy})")
     path = ALIASES.get(entry["BACKEND"], entry["BACKEND"])
     made: BlobStore = import_string(path)(policy, **entry.get("OPTIONS", {}))
     return made

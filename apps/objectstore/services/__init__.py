@@ -1,6 +1,7 @@
 """Writes of the object store: containers, objects, upkeep and disks."""
 
 from apps.objectstore.services.accounts import account_delete, account_put, accounts_reap, container_reap
+from apps.objectstore.services.audit import Pace, Seen, account_verify, copies_audit, policy_audit
 from apps.objectstore.services.balance import rebalance, rebalance_plan
 from apps.objectstore.services.buckets import bucket_create
 from apps.objectstore.services.containers import (
@@ -18,11 +19,14 @@ from apps.objectstore.services.disks import (
     disk_drain,
     disk_list,
     disk_lost,
+    disk_only,
     disk_policy,
     disk_preview,
+    disks_away,
     draining_mark,
     foreign_disks,
     places_forget,
+    policies_unknown,
     unknown_places,
 )
 from apps.objectstore.services.documents import bucket_document_delete, bucket_document_put
@@ -60,9 +64,7 @@ from apps.objectstore.services.objects import (
 from apps.objectstore.services.rates import rates_forget, request_count
 from apps.objectstore.services.symlinks import Target, symlink_put
 from apps.objectstore.services.upkeep import (
-    Pace,
-    account_verify,
-    copies_audit,
+    Repaired,
     copies_repair,
     deltas_fold,
     health,
@@ -85,17 +87,18 @@ from apps.objectstore.services.versions import Gone, Keeping, container_versioni
 
 __all__ = [
     "Content", "DYNAMIC", "Gone", "Incoming", "Keeping", "Listed", "New", "OBJECTS_DELETE", "Pace", "Part",
-    "Pieces", "Place", "Reader", "Removed", "Sums", "Target", "Wanted", "Whole", "WrongSegmentsError",
-    "account_delete", "account_export", "account_post", "account_put", "account_verify", "accounts_reap",
-    "bucket_create", "bucket_document_delete", "bucket_document_put", "closed_disks", "container_delete",
-    "container_post", "container_put", "container_reap", "container_versioning", "content_lent", "content_of",
-    "content_pieces", "copies_audit", "copies_repair", "copy_damaged", "deltas_fold", "disk_activate", "disk_add",
-    "disk_drain", "disk_list", "disk_lost", "disk_policy", "disk_preview", "draining_mark", "foreign_disks",
-    "health", "lifecycle_step", "limits_checked", "links_revoke", "manifest_paths", "md5_of", "numbers",
-    "object_acl_put", "object_address", "object_copy", "object_delete", "object_hold_put", "object_manifest_expire",
-    "object_manifest_put", "object_move", "object_pieces", "object_post", "object_put", "object_retention_put",
-    "object_share", "object_tags_put", "objects_delete", "objects_expire", "places_forget", "rates_forget",
-    "rebalance", "rebalance_plan", "request_count", "stored_of", "strays_remove", "symlink_put", "unknown_places",
+    "Pieces", "Place", "Reader", "Removed", "Repaired", "Seen", "Sums", "Target", "Wanted", "Whole",
+    "WrongSegmentsError", "account_delete", "account_export", "account_post", "account_put", "account_verify",
+    "accounts_reap", "bucket_create", "bucket_document_delete", "bucket_document_put", "closed_disks",
+    "container_delete", "container_post", "container_put", "container_reap", "container_versioning", "content_lent",
+    "content_of", "content_pieces", "copies_audit", "copies_repair", "copy_damaged", "deltas_fold", "disk_activate",
+    "disk_add", "disk_drain", "disk_list", "disk_lost", "disk_only", "disk_policy", "disk_preview", "disks_away",
+    "draining_mark", "foreign_disks", "health", "lifecycle_step", "limits_checked", "links_revoke",
+    "manifest_paths", "md5_of", "numbers", "object_acl_put", "object_address", "object_copy", "object_delete",
+    "object_hold_put", "object_manifest_expire", "object_manifest_put", "object_move", "object_pieces",
+    "object_post", "object_put", "object_retention_put", "object_share", "object_tags_put", "objects_delete",
+    "objects_expire", "places_forget", "policies_unknown", "policy_audit", "rates_forget", "rebalance",
+    "rebalance_plan", "request_count", "stored_of", "strays_remove", "symlink_put", "unknown_places",
     "unused_remove", "upload_abort", "upload_complete", "upload_create", "upload_expire", "upload_part_put",
     "version_delete", "version_restore",
 ]  # fmt: skip

@@ -11,10 +11,11 @@ from django.db.models import QuerySet
 from apps.core.context import RequestContext
 from apps.core.transactions import internal
 from apps.objectstore.backends import BlobLostError
+from apps.objectstore.backends.disks import COPIES
 from apps.objectstore.models import Blob
+from apps.objectstore.services.audit import Pace
 from apps.objectstore.services.disks import DiskFacts, disk_list, disk_store
 from apps.objectstore.services.objects import stored_of
-from apps.objectstore.services.upkeep import Pace
 from apps.objectstore.states import MIB, DiskState
 
 logger = logging.getLogger("kumo.objectstore")
@@ -34,17 +35,28 @@ class Fill:
 
 @internal("an operator's command", atomic=False)
 def rebalance_plan(ctx: RequestContext, *, policy: str) -> list[Fill]:
-    """What each active disk has too much or too little of, where every disk is filled in proportion to its size.
+    """What each active disk has too much or too little of, where every disk is filled in proportion to its size, as far
+    as it can be: no disk has two copies of one blob, so three disks have all of them, whatever their sizes.
 
     Empty where nothing is worth moving. Raises Invalid for a policy without disks.
     """
     disk_store(policy)
     rows = [f for f in disk_list(ctx) if f.disk.policy == policy and f.disk.state == DiskState.ACTIVE and f.is_there]
-    size = sum(facts.size for facts in rows)
-    share = sum(facts.copies_bytes for facts in rows) / size if size else 0
-    fills = [Fill(facts.disk.pk, facts.copies_bytes - int(share * facts.size)) for facts in rows]
+    shares = _shares(rows)
+    fills = [Fill(facts.disk.pk, facts.copies_bytes - shares[facts.disk.pk]) for facts in rows]
     worth = any(fill.surplus > _least(facts) for fill, facts in zip(fills, rows, strict=True))
     return fills if worth else []
+
+
+def _shares(rows: list[DiskFacts]) -> dict[int, int]:
+    """Number of each disk → bytes that it should have. What the largest ones cannot have, the others share."""
+    left, size = sum(facts.copies_bytes for facts in rows), sum(facts.size for facts in rows)
+    most, shares = -(-left // COPIES), {}
+    for facts in sorted(rows, key=lambda facts: -facts.size):
+        share = min(most, left * facts.size // size) if size else 0
+        shares[facts.disk.pk] = share
+        left, size = left - share, size - facts.size
+    return shares
 
 
 def _least(facts: DiskFacts) -> int:
@@ -89,7 +101,7 @@ def _moved(blob: Blob, source: int, target: int) -> bool:
     store = disk_store(blob.policy)
     try:
         store.copy(stored_of(blob), target)
-    except (OSError, BlobLostError) as error:
+    except (OSError, BlobLostError, KeyError) as error:  # the last: the disk was given up just now
         extra = {"blob": str(blob.pk), "disk": target, "reason": repr(error)}
         logger.warning("a copy could not be moved", extra=extra)
         return False

@@ -7,8 +7,9 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
-from django.db.models import Count, F, Func, Sum, Value
+from django.db.models import Count, F, Func, Q, SmallIntegerField, Sum, Value
 
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid, NotFound
@@ -16,7 +17,7 @@ from apps.core.transactions import internal, on_violation, service, streaming
 from apps.objectstore import backends
 from apps.objectstore.backends.directory import Directory, claim, identity_of
 from apps.objectstore.backends.disks import COPIES, DiskStore, machine
-from apps.objectstore.models import Blob, Disk
+from apps.objectstore.models import Blob, Container, Disk
 from apps.objectstore.states import DiskState
 
 BATCH = 10_000
@@ -28,6 +29,9 @@ on_violation(
         hint="Mount it again; if it is lost for ever, give it up first: object disks lost.",
     ),
 )
+
+
+_PLACE = Func(F("places"), function="unnest", output_field=SmallIntegerField())
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,33 @@ class DiskFacts:
 @internal("an operator's command", atomic=False)
 def disk_list(ctx: RequestContext) -> list[DiskFacts]:
     """All disks with what is on them."""
-    return [_facts(disk) for disk in Disk.objects.order_by("number")]
+    on_disks = _on_disks()
+    return [_facts(disk, *on_disks.get(disk.number, (0, 0))) for disk in Disk.objects.order_by("number")]
+
+
+def spans() -> Iterator[Q]:
+    """All blobs in pieces, by a condition for each: a statement over all of them would run into its time limit."""
+    low: UUID | None = None
+    while True:
+        rows = Blob.objects.order_by("pk").values_list("pk", flat=True)
+        behind = Q() if low is None else Q(pk__gt=low)
+        high = rows.filter(behind)[BATCH - 1 : BATCH].first()
+        if high is None:
+            yield behind
+            return
+        yield behind & Q(pk__lte=high)
+        low = high
+
+
+def _on_disks() -> dict[int, tuple[int, int]]:
+    """Number of each disk → copies and bytes that are said to be on it."""
+    found: dict[int, tuple[int, int]] = {}
+    for span in spans():
+        rows = Blob.objects.filter(span).values_list(_PLACE).order_by().annotate(n=Count("pk"), total=Sum("size"))
+        for number, copies, size in rows:
+            before = found.get(number, (0, 0))
+            found[number] = before[0] + copies, before[1] + int(size)
+    return found
 
 
 @internal("an operator's command")
@@ -77,7 +107,20 @@ def disk_add(ctx: RequestContext, *, path: str, policy: str = backends.DEFAULT) 
 def disk_preview(ctx: RequestContext, *, number: int) -> tuple[int, int]:
     """How many copies, and bytes, have to be made elsewhere if this disk goes. Raises NotFound."""
     _disk(number)
-    return _on(number)
+    return _on_disks().get(number, (0, 0))
+
+
+@internal("an operator's command", atomic=False)
+def disk_only(ctx: RequestContext, *, number: int) -> int:
+    """How many blobs have no copy but on this disk and on others that are not there. Raises NotFound."""
+    policy = _disk(number).policy
+    away = [disk.pk for disk in Disk.objects.filter(policy=policy) if disk.pk == number or not _is_there(disk)]
+    only = Q(policy=policy, unused_since=None, places__contains=[number], places__contained_by=away)
+    return sum(Blob.objects.filter(span, only).count() for span in spans())
+
+
+def _is_there(disk: Disk) -> bool:
+    return disk.machine == machine() and Directory(disk.number, disk.path, disk.identity).is_there()
 
 
 @internal("an operator's command", atomic=False)
@@ -90,7 +133,8 @@ def disk_policy(ctx: RequestContext, number: int) -> str:
 def disk_drain(ctx: RequestContext, *, number: int) -> None:
     """Move everything off a disk, which may be taken away when it is empty. Raises NotFound, Conflict."""
     disk = _disk(number)
-    others = Disk.objects.filter(policy=disk.policy, state=DiskState.ACTIVE).exclude(pk=number).count()
+    active = Disk.objects.select_for_update().filter(policy=disk.policy, state=DiskState.ACTIVE).order_by("pk")
+    others = sum(other.pk != number for other in active)  # locked: two that are emptied at once count each other
     if others < COPIES:
         raise Conflict(f"{COPIES} other disks are needed, there are {others}.", hint="Add one first.")
     Disk.objects.filter(pk=number).update(state=DiskState.DRAINING)
@@ -120,23 +164,25 @@ def disk_lost(ctx: RequestContext, *, number: int) -> int:
 @internal("giving up a disk, and the collector for numbers that came late", atomic=False)
 def places_forget(ctx: RequestContext, *, number: int) -> int:
     """Count every copy on a disk as missing; returns how many."""
-    total = 0
-    while True:
-        some = Blob.objects.filter(places__contains=[number]).values("pk")[:BATCH]
-        removed = Func(F("places"), Value(number), function="array_remove")
-        changed = Blob.objects.filter(pk__in=some).update(places=removed, missing=F("missing") + 1)
-        total += changed
-        if changed < BATCH:
-            return total
+    removed = Func(F("places"), Value(number), function="array_remove")
+    return sum(
+        Blob.objects.filter(span, places__contains=[number]).update(places=removed, missing=F("missing") + 1)
+        for span in spans()
+    )
 
 
 @internal("the collector", atomic=False)
 def draining_mark(ctx: RequestContext) -> int:
     """Let the repair duty move copies off disks that are emptied; returns how many blobs wait for it."""
+    draining = list(Disk.objects.filter(state=DiskState.DRAINING).values_list("pk", flat=True))
+    if not draining:
+        return 0
+    leaving = Blob.objects.filter(places__overlap=draining, missing=0, unused_since=None)
     waiting = 0
-    for number in Disk.objects.filter(state=DiskState.DRAINING).values_list("pk", flat=True):
-        some = Blob.objects.filter(places__contains=[number], missing=0, unused_since=None).values("pk")[:BATCH]
-        waiting += Blob.objects.filter(pk__in=some).update(missing=1)
+    for span in spans():
+        waiting += leaving.filter(span).update(missing=1)
+        if waiting >= BATCH:  # enough to do until the next round
+            break
     return waiting
 
 
@@ -144,10 +190,29 @@ def draining_mark(ctx: RequestContext) -> int:
 def unknown_places(ctx: RequestContext) -> list[int]:
     """Numbers of disks that copies are said to be on and that do not exist (any more)."""
     known = set(Disk.objects.values_list("pk", flat=True))
-    on_disks = [policy for policy in backends.policies() if isinstance(backends.store(policy), DiskStore)]
-    blobs = Blob.objects.filter(policy__in=on_disks)
-    named = blobs.annotate(place=Func(F("places"), function="unnest")).values_list("place", flat=True).distinct()
-    return sorted(set(named) - known)
+    on_disks = Q(policy__in=[policy for policy in backends.policies() if isinstance(backends.store(policy), DiskStore)])
+    named: set[int] = set()
+    for span in spans():
+        named |= set(Blob.objects.filter(span, on_disks).values_list(_PLACE, flat=True).order_by().distinct())
+    return sorted(named - known)
+
+
+@internal("the doctor", atomic=False)
+def disks_away(ctx: RequestContext) -> Iterator[str]:
+    """Sentences about disks that are not there."""
+    for disk in Disk.objects.order_by("number"):
+        if not _is_there(disk):
+            yield f"{disk} is not there; if it is lost for ever: manage.py object disks lost {disk.pk}"
+
+
+@internal("the doctor", atomic=False)
+def policies_unknown(ctx: RequestContext) -> Iterator[str]:
+    """Sentences about storage policies that are in use and that the settings do not name (any more)."""
+    known = backends.policies()
+    held = Container.objects.exclude(policy__in=known).values("policy").order_by("policy")
+    for policy, containers in held.annotate(n=Count("pk")).values_list("policy", "n"):
+        words = f"{containers} containers are of storage policy {policy}, which the settings do not name"
+        yield f"{words}: their objects cannot be read; name it again (drivers.object_store.{policy})"
 
 
 @internal("the doctor and every start", atomic=False)
@@ -200,13 +265,7 @@ def _disk(number: int) -> Disk:
     return disk
 
 
-def _on(number: int) -> tuple[int, int]:
-    row = Blob.objects.filter(places__contains=[number]).aggregate(copies=Count("pk"), size=Sum("size"))
-    return row["copies"], int(row["size"] or 0)
-
-
-def _facts(disk: Disk) -> DiskFacts:
-    directory = Directory(disk.number, disk.path, disk.identity)
-    there = disk.machine == machine() and directory.is_there()
-    free, size = directory.room() if there else (0, 0)
-    return DiskFacts(disk, there, free, size, *_on(disk.number))
+def _facts(disk: Disk, copies: int, size_of_copies: int) -> DiskFacts:
+    there = _is_there(disk)
+    free, size = Directory(disk.number, disk.path, disk.identity).room() if there else (0, 0)
+    return DiskFacts(disk, there, free, size, copies, size_of_copies)

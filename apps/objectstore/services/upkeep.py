@@ -1,11 +1,11 @@
-"""What keeps the store in order: totals folded, unused bytes removed, missing copies made, all copies read in turn."""
+"""What keeps the store in order: totals folded, unused bytes removed, missing copies made."""
 
 from __future__ import annotations
 
 import datetime
 import logging
-import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -16,17 +16,18 @@ from django.db.models.functions import Now
 
 from apps.core import live
 from apps.core.context import RequestContext
+from apps.core.errors import KumoError
 from apps.core.transactions import internal
 from apps.objectstore import backends
-from apps.objectstore.backends import BlobLostError, Kept, NoRoomError
-from apps.objectstore.models import Account, Audit, Blob, Container, Object, ObjectFields, Upload, UploadPart, Version
-from apps.objectstore.services.objects import copy_damaged, object_expire, stored_of
-from apps.objectstore.services.rows import extents_of
+from apps.objectstore.backends import BlobLostError, BlobStore, Kept, NoRoomError, WrongMachineError
+from apps.objectstore.models import Account, Audit, Blob, Object, Upload
+from apps.objectstore.services.objects import object_expire, stored_of
 
 logger = logging.getLogger("kumo.objectstore")
 
 BATCH = 500
 FOLD = 10_000
+PATIENCE_S = 10.0
 
 _FOLD = """
 WITH gone AS (
@@ -60,39 +61,98 @@ def deltas_fold(ctx: RequestContext) -> int:
 
 @internal("the collector", atomic=False)
 def objects_expire(ctx: RequestContext) -> int:
-    """Remove objects whose time is over; returns how many."""
+    """Remove objects whose time is over; returns how many. One that cannot be removed does not keep the others."""
     due = Object.objects.filter(delete_at__lte=Now()).values_list("container_id", "name")[:BATCH]
-    return sum(object_expire(container_id, name) for container_id, name in list(due))
+    return sum(_expired(container_id, name) for container_id, name in list(due))
+
+
+def _expired(container_id: UUID, name: str) -> bool:
+    try:
+        return object_expire(container_id, name)
+    except KumoError as error:
+        logger.warning("an object could not expire", extra={"container": str(container_id), "reason": str(error)})
+        return False
+
+
+class _Patience:
+    """How long removals of one back end may fail before it is left alone for this time: one that hangs makes each
+    of them take as long as its time-out."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store, self._left = store, PATIENCE_S
+
+    def removed(self, blob_id: UUID, places: Iterable[int]) -> bool:
+        """Whether these copies are gone. Each is tried: a disk that is away keeps its own only."""
+        failed = 0
+        for place in places:
+            began = time.monotonic()
+            try:
+                self._store.remove(blob_id, (place,))
+            except OSError as error:
+                failed += 1
+                self._left -= time.monotonic() - began
+                extra = {"blob": str(blob_id), "disk": place, "reason": repr(error)}
+                logger.warning("unused bytes could not be removed", extra=extra)
+        return not failed
+
+    @property
+    def is_over(self) -> bool:
+        return self._left <= 0
 
 
 @internal("the collector", atomic=False)
 def unused_remove(ctx: RequestContext) -> int:
-    """Remove blobs that no object names any more, once the grace time is over; returns how many."""
-    old = Blob.objects.filter(unused_since__lt=Now() - grace()).order_by("unused_since")[:BATCH]
+    """Remove blobs that no object names any more, once the grace time is over; returns how many.
+
+    Each policy by itself: a back end that cannot be reached keeps its own blobs, and no others.
+    """
     removed = 0
-    for blob in list(old):
+    for policy in backends.policies():
         try:
-            backends.store(blob.policy).remove(blob.pk, tuple(blob.places))
-        except OSError as error:
-            logger.warning("unused bytes could not be removed", extra={"blob": str(blob.pk), "reason": repr(error)})
-            continue
-        removed += Blob.objects.filter(pk=blob.pk).delete()[0]
+            removed += _unused_removed(policy)
+        except WrongMachineError as error:
+            logger.warning("unused bytes stay", extra={"policy": policy, "reason": str(error)})
+    return removed
+
+
+def _unused_removed(policy: str) -> int:
+    """What cannot be removed waits for another grace time, behind all others, so that it never keeps them."""
+    patience, removed = _Patience(backends.store(policy)), 0
+    old = Blob.objects.filter(policy=policy, unused_since__lt=Now() - grace()).order_by("unused_since")
+    for blob in list(old[:BATCH]):
+        if patience.is_over:
+            break
+        if patience.removed(blob.pk, blob.places or [0]):  # no disk has that number; who has no disks ignores it
+            removed += Blob.objects.filter(pk=blob.pk).delete()[0]
+        else:
+            Blob.objects.filter(pk=blob.pk).update(unused_since=Now())
     return removed
 
 
 @internal("the collector and the doctor", atomic=False)
 def strays_remove(ctx: RequestContext, *, policy: str, only_tell: bool = False) -> Iterator[str]:
-    """Remove copies that no row names and that are too old to be on their way; yields what they are."""
+    """Remove copies that no row names and that are too old to be on their way; yields what they are, and what became
+    of them. Raises WrongMachineError, OSError."""
     store = backends.store(policy)
+    patience = _Patience(store)
     old = (kept for kept in store.kept() if kept.age_s > grace().total_seconds())
     for batch in _batches(old, BATCH):
         places = dict(Blob.objects.filter(pk__in={k.id for k in batch}).values_list("pk", "places"))
         for kept in batch:
             named = places.get(kept.id)
             if named is None or (kept.place not in named and len(named) >= 3):
-                if not only_tell:
-                    store.remove(kept.id, (kept.place,))
-                yield f"copy {kept.id} on disk {kept.place} belongs to no object"
+                words = f"copy {kept.id} {place_words(policy, kept.place)} belongs to no object"
+                if only_tell:
+                    yield words
+                elif not patience.is_over and patience.removed(kept.id, [kept.place]):
+                    yield f"{words}: removed"
+                else:
+                    yield f"{words}: it could not be removed"
+
+
+def place_words(policy: str, place: int) -> str:
+    """Where a copy is, for people: disks have numbers from 1 on, and what makes its copies itself has one place, 0."""
+    return f"on disk {place}" if place else f"in storage policy {policy}"
 
 
 def _batches(rows: Iterable[Kept], size: int) -> Iterator[list[Kept]]:
@@ -120,85 +180,44 @@ class Repaired:
 
 
 @internal("the collector and the command", atomic=False)
-def copies_repair(ctx: RequestContext, *, after: UUID | None = None) -> tuple[Repaired, UUID | None]:
-    """Make the missing copies of up to BATCH blobs behind `after`; what was done, and where to go on, if at all."""
-    rows = Blob.objects.filter(missing__gt=0, unused_since=None).order_by("pk")
-    found = list((rows.filter(pk__gt=after) if after else rows)[:BATCH])
-    outcomes = [(blob, _repair(blob)) for blob in found]
+def copies_repair(ctx: RequestContext, *, policy: str, after: UUID | None = None) -> tuple[Repaired, UUID | None]:
+    """Make the missing copies of up to BATCH blobs behind `after`; what was done, and where to go on, if at all.
+
+    Raises WrongMachineError, OSError.
+    """
+    store = backends.store(policy)
+    rows = Blob.objects.filter(policy=policy, missing__gt=0, unused_since=None).order_by("pk")
+    found = list((rows.filter(pk__gt=after) if after else rows).values_list("pk", flat=True)[:BATCH])
+    outcomes = [(pk, _repair(store, pk)) for pk in found]
     done = Repaired(
         sum(outcome == "made" for _, outcome in outcomes),
         sum(outcome == "waiting" for _, outcome in outcomes),
-        tuple(str(blob.pk) for blob, outcome in outcomes if outcome == "lost"),
+        tuple(str(pk) for pk, outcome in outcomes if outcome == "lost"),
     )
-    return done, found[-1].pk if len(found) == BATCH else None
+    return done, found[-1] if len(found) == BATCH else None
 
 
-def _repair(blob: Blob) -> str:
-    store = backends.store(blob.policy)
+def _repair(store: BlobStore, pk: UUID) -> str:
+    """The row is read now: since the batch was, the blob may have been given up, and be gone."""
+    wanted = Blob.objects.filter(pk=pk, missing__gt=0, unused_since=None)
+    blob = wanted.first()
+    if blob is None:
+        return "gone"
     try:
         now = store.repair(stored_of(blob))
     except NoRoomError:
         return "waiting"
     except BlobLostError:
+        if not wanted.exists():
+            return "gone"
         logger.critical("no good copy of a blob can be reached", extra={"blob": str(blob.pk)})
         return "lost"
-    gone = tuple(set(blob.places) - set(now.places))
+    gone = set(blob.places) - set(now.places)
     same = Blob.objects.filter(pk=blob.pk, places=blob.places)
     if not same.update(places=list(now.places), missing=now.missing):
         return "waiting"  # changed meanwhile: the next round sees it anew
-    if gone:
-        store.remove(blob.pk, gone)
+    _Patience(store).removed(blob.pk, gone)  # else it belongs to no row, and is found by that
     return "made"
-
-
-# --- audit -----------------------------------------------------------------------------------------
-
-
-class Pace:
-    """Keeps reading at a bounded rate; `stop` ends the waiting at once."""
-
-    def __init__(self, stop: threading.Event, mib_per_s: float) -> None:
-        self.stop, self.bytes_per_s, self.read = stop, mib_per_s * 2**20, 0
-
-    def __call__(self, size: int) -> None:
-        self.read += size
-        if self.bytes_per_s:
-            self.stop.wait(size / self.bytes_per_s)
-
-
-@internal("the auditor and the command", atomic=False)
-def copies_audit(ctx: RequestContext, *, policy: str, pace: Pace, blobs: int = BATCH) -> tuple[int, bool]:
-    """Read the next blobs' copies from where the walk stands; bad and missing ones are counted to be made again.
-
-    Returns how many were found, and whether the walk is at its end; the next one begins anew.
-    """
-    walk, _ = Audit.objects.get_or_create(policy=policy)
-    if walk.reached is None:
-        Audit.objects.filter(pk=policy).update(began_at=Now(), bytes_read=0, found=0)
-    rows = Blob.objects.filter(policy=policy, unused_since=None).order_by("pk")
-    batch = list((rows.filter(pk__gt=walk.reached) if walk.reached else rows)[:blobs])
-    found, reached, before = 0, walk.reached, pace.read
-    for blob in batch:
-        if pace.stop.is_set():
-            break
-        found += _audited(blob, pace)
-        reached = blob.pk
-    ended = len(batch) < blobs and not pace.stop.is_set()
-    progress = {"bytes_read": F("bytes_read") + pace.read - before, "found": F("found") + found}
-    if ended:
-        Audit.objects.filter(pk=policy).update(reached=None, ended_at=Now(), **progress)
-    else:
-        Audit.objects.filter(pk=policy).update(reached=reached, **progress)
-    return found, ended
-
-
-def _audited(blob: Blob, pace: Callable[[int], None]) -> int:
-    verdicts = backends.store(blob.policy).verify(stored_of(blob), pace)
-    bad = [place for place, good in verdicts.items() if not good]
-    for place in bad:
-        logger.error("a copy is damaged", extra={"blob": str(blob.pk), "disk": place, "reason": "found by the audit"})
-        copy_damaged(blob.pk, place)
-    return len(bad)
 
 
 def grace() -> datetime.timedelta:
@@ -267,30 +286,3 @@ def numbers(ctx: RequestContext) -> Numbers:
 
 def _by_policy(blobs: QuerySet[Blob], what: Count | Sum) -> dict[str, int]:
     return dict(blobs.values_list("policy").annotate(n=what).values_list("policy", "n"))
-
-
-@internal("the command", atomic=False)
-def account_verify(ctx: RequestContext, *, account: str, pace: Pace) -> Iterator[str]:
-    """Read every copy of every object of an account; yields a sentence for each that is not well."""
-    containers = Container.objects.filter(account_id=account).values("pk")
-    for model in (Object, Version):
-        rows = model.objects.filter(container_id__in=containers).order_by("container_id", "name")
-        for found in rows.iterator():
-            yield from _verified(found, found.name, pace)
-    for part in UploadPart.objects.filter(upload__container_id__in=containers).select_related("upload").iterator():
-        yield from _verified(part, f"part {part.number} of the {part.upload}", pace)
-
-
-def _verified(found: ObjectFields | UploadPart, name: str, pace: Pace) -> Iterator[str]:
-    for extent in extents_of(found):
-        blob = Blob.objects.filter(pk=extent.blob_id).first()
-        if blob is None:
-            yield f"{name}: its bytes are gone"
-            continue
-        verdicts = backends.store(blob.policy).verify(stored_of(blob), pace)
-        for place, good in sorted(verdicts.items()):
-            if not good:
-                copy_damaged(blob.pk, place)
-                yield f"{name}: the copy on disk {place} is bad"
-        if not any(verdicts.values()):
-            yield f"{name}: no good copy can be reached"

@@ -105,6 +105,38 @@ def test_a_blob_that_changes_meanwhile_keeps_its_copies(full, monkeypatch):
     assert on_each()[3] == 0
 
 
+def test_three_disks_have_all_copies_whatever_their_sizes(alice, box, disks, monkeypatch, capsys):
+    for n in range(4):
+        alice.put(f"/box/{n}", os.urandom(64 * KIB))
+    sizes = {disk.path: (10**12, (n + 1) * 10**12) for n, disk in enumerate(Disk.objects.order_by("pk"))}
+    monkeypatch.setattr(directory.Directory, "room", lambda self: sizes[self.path])
+    assert "nothing is worth moving" in command(capsys)
+
+
+def test_a_large_disk_is_planned_no_more_than_one_copy_of_each_blob(full, monkeypatch):
+    sizes = {str(full): (10**15, 10**15)}
+    monkeypatch.setattr(directory.Directory, "room", lambda self: sizes.get(self.path, (10**12, 10**12)))
+    plan = {fill.number: fill.surplus for fill in services.rebalance_plan(SYSTEM, policy="default")}
+    assert sorted(plan.values()) == [-12 * 64 * KIB] + [4 * 64 * KIB] * 3
+    pace = services.Pace(threading.Event(), 0)
+    list(services.rebalance(SYSTEM, policy="default", most_bytes=10**9, pace=pace))
+    assert on_each() == [8, 8, 8, 12]
+    assert services.rebalance_plan(SYSTEM, policy="default") == []
+
+
+def test_a_disk_given_up_meanwhile_takes_nothing(full, disks):
+    blob = Blob.objects.all()[0]
+    assert not balance._moved(blob, blob.places[0], 999)
+    blob.refresh_from_db()
+    assert len(blob.places) == 3
+
+
+def test_no_or_less_than_no_bytes_cannot_be_asked_for(full):
+    for text in ("0", "-5", "x"):
+        with pytest.raises(CommandError):
+            call_command("object", "disks", "rebalance", "--mib", text)
+
+
 def test_only_policies_on_disks_can_be_balanced(full):
     with pytest.raises(CommandError, match="no storage policy 'gold'"):
         call_command("object", "disks", "rebalance", "--policy", "gold")

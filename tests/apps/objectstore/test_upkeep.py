@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from django.db.models.functions import Now
 
 from apps.core.errors import Conflict, Invalid
 from apps.objectstore import backends, reconcile, services
-from apps.objectstore.models import Audit, Blob, Delta, Disk, Object
+from apps.objectstore.models import Audit, Blob, Container, Delta, Disk, Object
+from apps.objectstore.services import disks as disk_services
+from apps.objectstore.services import upkeep
 from tests.apps.objectstore.conftest import SYSTEM
 
 MIB = 2**20
@@ -142,6 +146,149 @@ def test_unused_bytes_go_when_the_grace_time_is_over(alice, box, disks):
     assert Blob.objects.count() == 1
 
 
+def unused(alice, *names: str) -> list[Blob]:
+    """Blobs whose grace time is over, the oldest first."""
+    for name in names:
+        alice.put(f"/box/{name}", name.encode())
+    blobs = [Blob.objects.get(pk__in=Object.objects.filter(name=name).values("blob_id")) for name in names]
+    for name in names:
+        alice("DELETE", f"/box/{name}")
+    past()
+    return blobs
+
+
+def test_copies_that_can_be_reached_go_though_another_disk_is_away(alice, box, disks):
+    unused(alice, "a")
+    disks[0].rename(disks[0].with_name("away"))
+    assert services.unused_remove(SYSTEM) == 0
+    assert [len(files(disk)) for disk in disks[1:]] == [0, 0]
+    disks[0].with_name("away").rename(disks[0])
+    assert services.unused_remove(SYSTEM) == 0  # it has another grace time
+    past()
+    assert services.unused_remove(SYSTEM) == 1
+    assert files(disks[0]) == []
+
+
+def test_what_cannot_be_removed_does_not_keep_what_can(alice, box, disks, monkeypatch):
+    monkeypatch.setattr(upkeep, "BATCH", 1)
+    first, _ = unused(alice, "a", "b")
+    Blob.objects.filter(pk=first.pk).update(unused_since=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC))
+    store = backends.store("default")
+    real = store.remove
+
+    def remove(blob_id: uuid.UUID, places: tuple[int, ...]) -> None:
+        if blob_id == first.pk:
+            raise OSError(13, "Permission denied")
+        real(blob_id, places)
+
+    monkeypatch.setattr(store, "remove", remove)
+    assert [services.unused_remove(SYSTEM) for _ in range(2)] == [0, 1]
+    assert [blob.pk for blob in Blob.objects.all()] == [first.pk]
+
+
+def two_policies(settings) -> None:
+    """One more policy, on disks of its own; by name it comes before the others, behind the default one."""
+    policies = settings.KUMO_DRIVERS["object_store"] | {"another": {"BACKEND": "disks"}}
+    settings.KUMO_DRIVERS = settings.KUMO_DRIVERS | {"object_store": policies}
+
+
+def test_a_policy_that_is_not_well_concerns_no_other(alice, box, disks, settings, tmp_path, capsys):
+    two_policies(settings)
+    for n in range(3):
+        (tmp_path / str(n)).mkdir()
+        services.disk_add(SYSTEM, path=str(tmp_path / str(n)), policy="another")
+    alice.put("/far", X_Storage_Policy="another")
+    for place in ("box", "far"):
+        for name in "abc":
+            alice.put(f"/{place}/{name}", b"abc")
+        alice("DELETE", f"/{place}/c")
+    for blob in Blob.objects.filter(unused_since=None):
+        services.copy_damaged(blob.pk, blob.places[0])
+    past()
+    Disk.objects.filter(policy="default").update(machine="elsewhere")
+    backends.store.cache_clear()
+    assert reconcile.mend(threading.Event()) == []
+    assert {blob.policy for blob in Blob.objects.filter(missing=1)} == {"default"}
+    assert services.unused_remove(SYSTEM) == 1
+    assert [blob.policy for blob in Blob.objects.exclude(unused_since=None)] == ["default"]
+    assert any("policy default could not be looked through" in line for line in reconcile.sweep(only_tell=True))
+    with pytest.raises(CommandError, match="Not every copy could be made"):
+        command(capsys, "repair")
+    assert "0 blobs whole again" in capsys.readouterr().out
+
+
+def test_blobs_that_wait_in_one_policy_keep_no_other_waiting(alice, box, disks, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(upkeep, "BATCH", 2)
+    two_policies(settings)
+    for n in range(3):
+        (tmp_path / str(n)).mkdir()
+        services.disk_add(SYSTEM, path=str(tmp_path / str(n)), policy="another")
+    alice.put("/far", X_Storage_Policy="another")
+    for name in "abc":
+        alice.put(f"/far/{name}", b"abc")
+    alice.put("/box/a", b"abc")
+    for blob in Blob.objects.all():
+        services.copy_damaged(blob.pk, blob.places[0])
+    for n in range(3):
+        (tmp_path / str(n)).rename(tmp_path / f"away{n}")
+    reconcile.mend(threading.Event())
+    assert {blob.policy for blob in Blob.objects.filter(missing=1)} == {"another"}
+
+
+def test_a_policy_that_the_settings_name_no_more(alice, box, disks, settings):
+    alice.put("/box/a", b"abc")
+    Container.objects.update(policy="gone")
+    Blob.objects.update(policy="gone")
+    assert alice("GET", "/box/a").status_code == 503
+    assert alice.put("/box/b", b"abc").status_code == 503
+    (blob,) = Blob.objects.all()
+    services.copy_damaged(blob.pk, blob.places[0])
+    Blob.objects.update(unused_since=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC))
+    assert services.unused_remove(SYSTEM) == 0
+    assert [len(files(disk)) for disk in disks] == [1, 1, 1]
+    told = [line for line in reconcile.check_objects(False) if "storage policy gone" in line]
+    assert len(told) == 1
+    assert "drivers.object_store.gone" in told[0]
+
+
+def test_a_policy_that_was_kept_by_a_service_is_not_taken_for_lost_copies(alice, box, disks):
+    """As when somebody changes its back end in the settings."""
+    alice.put("/box/a", b"abc")
+    Blob.objects.update(places=[0])
+    assert any("kept by a service before" in line for line in reconcile.sweep())
+    assert [(blob.places, blob.missing) for blob in Blob.objects.all()] == [([0], 0)]
+
+
+def test_a_blob_that_goes_while_others_are_repaired_is_not_told_lost(alice, box, disks, monkeypatch):
+    alice.put("/box/a", b"abc")
+    blob = Blob.objects.get()
+    services.copy_damaged(blob.pk, blob.places[0])
+    store = backends.store("default")
+
+    def repair(stored: backends.Stored) -> backends.Stored:
+        Blob.objects.all().delete()
+        raise backends.BlobLostError
+
+    monkeypatch.setattr(store, "repair", repair)
+    assert services.copies_repair(SYSTEM, policy="default")[0] == services.Repaired()
+
+
+def test_one_object_that_cannot_expire_keeps_no_other(alice, box, monkeypatch):
+    for name in "ab":
+        alice.put(f"/box/{name}", b"abc", X_Delete_After="100")
+    Object.objects.update(delete_at=Now())
+    real = upkeep.object_expire
+
+    def expire(container_id: uuid.UUID, name: str) -> bool:
+        if name == "a":
+            raise Conflict("It cannot.")
+        return real(container_id, name)
+
+    monkeypatch.setattr(upkeep, "object_expire", expire)
+    assert services.objects_expire(SYSTEM) == 1
+    assert [found.name for found in Object.objects.all()] == ["a"]
+
+
 def test_bytes_without_a_row_go_only_when_old(disks, monkeypatch):
     store = backends.store("default")
     draft = store.draft(3)
@@ -166,7 +313,74 @@ def test_expired_objects_are_collected(alice, box):
     assert alice("HEAD", "/box")["X-Container-Object-Count"] == "1"
 
 
+def test_a_copy_without_a_row_that_cannot_be_removed_keeps_no_other(disks, monkeypatch):
+    store = backends.store("default")
+    draft = store.draft(3)
+    draft.write(b"abc")
+    draft.publish()
+    monkeypatch.setattr(upkeep, "grace", lambda: datetime.timedelta(0))
+    real = store.remove
+
+    def remove(blob_id: uuid.UUID, places: tuple[int, ...]) -> None:
+        if places == (number(disks[0]),):
+            raise OSError(30, "Read-only file system")
+        real(blob_id, places)
+
+    monkeypatch.setattr(store, "remove", remove)
+    told = list(services.strays_remove(SYSTEM, policy="default"))
+    assert sorted("could not be removed" in line for line in told) == [False, False, True]
+    assert [len(files(d)) for d in disks] == [1, 0, 0]
+
+
+def test_a_back_end_that_hangs_is_left_alone_after_a_while(alice, box, disks, monkeypatch):
+    unused(alice, *"abcde")
+    asked: list[uuid.UUID] = []
+
+    def remove(blob_id: uuid.UUID, places: tuple[int, ...]) -> None:
+        asked.append(blob_id)
+        raise TimeoutError
+
+    monkeypatch.setattr(backends.store("default"), "remove", remove)
+    monkeypatch.setattr(upkeep, "PATIENCE_S", 0)
+    assert services.unused_remove(SYSTEM) == 0
+    monkeypatch.setattr(upkeep, "PATIENCE_S", 1e-9)
+    assert services.unused_remove(SYSTEM) == 0
+    assert len(set(asked)) == 1
+
+
 # --- disks -----------------------------------------------------------------------------------------
+
+
+def test_giving_up_a_disk_with_the_only_copy_of_something_says_so(alice, box, disks, capsys):
+    for name in "abc":
+        alice.put(f"/box/{name}", b"abc")
+    only, away, _ = Blob.objects.all()
+    for place in (1, 2):
+        services.copy_damaged(only.pk, only.places[place])
+    Blob.objects.filter(pk=away.pk).update(places=[number(disks[0]), number(disks[1])], missing=1)
+    Blob.objects.filter(pk=only.pk).update(places=[number(disks[0])])
+    call_command("object", "disks", "lost", str(number(disks[0])))
+    assert "Of 1 blobs no other disk" in capsys.readouterr().err
+    disks[1].rename(disks[1].with_name("away"))
+    call_command("object", "disks", "lost", str(number(disks[0])))
+    assert "Of 2 blobs no other disk" in capsys.readouterr().err
+    call_command("object", "disks", "drain", str(number(disks[0])))
+    assert capsys.readouterr().err == ""
+    assert Disk.objects.count() == 3
+
+
+def test_what_walks_over_all_blobs_does_it_in_pieces(alice, box, disks, monkeypatch):
+    for n in range(5):
+        alice.put(f"/box/{n}", b"x" * (n + 1))
+    monkeypatch.setattr(disk_services, "BATCH", 2)
+    assert len(list(disk_services.spans())) == 3
+    assert [(f.copies, f.copies_bytes) for f in services.disk_list(SYSTEM)] == [(5, 15)] * 3
+    assert services.disk_preview(SYSTEM, number=number(disks[0])) == (5, 15)
+    gone = number(disks[0])
+    Disk.objects.filter(pk=gone).delete()
+    assert services.unknown_places(SYSTEM) == [gone]
+    assert services.places_forget(SYSTEM, number=gone) == 5
+    assert sum(Blob.objects.values_list("missing", flat=True)) == 5
 
 
 def test_a_lost_disk_is_made_good_by_the_others(alice, box, disks, capsys):

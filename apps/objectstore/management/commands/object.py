@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -45,7 +47,7 @@ class Command(BaseCommand):
         replace.add_argument("--yes", action="store_true", help="Do it; without, only say what would be moved.")
         rebalance = disks.add_parser("rebalance", help="Move copies from fuller disks to emptier ones.")
         rebalance.add_argument("--policy", default=backends.DEFAULT)
-        rebalance.add_argument("--mib", type=int, default=10_240, help="Move at most so many MiB (10240).")
+        rebalance.add_argument("--mib", type=_positive, default=10_240, help="Move at most so many MiB (10240).")
         rebalance.add_argument("--mib-per-s", type=float, default=0, help="At most so fast; 0: as fast as it goes.")
         agreed = rebalance.add_mutually_exclusive_group()
         agreed.add_argument("--dry-run", action="store_true", help="Only say what would be moved, as without --yes.")
@@ -64,7 +66,7 @@ class Command(BaseCommand):
         verb = f"{options['verb']}_{options['act']}" if options.get("act") else options["verb"]
         try:
             getattr(self, f"do_{verb}")(system(), options)
-        except (KumoError, WrongMachineError) as error:
+        except (KumoError, WrongMachineError, OSError) as error:
             raise CommandError(str(error)) from error
 
     def do_policies(self, ctx: RequestContext, options: dict[str, Any]) -> None:
@@ -97,18 +99,26 @@ class Command(BaseCommand):
         services.disk_activate(ctx, number=options["number"])
 
     def do_disks_lost(self, ctx: RequestContext, options: dict[str, Any]) -> None:
-        if self._agreed(ctx, options):
-            count = services.disk_lost(ctx, number=options["number"])
-            self.stdout.write(f"{count} copies are made anew by the control worker, or by `object repair`.")
+        if self._agreed(ctx, options, is_lost=True):
+            self._give_up(ctx, options["number"])
 
     def do_disks_replace(self, ctx: RequestContext, options: dict[str, Any]) -> None:
-        if self._agreed(ctx, options):
+        if self._agreed(ctx, options, is_lost=True):
             self.do_disks_add(ctx, {"path": [options["path"]], "policy": services.disk_policy(ctx, options["number"])})
-            self.do_disks_lost(ctx, options)
+            self._give_up(ctx, options["number"])
 
-    def _agreed(self, ctx: RequestContext, options: dict[str, Any]) -> bool:
+    def _give_up(self, ctx: RequestContext, number: int) -> None:
+        count = services.disk_lost(ctx, number=number)
+        self.stdout.write(f"{count} copies are made anew by the control worker, or by `object repair`.")
+
+    def _agreed(self, ctx: RequestContext, options: dict[str, Any], *, is_lost: bool = False) -> bool:
         copies, size = services.disk_preview(ctx, number=options["number"])
         self.stdout.write(f"{copies} copies of {_size(size)} have to be made on other disks.")
+        if is_lost and (only := services.disk_only(ctx, number=options["number"])):
+            self.stderr.write(
+                f"Of {only} blobs no other disk that is there has a copy: their objects are lost with this disk. If it "
+                "can be read still, drain it, or bring the others back."
+            )
         if not options["yes"]:
             self.stdout.write("Nothing was changed; say --yes to do it.")
         return bool(options["yes"])
@@ -143,7 +153,7 @@ class Command(BaseCommand):
                 new, old, bad = new + found.is_new, old + (not found.is_new), bad + bool(found.problem)
                 size += found.bytes if found.is_new else 0
                 if found.problem:
-                    self.stderr.write(f"{found.name}: {found.problem}")
+                    self.stderr.write(_shown(f"{found.name}: {found.problem}"))
         except OSError as error:
             raise CommandError(
                 f"{error.filename or options['folder']}: {error.strerror}; {new} were written"
@@ -153,34 +163,70 @@ class Command(BaseCommand):
             raise CommandError(f"{bad} objects were not written")
 
     def do_audit(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        total = services.Seen()
         for policy in backends.policies():
             pace = services.Pace(threading.Event(), options["mib_per_s"])
-            total, ended = 0, False
-            while not ended:
-                found, ended = services.copies_audit(ctx, policy=policy, pace=pace)
-                total += found
-            self.stdout.write(f"{policy}: {total} copies were bad or missing")
+            try:
+                seen = services.policy_audit(ctx, policy=policy, pace=pace)
+            except WrongMachineError as error:
+                self.stderr.write(f"{policy}: {error}")
+                seen = services.Seen(away=1)
+            total += seen
+            self.stdout.write(
+                f"{policy}: {seen.good} copies are good, {seen.bad} copies were bad or missing, "
+                f"{seen.away} could not be read"
+            )
+        if total.bad or total.away:
+            raise CommandError(
+                "Not every copy is good. Bad ones are made again by the control worker, or `object repair`."
+            )
 
     def do_repair(self, ctx: RequestContext, options: dict[str, Any]) -> None:
+        made = waiting = lost = 0
         services.draining_mark(ctx)
-        after = None
-        while True:
-            done, after = services.copies_repair(ctx, after=after)
-            self.stdout.write(f"{done.made} blobs whole again, {done.waiting} wait for a disk")
-            for blob in done.lost:
-                self.stderr.write(f"no good copy of blob {blob} can be reached")
-            if after is None:
-                return
+        for policy in backends.policies():
+            try:
+                for done in _repairs(ctx, policy):
+                    made, waiting, lost = made + done.made, waiting + done.waiting, lost + len(done.lost)
+                    for blob in done.lost:
+                        self.stderr.write(f"no good copy of blob {blob} can be reached")
+            except (OSError, WrongMachineError) as error:
+                self.stderr.write(f"{policy}: {error}")
+                waiting += 1
+        self.stdout.write(f"{made} blobs whole again, {waiting} wait for a disk, {lost} without a good copy")
+        if waiting or lost:
+            raise CommandError("Not every copy could be made: see `object disks status`, and add or mount disks.")
 
     def do_verify(self, ctx: RequestContext, options: dict[str, Any]) -> None:
         pace = services.Pace(threading.Event(), 0)
         bad = 0
         for line in services.account_verify(ctx, account=options["account"].removeprefix(PREFIX), pace=pace):
-            self.stderr.write(line)
+            self.stderr.write(_shown(line))
             bad += 1
         if bad:
             raise CommandError(f"{bad} copies are not well")
         self.stdout.write(f"every copy is good; {_size(pace.read)} were read")
+
+
+def _repairs(ctx: RequestContext, policy: str) -> Iterator[services.Repaired]:
+    after: UUID | None = None
+    while True:
+        done, after = services.copies_repair(ctx, policy=policy, after=after)
+        yield done
+        if after is None:
+            return
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _shown(text: str) -> str:
+    """Names are their users': what would steer a terminal is shown as Python writes it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _size(count: int) -> str:
