@@ -15,6 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
+from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
@@ -56,7 +57,8 @@ class WebOnlyMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not is_page(request.path_info):
             return self.get_response(request)
-        response: HttpResponse = self.chain(request)
+        with translation.override(settings.LANGUAGE_CODE):  # a page's language is not that of its thread's next call
+            response: HttpResponse = self.chain(request)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         if request.is_secure():

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from django.test import Client
+from django.utils import translation
 
 from apps.identity.models import Assignment, Project, User
 from tests.apps.dashboard.conftest import PASSWORD
@@ -165,6 +166,14 @@ def test_the_language_can_be_chosen(sign_in: Door) -> None:
     client = sign_in()
     client.post("/language", {"language": "ja", "next": "/p/demo/tasks"})
     assert "タスク".encode() in client.get("/p/demo/tasks").content
+
+
+def test_a_pages_language_is_not_that_of_what_its_thread_serves_next(people: None) -> None:
+    client = Client(headers={"accept-language": "ja"})
+    with translation.override("en"):
+        page = client.get("/sign-in").content.decode()
+        assert ('<html lang="ja"' in page, translation.get_language()) == (True, "en")
+        assert (client.get("/p/demo/servers").status_code, translation.get_language()) == (302, "en")
 
 
 def test_languages_are_named_in_their_own_words(people: None) -> None:
