@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -12,6 +11,7 @@ from agents.contracts import Diagnostics, Power
 from apps.compute import selectors, services
 from apps.compute.api.base import ComputeView
 from apps.compute.models import Server
+from apps.core.clock import database_time
 
 POWER_WORDS = {Power.SHUTOFF: "shutdown", Power.MISSING: "pending"}  # where the API's word is another
 KIB_IN_MIB = 1024
@@ -54,7 +54,7 @@ def _standard(server: Server, found: Diagnostics) -> dict[str, Any]:
         "driver": found.driver,
         "hypervisor": found.virtualization,
         "hypervisor_os": "linux",
-        "uptime": int((timezone.now() - launched).total_seconds()) if launched else None,
+        "uptime": int((database_time() - launched).total_seconds()) if launched else None,
         "config_drive": server.config_drive,
         "num_cpus": len(found.vcpus),
         "num_nics": len(found.nics),

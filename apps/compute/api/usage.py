@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,14 +16,24 @@ from apps.compute.models import ServerAny
 from apps.compute.states import VM_STATES, ServerState
 from apps.core.api import types as t
 from apps.core.api.listing import limit_of, next_query
+from apps.core.clock import database_time
 from apps.core.errors import Invalid
 
 _PERIOD = {"start": (2, 1), "end": (2, 1), "limit": (2, 40), "marker": (2, 40)}
 
 
-def _period(query: Mapping[str, str]) -> tuple[datetime.datetime, datetime.datetime]:
+@dataclass(frozen=True, slots=True)
+class _Period:
+    """What is asked for, and when."""
+
+    start: datetime.datetime
+    stop: datetime.datetime
+    now: datetime.datetime
+
+
+def _period(query: Mapping[str, str]) -> _Period:
     """`start` and `end`, by default the last four weeks. Raises Invalid."""
-    now = timezone.now()
+    now = database_time()
     found = {}
     for name, default in (("start", now - datetime.timedelta(weeks=4)), ("end", now)):
         try:
@@ -32,15 +42,14 @@ def _period(query: Mapping[str, str]) -> tuple[datetime.datetime, datetime.datet
             raise Invalid(f"Datetime is in invalid format: {query[name]!r}", field=name) from error
     if found["end"] < found["start"]:
         raise Invalid("Invalid start time. The start time cannot occur after the end time.", field="start")
-    return found["start"], found["end"]
+    return _Period(found["start"], found["end"], now)
 
 
-def _server_usage(row: ServerAny, start: datetime.datetime, stop: datetime.datetime) -> dict[str, Any]:
+def _server_usage(row: ServerAny, period: _Period) -> dict[str, Any]:
     ended = row.deleted_at or row.deleting_at
     launched = row.launched_at
     assert launched is not None
-    seconds = max((min(ended or stop, stop) - max(launched, start)).total_seconds(), 0)
-    now = timezone.now()
+    seconds = max((min(ended or period.stop, period.stop) - max(launched, period.start)).total_seconds(), 0)
     return {
         "instance_id": str(row.pk),
         "name": row.name,
@@ -53,18 +62,16 @@ def _server_usage(row: ServerAny, start: datetime.datetime, stop: datetime.datet
         "started_at": micros(launched),
         "ended_at": micros(ended),
         "state": "terminated" if ended else VM_STATES[ServerState(row.state)],
-        "uptime": int(((ended or now) - launched).total_seconds()),
+        "uptime": int(((ended or period.now) - launched).total_seconds()),
     }
 
 
-def _usage(
-    project_id: str, rows: Iterable[ServerAny], start: datetime.datetime, stop: datetime.datetime, detailed: bool
-) -> dict[str, Any]:
-    servers = [_server_usage(row, start, stop) for row in rows]
+def _usage(project_id: str, rows: Iterable[ServerAny], period: _Period, *, detailed: bool) -> dict[str, Any]:
+    servers = [_server_usage(row, period) for row in rows]
     shown: dict[str, Any] = {
         "tenant_id": project_id,
-        "start": micros(start),
-        "stop": micros(stop),
+        "start": micros(period.start),
+        "stop": micros(period.stop),
         "total_hours": sum(one["hours"] for one in servers),
         "total_vcpus_usage": sum(one["hours"] * one["vcpus"] for one in servers),
         "total_memory_mb_usage": sum(one["hours"] * one["memory_mb"] for one in servers),
@@ -95,14 +102,15 @@ class Usages(_Paged):
     takes = Query(_PERIOD | {"detailed": (2, 1)})
 
     def get(self, request: Request) -> Response:
-        start, stop = _period(self.query)
+        period = _period(self.query)
         marker = self.query.get("marker", "")
-        rows = list(selectors.usage_list(self.ctx, start=start, stop=stop, marker=marker)[: self.limit])
+        found = selectors.usage_list(self.ctx, start=period.start, stop=period.stop, marker=marker)
+        rows = list(found[: self.limit])
         by_project: dict[str, list[ServerAny]] = {}
         for row in rows:
             by_project.setdefault(row.project_id, []).append(row)
         detailed = self.query.get("detailed") == "1"
-        usages = [_usage(name, found, start, stop, detailed) for name, found in by_project.items()]
+        usages = [_usage(name, used, period, detailed=detailed) for name, used in by_project.items()]
         return Response({"tenant_usages": usages, **self._links(rows, "tenant_usages_links")})
 
 
@@ -112,9 +120,11 @@ class Usage(_Paged):
     takes = Query(_PERIOD)
 
     def get(self, request: Request, project_id: str) -> Response:
-        start, stop = _period(self.query)
+        period = _period(self.query)
         marker = self.query.get("marker", "")
-        found = selectors.usage_get(self.ctx, project_id=project_id, start=start, stop=stop, marker=marker)
+        found = selectors.usage_get(
+            self.ctx, project_id=project_id, start=period.start, stop=period.stop, marker=marker
+        )
         rows = list(found[: self.limit])
-        shown = _usage(project_id, rows, start, stop, True) if rows else {}
+        shown = _usage(project_id, rows, period, detailed=True) if rows else {}
         return Response({"tenant_usage": shown, **self._links(rows, "tenant_usage_links")})

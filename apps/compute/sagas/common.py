@@ -9,8 +9,9 @@ from django.db.models.functions import Now
 
 from agents.contracts import Domain, DomainReady, EnsureDisks, Power, RemoveDisks, RemoveDomain
 from apps.compute.models import Server
-from apps.compute.services.servers import database_time, touched
+from apps.compute.services.servers import touched
 from apps.compute.states import STATE_OF_POWER, WANTED_POWER, ServerState
+from apps.core.clock import database_time
 from apps.core.errors import Conflict, NotFound
 from apps.image.models import Image
 from apps.image.selectors import image_source

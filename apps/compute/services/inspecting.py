@@ -6,7 +6,7 @@ import msgspec
 
 from agents.contracts import Inventory
 from apps.compute.services.asking import host_answer
-from apps.compute.services.servers import database_time
+from apps.core.clock import database_time
 from apps.core.context import RequestContext
 from apps.core.errors import NotFound, Unavailable
 from apps.core.transactions import streaming

@@ -17,9 +17,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from apps.compute.models import KeyPair
 from apps.compute.selectors._common import key_owner
 from apps.compute.services.quotas import key_pair_claim
-from apps.compute.services.servers import database_time
 from apps.compute.states import KeyType
 from apps.core import live
+from apps.core.clock import database_time
 from apps.core.context import RequestContext
 from apps.core.errors import Conflict, Invalid, NotFound
 from apps.core.transactions import on_violation, service

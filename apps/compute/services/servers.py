@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 import ipaddress
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -46,14 +44,6 @@ def check_placed(server: Server, action: str) -> None:
     """Raises Conflict for a server that no host has."""
     if not server.host_name:
         raise Conflict(f"Cannot '{action}' instance {server.pk}: it is on no host.")
-
-
-def database_time() -> datetime.datetime:
-    """The database's clock, the only one that times are taken from."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        moment: datetime.datetime = cursor.fetchone()[0]
-    return moment
 
 
 def canonical_address(text: str) -> str:

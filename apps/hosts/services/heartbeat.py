@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import msgspec
 from django.conf import settings
-from django.db import connection
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from agents.contracts import Capacity, Inventory, ReportInventory
 from apps.core import live
+from apps.core.clock import database_time
 from apps.core.context import RequestContext
 from apps.core.transactions import internal
 from apps.hosts.models import Host
@@ -42,7 +42,7 @@ def hosts_ask(ctx: RequestContext, *, also_lost: bool = False) -> list[str]:
     A host that has been down for long is asked with `also_lost` only, so that questions do not pile up in the
     queue of one that is gone for good.
     """
-    asked_at = _database_time().isoformat()
+    asked_at = database_time().isoformat()
     greeted = Executor.objects.filter(state=ExecutorState.UP).values("host")
     recently = Now() - datetime.timedelta(seconds=LOST_S)
     hosts = Host.objects.order_by("name")
@@ -133,15 +133,7 @@ def usable(capacity: Capacity) -> dict[str, int]:
 def _skew(inventory: Inventory) -> float:
     """Seconds by which the host's clock lies outside the time between our question and its answer."""
     asked = datetime.datetime.fromisoformat(inventory.asked_at).timestamp()
-    now = _database_time().timestamp()
+    now = database_time().timestamp()
     if inventory.host_clock < asked:
         return inventory.host_clock - asked
     return max(inventory.host_clock - now, 0.0)
-
-
-def _database_time() -> datetime.datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        row = cursor.fetchone()
-    found: datetime.datetime = row[0]
-    return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.compute.models import KeyPair, Server, ServerGroup
 from tests.apps.compute.conftest import Cloud
@@ -94,6 +96,17 @@ def test_project_that_is_none_has_no_quotas(cloud: Cloud, call: Any, admin: Any)
         assert boss("GET", path, **LATEST).status_code == 400
     assert boss("PUT", "/os-quota-sets/none-such", {"quota_set": {"instances": 1}}, **LATEST).status_code == 400
     assert call(cloud.ctx)("GET", "/os-quota-sets/two", **LATEST).status_code == 403
+
+
+def test_usage_is_told_by_the_clock_that_servers_are_launched_by(
+    cloud: Cloud, call: Any, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.active(name="a")
+    slow = timezone.now() - datetime.timedelta(hours=1)
+    monkeypatch.setattr(timezone, "now", lambda: slow)
+    shown = call(admin)("GET", "/os-simple-tenant-usage/one", **LATEST).json()["tenant_usage"]
+    assert [(one["name"], 0 <= one["uptime"] < 3600) for one in shown["server_usages"]] == [("a", True)]
+    assert 0 < shown["total_hours"] < 1
 
 
 def test_usage_is_paged_by_server(cloud: Cloud, call: Any, admin: Any) -> None:
