@@ -185,6 +185,7 @@ class ServerDeleted(ServerFacts):
         indexes = [
             models.Index(fields=["project_id", "-deleted_at"], name="compute_server_deleted_project"),
             models.Index(fields=["deleted_at"], name="compute_server_deleted_at"),
+            models.Index(fields=["-created_at", "-id"], name="compute_server_deleted_newest"),
             models.Index(fields=["updated_at"], name="compute_server_deleted_updated"),
         ]
 

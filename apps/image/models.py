@@ -63,6 +63,7 @@ class Image(UuidModel, TimestampedModel):
                 name="image_image_public",
             ),
             models.Index(fields=["-created_at", "-id"], name="image_image_newest"),
+            models.Index(fields=["name"], name="image_image_name"),
             GinIndex(fields=["tags"], name="image_image_tags"),
             GinIndex(fields=["properties"], name="image_image_properties"),
         ]

@@ -86,4 +86,5 @@ MEMBER = Resource(
     bare=True,
     key="member_id",
     default_sort=("created_at", "id"),
+    small="an image has few, and is the only one they are listed of",
 )

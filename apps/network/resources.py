@@ -237,6 +237,7 @@ SUBNETPOOL = Resource(
         F("address_scope_id", t.null, ALL, value=_constant(None)),
     ),
     default_sort=("created_at", "id"),
+    small="a cloud has few",
 )  # fmt: skip
 
 # --- ports -----------------------------------------------------------------------------------------

@@ -62,7 +62,8 @@ class Operation(UuidModel, TimestampedModel):
         indexes: ClassVar = [
             models.Index(fields=["wake_at"], condition=models.Q(wake_at__isnull=False), name="operation_due"),
             models.Index(fields=["host"], condition=models.Q(waits_for=WaitsFor.HOST), name="operation_at_host"),
-            models.Index(fields=["subject_type", "subject_id", "-created_at"], name="operation_subject"),
+            models.Index(fields=["subject_id", "subject_type", "-created_at"], name="operation_subject"),
+            models.Index(fields=["request_id"], name="operation_request"),
             models.Index(
                 fields=["subject_type", "subject_id"],
                 condition=models.Q(status__in=ACTIVE),

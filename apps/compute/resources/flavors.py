@@ -69,6 +69,7 @@ FLAVOR = Resource(
         F("description", t.text(65_535, null=True), on=(UPDATE,), since=(2, 55), required=True),
     ),
     default_sort=("id",),
+    small="a cloud has few",
     noun="flavor",
     sorts={
         "flavorid": "id", "name": "name", "memory_mb": "ram_mib", "vcpus": "vcpus", "root_gb": "root_gib",

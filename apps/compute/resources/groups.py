@@ -58,4 +58,5 @@ SERVER_GROUP = Resource(
     ),
     noun="server group",
     default_sort=("created_at", "id"),
+    small="a project has few (its quota)",
 )

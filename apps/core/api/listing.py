@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from django.core.exceptions import FieldError, ValidationError
+from django.core.exceptions import FieldDoesNotExist, FieldError, ValidationError
 from django.db import DataError
 from django.db.models import F as Column
 from django.db.models import Q, QuerySet
@@ -172,7 +172,11 @@ def fetch(
 
 
 def _after(rows: QuerySet[Any], marker: str, order: list[tuple[str, bool]], ident: str) -> Q:
-    """The rows after the marker's: PostgreSQL sorts nulls last when ascending and first when descending."""
+    """The rows after the marker's: PostgreSQL sorts nulls last when ascending and first when descending.
+
+    It cannot begin to read an index at a choice of conditions, only filter by it. So the bound of the first column is
+    said once more by itself: with it a page costs the same wherever in the list it lies.
+    """
     try:
         at = rows.filter(**{ident: marker}).values(*(column for column, _ in order)).first()
     except (ValueError, ValidationError):
@@ -191,7 +195,17 @@ def _after(rows: QuerySet[Any], marker: str, order: list[tuple[str, bool]], iden
             beyond = Q(**{f"{column}__gt": value}) | Q(**{f"{column}__isnull": True})
         query |= tied & beyond
         tied &= Q(**{f"{column}__isnull": True}) if value is None else Q(**{column: value})
+    column, descending = order[0]
+    if at[column] is not None and (descending or not _nullable(rows, column)):
+        query &= Q(**{f"{column}__{'lte' if descending else 'gte'}": at[column]})
     return query
+
+
+def _nullable(rows: QuerySet[Any], column: str) -> bool:
+    try:
+        return bool(rows.model._meta.get_field(column).null)
+    except FieldDoesNotExist:  # an annotation, or a path to another table
+        return True
 
 
 def page_of(rows: Sequence[Row], listing: Listing, default_limit: int) -> Found:

@@ -113,6 +113,7 @@ class Resource:
     noun: str = ""  # for messages
     key: str = ""  # keyword by which services take the id
     ident: str = "pk"  # column that names a row on the wire; another one where the primary key has several
+    small: str = ""  # why its lists need no index: what keeps the table, or what one caller is shown of it, short
 
     def __post_init__(self) -> None:
         for one in self.fields:

@@ -73,7 +73,8 @@ def _beyond(sort: str, key: str, edge: list[Any], down: bool) -> Q:
     if sort == key:
         return Q(**{f"{key}__{compare}": edge[1]})
     tie = edge[2]
-    return Q(**{f"{sort}__{compare}": edge[0]}) | Q(**{sort: edge[0], f"{key}__{tie}": edge[1]})
+    beyond = Q(**{f"{sort}__{compare}": edge[0]}) | Q(**{sort: edge[0], f"{key}__{tie}": edge[1]})
+    return Q(**{f"{sort}__{compare}e": edge[0]}) & beyond  # the first alone is where an index can be read from
 
 
 def _write(side: str, row: Any, sort: str, key: str) -> str:

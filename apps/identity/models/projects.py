@@ -40,7 +40,10 @@ class Project(Named):
                 name="identity_project_has_domain",
             ),
         ]
-        indexes = [GinIndex(fields=["tags"], name="identity_project_tags")]
+        indexes = [
+            models.Index(fields=["name"], name="identity_project_by_name"),
+            GinIndex(fields=["tags"], name="identity_project_tags"),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -27,6 +27,7 @@ class User(Named):
     token_generation = models.PositiveIntegerField(default=0)
 
     class Meta:
+        indexes = [models.Index(fields=["name"], name="identity_user_by_name")]
         constraints = [models.UniqueConstraint(fields=["domain", "name"], name="identity_user_name")]
 
     def __str__(self) -> str:
@@ -51,6 +52,7 @@ class Group(Named):
     users = models.ManyToManyField(User, through="Membership", related_name="groups")
 
     class Meta:
+        indexes = [models.Index(fields=["name"], name="identity_group_by_name")]
         constraints = [models.UniqueConstraint(fields=["domain", "name"], name="identity_group_name")]
 
     def __str__(self) -> str:

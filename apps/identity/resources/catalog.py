@@ -28,6 +28,7 @@ REGION = Resource(
     ),
     unknown=EXTRA,
     default_sort=("id",),
+    small="a cloud has few",
 )
 
 SERVICE = Resource(
@@ -42,6 +43,7 @@ SERVICE = Resource(
     ),
     unknown=EXTRA,
     default_sort=("type",),
+    small="a cloud has few",
 )
 
 
@@ -69,6 +71,7 @@ ENDPOINT = Resource(
     ),
     unknown=EXTRA,
     default_sort=("service_id", "interface"),
+    small="a cloud has few",
 )
 
 _FILTERS = t.dictionary(t.Type({"type": ["string", "boolean"]}), most=8)
@@ -85,6 +88,7 @@ ENDPOINT_GROUP = Resource(
     ),
     unknown=EXTRA,
     default_sort=("name",),
+    small="a cloud has few",
 )
 
 POLICY = Resource(
@@ -97,4 +101,5 @@ POLICY = Resource(
     ),
     unknown=EXTRA,
     default_sort=("id",),
+    small="a cloud has few",
 )

@@ -67,6 +67,7 @@ APPLICATION_CREDENTIAL = Resource(
         F("access_rules", t.array(_RULE, most=100), on=(CREATE,)),
     ),
     default_sort=("name",),
+    small="a user has few, and sees no other's",
     annotations={
         "roles_json": json_of(
             "identity_applicationcredential_roles",
@@ -98,6 +99,7 @@ ACCESS_RULE = Resource(
         F("path", t.text(225), filter="path"),
     ),
     default_sort=("id",),
+    small="a user has few, and sees no other's",
 )
 
 

@@ -52,6 +52,7 @@ IDENTITY_PROVIDER = Resource(
     ),
     unknown=IGNORE,  # clients send the id again
     default_sort=("id",),
+    small="a cloud has few",
     key="provider_id",
     annotations={
         "remote_ids": ArraySubquery(
@@ -72,6 +73,7 @@ FEDERATION_MAPPING = Resource(
     ),
     unknown=IGNORE,  # clients send the id again
     default_sort=("id",),
+    small="a cloud has few",
 )
 
 
@@ -98,6 +100,7 @@ FEDERATION_PROTOCOL = Resource(
     ),
     unknown=IGNORE,
     default_sort=("name",),
+    small="an identity provider has few",
     key="protocol_id",
 )
 
@@ -115,5 +118,6 @@ SERVICE_PROVIDER = Resource(
     ),
     unknown=IGNORE,  # clients send the id again
     default_sort=("id",),
+    small="a cloud has few",
     key="provider_id",
 )

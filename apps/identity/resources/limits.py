@@ -25,6 +25,7 @@ REGISTERED_LIMIT = Resource(
         F("description", _WORDS, on=(*READ, UPDATE)),
     ),
     default_sort=("service_id", "resource"),
+    small="one for each thing that is counted, and region",
 )
 REGISTERED_LIMITS = t.shape(
     {

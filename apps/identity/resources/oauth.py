@@ -20,6 +20,7 @@ CONSUMER = Resource(
     ),
     unknown=EXTRA,
     default_sort=("created_at",),
+    small="a cloud has few",
 )
 
 
@@ -40,6 +41,7 @@ ACCESS_TOKEN = Resource(
         F("expires_at", t.time_micros_z),
     ),
     default_sort=("created_at",),
+    small="a user has few, and sees no other's",
 )
 AUTHORIZE = t.shape(
     {

@@ -24,4 +24,5 @@ ROLE = Resource(
     ),
     unknown=EXTRA,
     default_sort=("name",),
+    small="a cloud has few",
 )

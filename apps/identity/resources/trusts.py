@@ -46,6 +46,7 @@ TRUST = Resource(
     ),
     unknown=EXTRA,
     default_sort=("created_at",),
+    small="a user gives and gets few",
     annotations={
         "roles_json": json_of(
             "identity_trust_roles",
