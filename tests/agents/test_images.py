@@ -204,7 +204,7 @@ def test_waiting_for_anothers_fetch_can_be_cancelled(cache: ImageCache, origin: 
     origin.go_on.clear()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(use, cache, source)
-        assert origin.begun.wait(10)
+        assert origin.begun.wait(30)
         with pytest.raises(Cancelled):
             use(cache, source, RunningVerb(cancelled=True))
         origin.go_on.set()

@@ -105,7 +105,7 @@ def redis(directory: Path) -> Iterator[Broker]:
     process = Process([*words, "--aclfile", str(acl)], directory / "redis.log")
     process.start()
     try:
-        until(lambda: answers(port), 10, "redis")
+        until(lambda: answers(port), 60, "redis")
         yield Broker(f"redis://127.0.0.1:{port}/0", process)
     finally:
         process.kill()

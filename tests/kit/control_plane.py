@@ -126,7 +126,7 @@ def control_plane(directory: Path, address: str = "127.0.0.1") -> Iterator[Contr
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(60)
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -196,12 +196,12 @@ def console_server(stub: ControlPlaneStub, sessions: dict[str, list[bytes]]) -> 
 
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)
     thread.start()
-    started.wait(10)
+    started.wait(60)
     try:
         yield f"https://{stub.address}:{ready[0]}"
     finally:
         loop.call_soon_threadsafe(finished.set)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 

@@ -21,12 +21,12 @@ class Work:
     def __call__(self, questions: list[int]) -> list[int]:
         self.batches.append(questions)
         self.entered.release()
-        assert self.go_on.acquire(timeout=10)
+        assert self.go_on.acquire(timeout=60)
         return [-question for question in questions]
 
 
 def until(holds: Callable[[], bool]) -> None:
-    for _ in range(10_000):
+    for _ in range(60_000):
         if holds():
             return
         threading.Event().wait(0.001)
@@ -50,14 +50,14 @@ def test_who_comes_meanwhile_is_in_the_next_batch():
     combined = Combiner[int, int](work)
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(combined, 1)
-        assert work.entered.acquire(timeout=10)
+        assert work.entered.acquire(timeout=60)
         others = [pool.submit(combined, number) for number in range(2, 7)]
         until(lambda: len(combined._waiting) == 5)
         work.go_on.release()
-        assert first.result(10) == -1
-        assert work.entered.acquire(timeout=10)
+        assert first.result(60) == -1
+        assert work.entered.acquire(timeout=60)
         work.go_on.release()
-        assert [other.result(10) for other in others] == [-2, -3, -4, -5, -6]
+        assert [other.result(60) for other in others] == [-2, -3, -4, -5, -6]
     assert [sorted(batch) for batch in work.batches] == [[1], [2, 3, 4, 5, 6]]
 
 
@@ -66,12 +66,12 @@ def test_a_batch_has_a_most():
     combined = Combiner[int, int](work, most=2)
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(combined, 0)]
-        assert work.entered.acquire(timeout=10)
+        assert work.entered.acquire(timeout=60)
         asked += [pool.submit(combined, number) for number in range(1, 6)]
         until(lambda: len(combined._waiting) == 5)
         for _ in asked:
             work.go_on.release()
-        assert [one.result(10) for one in asked] == [0, -1, -2, -3, -4, -5]
+        assert [one.result(60) for one in asked] == [0, -1, -2, -3, -4, -5]
     assert [len(batch) for batch in work.batches] == [1, 2, 2, 1]
 
 
@@ -100,14 +100,14 @@ def test_where_work_only_reads_none_fails_by_anothers_question():
     combined = Combiner[int, int](reads, again=True)
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(combined, 0)
-        assert work.entered.acquire(timeout=10)
+        assert work.entered.acquire(timeout=60)
         good, bad = [pool.submit(combined, number) for number in (1, 2, 3)], pool.submit(combined, 13)
         until(lambda: len(combined._waiting) == 4)
         work.go_on.release()
-        assert first.result(10) == 0
-        assert [one.result(10) for one in good] == [-1, -2, -3]
+        assert first.result(60) == 0
+        assert [one.result(60) for one in good] == [-1, -2, -3]
         with pytest.raises(ValueError, match="thirteen"):
-            bad.result(10)
+            bad.result(60)
     with pytest.raises(ValueError, match="thirteen"):
         combined(13)
 

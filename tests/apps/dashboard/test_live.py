@@ -42,7 +42,7 @@ class Client:
         self.task = asyncio.ensure_future(app(scope, self.inbox.get, self.outbox.put))
 
     async def next(self) -> dict[str, Any]:
-        return await asyncio.wait_for(self.outbox.get(), 10)
+        return await asyncio.wait_for(self.outbox.get(), 60)
 
     async def line(self) -> str:
         while True:
@@ -52,7 +52,7 @@ class Client:
 
     async def leave(self) -> None:
         await self.inbox.put({"type": "http.disconnect"})
-        await asyncio.wait_for(self.task, 10)
+        await asyncio.wait_for(self.task, 60)
 
 
 def stream(text: str) -> dict[str, Any]:
@@ -241,7 +241,7 @@ def test_browser_and_host_are_joined_and_end_together() -> None:
         assert (await host.next())["bytes"] == b"hello"
         await browser.inbox.put({"type": "websocket.disconnect"})
         assert (await host.next())["type"] == "websocket.close"
-        await asyncio.wait_for(asyncio.gather(browser.task, host.task), 10)
+        await asyncio.wait_for(asyncio.gather(browser.task, host.task), 60)
         assert not app.consoles.sessions
 
     joined(body)

@@ -274,10 +274,11 @@ def test_a_report_of_a_removed_host_is_ignored():
     assert not Host.objects.exists()
 
 
-def test_silence_takes_a_host_down():
+def test_silence_takes_a_host_down(monkeypatch):
+    monkeypatch.setattr("apps.hosts.services.heartbeat.SILENCE_S", 3600)  # however long the statements take
     quiet, loud = make_host(), make_host()
-    Host.objects.filter(pk=quiet.pk).update(last_seen_at=Now() - datetime.timedelta(seconds=16))
-    Host.objects.filter(pk=loud.pk).update(last_seen_at=Now() - datetime.timedelta(seconds=14))
+    Host.objects.filter(pk=quiet.pk).update(last_seen_at=Now() - datetime.timedelta(minutes=61))
+    Host.objects.filter(pk=loud.pk).update(last_seen_at=Now() - datetime.timedelta(minutes=50))
     assert services.hosts_silent(CTX) == [quiet.name]
     assert {h.name: h.state for h in Host.objects.all()} == {quiet.name: "down", loud.name: "up"}
     assert services.hosts_silent(CTX) == []

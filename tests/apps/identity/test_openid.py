@@ -98,7 +98,7 @@ def access_token(provider: Provider, client: str = CLIENT_ID, secret: str = CLIE
             "scope": SCOPE,
         },
         auth=(client, secret),
-        timeout=10,
+        timeout=60,
     )
     return str(answer.json()["access_token"])
 
@@ -300,7 +300,7 @@ def test_keystoneauths_plugins_sign_in(address: str, admin: Api, provider: Provi
 def through(provider: Provider, url: str) -> str:
     """Follow a browser through the provider, where alice is signed in; the address it is sent back to."""
     provider.browser_of = provider.people["alice"]
-    answer = requests.get(url, allow_redirects=False, timeout=10)
+    answer = requests.get(url, allow_redirects=False, timeout=60)
     assert answer.status_code == 302, answer.text
     return str(answer.headers["Location"])
 

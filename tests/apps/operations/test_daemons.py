@@ -50,41 +50,41 @@ def leaders() -> Iterator[list[Leader]]:
         leader.stop.set()
     for leader in made:
         if leader.ident:
-            leader.join(10)
+            leader.join(60)
 
 
 def test_one_of_two_runs_it_and_the_other_takes_over(probe: Probe, leaders: list[Leader]) -> None:
     first, second = leaders
     first.start()
-    until(lambda: probe.alive == 1, 10, "first")
+    until(lambda: probe.alive == 1, 60, "first")
     second.start()
-    until(lambda: second.looks > 3, 10, "second looks")
+    until(lambda: second.looks > 3, 60, "second looks")
     assert (probe.alive, probe.lives) == (1, 1)
     first.stop.set()
-    until(lambda: probe.lives == 2 and probe.alive == 1, 10, "second takes over")
-    first.join(10)
+    until(lambda: probe.lives == 2 and probe.alive == 1, 60, "second takes over")
+    first.join(60)
     assert probe.alive == 1
 
 
 def test_daemon_that_fails_is_started_again(probe: Probe, leaders: list[Leader]) -> None:
     leaders[0].start()
-    until(lambda: probe.alive == 1, 10, "start")
+    until(lambda: probe.alive == 1, 60, "start")
     probe.crash.set()
-    until(lambda: probe.lives == 2 and probe.alive == 1, 10, "second life")
+    until(lambda: probe.lives == 2 and probe.alive == 1, 60, "second life")
 
 
 def test_daemon_ends_when_the_lock_is_lost(probe: Probe, leaders: list[Leader]) -> None:
     from django.db import connection
 
     leaders[0].start()
-    until(lambda: probe.alive == 1, 10, "start")
+    until(lambda: probe.alive == 1, 60, "start")
     with connection.cursor() as cursor:
         # Of this database only: the server may serve others.
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         )
-    until(lambda: probe.lives == 2 and probe.alive == 1, 10, "it comes back under a new lock")
+    until(lambda: probe.lives == 2 and probe.alive == 1, 60, "it comes back under a new lock")
 
 
 def test_a_name_is_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
