@@ -142,6 +142,11 @@ class Ceph:
         assert code == 0, f"{prefix}: {status}"
         return json.loads(output) if output else {}
 
+    def flags(self, pool: str) -> list[str]:
+        """What the monitors say of a pool, as `full`."""
+        pools = self.command("osd dump")["pools"]
+        return [word for found in pools if found["pool_name"] == pool for word in found["flags_names"].split(",")]
+
     def _osds_are_up(self) -> bool:
         """One that starts right after another now and then ends: it takes its own registration for a stranger's."""
         for name, process in self.processes.items():

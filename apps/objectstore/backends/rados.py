@@ -1,9 +1,9 @@
-"""Blobs in a pool of Ceph, through librados; Ceph makes and mends the copies: one place, number 0.
+"""Blobs in a pool of Ceph, through librados; Ceph makes and mends the copies.
 
 A blob is a head, named by its id, and for what goes beyond it stripes `<id>.<number>`. Stripes are written first and
 the head last, in one atomic operation that also says how many stripes there are: without its head a blob is not
-there. It is removed the other way round, so that whatever a crash leaves is either a whole blob or stripes without a
-head, which are collected.
+there. A removal begins with the last stripe and ends with the head, which tells whoever goes on after a crash what
+there was. Stripes without a head are collected when no draft can be as old as they are.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib.util
-import logging
 import re
 import sysconfig
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from functools import cache, cached_property
 from pathlib import Path
 from threading import Lock
@@ -25,28 +23,22 @@ from types import ModuleType
 from typing import Any, Protocol
 from uuid import UUID
 
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from apps.core.ids import timed_uuid
-from apps.objectstore.backends import BlobLostError, Kept, NoRoomError, Stored
+from apps.objectstore.backends import Kept, Stored
 from apps.objectstore.backends.checksums import Checksums
-from apps.objectstore.backends.claims import MARK, require_own
+from apps.objectstore.backends.claims import MARK
+from apps.objectstore.backends.single import LEFT_S, PLACE, Deadline, SinglePlaceStore, WrongBlobError, as_no_room
 from apps.objectstore.states import CHUNK
 
-logger = logging.getLogger("kumo.objectstore")
-
-PLACE = 0
 STRIPE_CHUNKS = 4  # chunks in the head and in each stripe
 STRIPE = STRIPE_CHUNKS * CHUNK
 IN_FLIGHT = 3  # stripes of one draft that are being written while the next comes in
-LEFT_STRIPE_S = 24 * 3600
 STRIPES = "kumo.stripes"  # attribute of a head: how many stripes follow it
 DEBIAN = Path("/usr/lib/python3/dist-packages")  # of python3-rados; virtual environments do not look there
 TIMEOUTS = ("client_mount_timeout", "rados_mon_op_timeout", "rados_osd_op_timeout")
 _NAME = re.compile(r"([0-9a-f]{32})(?:\.(\d+))?")
-
-Damaged = Callable[[int], None]
 
 
 class Completion(Protocol):
@@ -70,13 +62,11 @@ def binding() -> ModuleType:
     return module
 
 
-class RadosStore:
+class RadosStore(SinglePlaceStore):
     """A pool, or a namespace of one. `conf` is Ceph's own file, which also names the keyring of `user`.
 
     Without cephx, `user` does not matter. Raises ImproperlyConfigured.
     """
-
-    api = 1
 
     def __init__(
         self,
@@ -89,16 +79,16 @@ class RadosStore:
         namespace: str = "",
         timeout_s: int = 30,
     ) -> None:
+        super().__init__(policy)
         binding()
         if not Path(conf).is_file():
             raise ImproperlyConfigured(f"{conf}: there is no such file")
-        self.policy, self._pool, self._namespace = policy, pool, namespace
+        self._pool, self._namespace = pool, namespace
         self._options = dict.fromkeys(TIMEOUTS, str(timeout_s))
         if keyring:
             self._options["keyring"] = keyring
         self._conf, self._user = conf, user
         self._lock = Lock()
-        self._is_own = False
 
     @cached_property
     def _connected(self) -> Any:
@@ -109,10 +99,14 @@ class RadosStore:
 
     @cached_property
     def _opened(self) -> Any:
-        try:
-            pool = self._connected.open_ioctx(self._pool)
-        except binding().ObjectNotFound as error:  # which says nothing about any blob
-            raise OSError(errno.ENXIO, f"Ceph has no pool {self._pool}") from error
+        rados, words = binding(), "Ceph cannot be reached: wrong monitors, user or keyring"
+        try:  # what is not found here says nothing about any blob
+            connected = self._connected
+            words = f"Ceph has no pool {self._pool}"
+            pool = connected.open_ioctx(self._pool)
+        except rados.ObjectNotFound as error:
+            raise OSError(errno.ENXIO, words) from error
+        pool.set_osdmap_full_try()  # when it is full, writes are refused and removals done; else both would hang
         if self._namespace:
             pool.set_namespace(self._namespace)
         return pool
@@ -131,12 +125,6 @@ class RadosStore:
             if connected := self.__dict__.pop("_connected", None):
                 connected.shutdown()
 
-    def require_own(self) -> None:
-        """Ask once whether the place is ours. Raises WrongMachineError, OSError."""
-        if not self._is_own:
-            require_own(self.policy, self._mark, self._put_mark)
-            self._is_own = True
-
     def _mark(self) -> bytes | None:
         with contextlib.suppress(FileNotFoundError), _as_oserror():
             found: bytes = self.io.read(MARK)
@@ -144,13 +132,20 @@ class RadosStore:
         return None
 
     def _put_mark(self, identity: bytes) -> None:
-        with _as_oserror():
-            self.io.write_full(MARK, identity)
+        rados = binding()
+        with contextlib.suppress(rados.ObjectExists), _as_oserror(rados.ObjectExists):
+            operation = self.io.create_write_op()
+            try:
+                operation.new(rados.LIBRADOS_CREATE_EXCLUSIVE)  # of two clouds that come at once, one is first
+                operation.write_full(identity)
+                self.io.operate_write_op(operation, MARK, int(time.time()))
+            finally:
+                self.io.release_write_op(operation)
 
     # --- bytes in -----------------------------------------------------------------------------------
 
     def draft(self, size: int) -> RadosDraft:
-        with _as_no_room():
+        with as_no_room():
             self.require_own()
         return RadosDraft(self)
 
@@ -174,57 +169,19 @@ class RadosStore:
 
     # --- bytes out ----------------------------------------------------------------------------------
 
-    def read(self, stored: Stored, start: int, end: int, damaged: Damaged) -> Iterator[bytes]:
-        if start >= end:
-            return
-        verify = settings.CONFIG.objectstore.verify_reads
-        for index in range(start // CHUNK, -(-end // CHUNK)):
-            at = index * CHUNK
-            yield self._chunk(stored, index, verify, damaged)[max(start - at, 0) : end - at]
+    def _body(self, stored: Stored, end: int) -> _Body:
+        return _Body(self, stored)
 
-    def _chunk(self, stored: Stored, index: int, verify: bool, damaged: Damaged) -> bytes:
-        """One chunk, asked for twice if need be. Raises BlobLostError."""
-        for _ in range(2):
-            try:
-                chunk = self._read(stored.id, index, stored.chunk_size(index))
-            except FileNotFoundError:
-                reason = "missing"
-                break
-            except OSError as error:
-                raise BlobLostError(f"blob {stored.id}: {error}") from error
-            if stored.is_right(index, chunk, verify=verify):
-                return chunk
-            reason = f"wrong bytes in chunk {index}"
-        logger.error("a blob is damaged", extra={"blob": str(stored.id), "reason": reason})
-        damaged(PLACE)
-        raise BlobLostError(f"blob {stored.id}: {reason}")
-
-    def _read(self, blob_id: UUID, index: int, size: int) -> bytes:
+    def read_chunk(self, blob_id: UUID, index: int, size: int) -> bytes:
+        """So many bytes of a chunk, if there are as many. Raises FileNotFoundError, OSError."""
         with _as_oserror():
             name = _stripe(blob_id, index // STRIPE_CHUNKS)
             found: bytes = self.io.read(name, size, index % STRIPE_CHUNKS * CHUNK)
             return found
 
-    def verify(self, stored: Stored, pause: Callable[[int], None]) -> dict[int, bool]:
-        try:
-            if int(self._attribute(stored.id)) != max(-(-stored.size // STRIPE) - 1, 0):
-                return {PLACE: False}
-            for index in range(len(stored.checksums) // 4):
-                chunk = self._read(stored.id, index, stored.chunk_size(index))
-                pause(len(chunk))
-                if not stored.is_right(index, chunk):
-                    return {PLACE: False}
-        except FileNotFoundError:
-            return {PLACE: False}
-        except OSError:
-            return {}
-        return {PLACE: True}
-
-    def repair(self, stored: Stored) -> Stored:
-        """Ceph mends its own copies; what it has lost, nobody can bring back."""
-        if not self.verify(stored, lambda size: None).get(PLACE):
-            raise BlobLostError(f"blob {stored.id} cannot be had from Ceph")
-        return replace(stored, places=(PLACE,), missing=0)
+    def _check(self, stored: Stored) -> None:
+        if int(self._attribute(stored.id)) != max(-(-stored.size // STRIPE) - 1, 0):
+            raise WrongBlobError("another number of stripes")
 
     def remove(self, blob_id: UUID, places: tuple[int, ...]) -> None:
         self.require_own()
@@ -246,7 +203,7 @@ class RadosStore:
             return found
 
     def kept(self) -> Iterator[Kept]:
-        self.require_own()
+        self.require_own(again=True)
         with _as_oserror():
             names = self.io.list_objects()
         while True:
@@ -261,7 +218,7 @@ class RadosStore:
                 age_s = self._age_s(found.key)
                 if match[2] is None:
                     yield Kept(UUID(hex=match[1]), PLACE, age_s)
-                elif age_s > LEFT_STRIPE_S:
+                elif age_s > LEFT_S:
                     self._remove_left(UUID(hex=match[1]), int(match[2]))
 
     def _age_s(self, name: str) -> float:
@@ -277,6 +234,19 @@ class RadosStore:
             self.remove_stripe(blob_id, number)
 
 
+class _Body:
+    """A blob's bytes."""
+
+    def __init__(self, store: RadosStore, stored: Stored) -> None:
+        self._store, self._stored = store, stored
+
+    def chunk(self, index: int) -> bytes:
+        return self._store.read_chunk(self._stored.id, index, self._stored.chunk_size(index))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class RadosDraft:
     """A blob being written. It holds its beginning until the end, and few stripes more."""
 
@@ -288,6 +258,7 @@ class RadosDraft:
         self._stripes = 0
         self._under_way: deque[Completion] = deque()
         self._checksums = Checksums()
+        self._deadline = Deadline()
         self._published = False
 
     def write(self, piece: bytes) -> None:
@@ -304,7 +275,7 @@ class RadosDraft:
             self._head = data
             return
         self._stripes += 1
-        with _as_no_room():
+        with as_no_room():
             if len(self._under_way) == IN_FLIGHT:
                 _settle(self._under_way.popleft())
             self._under_way.append(self._store.write_stripe(self.id, self._stripes, data))
@@ -313,9 +284,10 @@ class RadosDraft:
         if self._rest or self._head is None:
             self._take()
         assert self._head is not None
-        with _as_no_room():
+        with as_no_room():
             while self._under_way:
                 _settle(self._under_way.popleft())
+            self._deadline.require()
             self._store.write_head(self.id, self._head, self._stripes)
         self._published = True
         return Stored(self.id, self._checksums.size, bytes(self._checksums), (PLACE,))
@@ -347,20 +319,14 @@ def _settle(done: Completion) -> None:
 
 
 @contextlib.contextmanager
-def _as_oserror() -> Iterator[None]:
-    """Errors of librados as Python's: FileNotFoundError for what is absent, else OSError."""
+def _as_oserror(*passed: type[Exception]) -> Iterator[None]:
+    """Errors of librados as Python's, but for those `passed`: FileNotFoundError for what is absent, else OSError."""
     rados = binding()
     try:
         yield
+    except passed:
+        raise
     except (rados.ObjectNotFound, rados.NoData) as error:
         raise FileNotFoundError(str(error)) from error
     except rados.Error as error:
         raise OSError(getattr(error, "errno", None) or 0, f"Ceph: {error}") from error
-
-
-@contextlib.contextmanager
-def _as_no_room() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise NoRoomError(str(error)) from error

@@ -1,7 +1,8 @@
-"""Blobs as objects of any S3 service, which keeps its copies itself: one place, number 0.
+"""Blobs as objects of any S3 service, which keeps its copies itself.
 
 A blob that is larger than one part goes up by a multipart upload, smaller ones in one request; either becomes visible
-at once and whole, or not at all. Each MiB is checked against the database before it leaves, whatever the service says.
+at once and whole, or not at all. Each MiB is checked against the database before it leaves, whatever the service says;
+and what the service says is believed only where it is the answer to what was asked.
 """
 
 from __future__ import annotations
@@ -11,38 +12,36 @@ import contextlib
 import datetime
 import email.utils
 import hashlib
-import logging
+import re
 import stat
 from base64 import b64encode
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from apps.core.ids import timed_uuid
-from apps.objectstore.backends import BlobLostError, Kept, NoRoomError, Stored
+from apps.objectstore.backends import Kept, NoRoomError, Stored
 from apps.objectstore.backends.checksums import Checksums
-from apps.objectstore.backends.claims import MARK, require_own
+from apps.objectstore.backends.claims import MARK
+from apps.objectstore.backends.single import LEFT_S, PLACE, SinglePlaceStore, WrongBlobError, as_no_room
 from apps.objectstore.states import CHUNK, MIB
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, GetObjectOutputTypeDef
 
-logger = logging.getLogger("kumo.objectstore")
-
-PLACE = 0
 PART_BYTES = 8 * MIB  # of a large blob, and most that a draft holds in memory
 MOST_PARTS = 10_000  # S3's limit
-LEFT_UPLOAD_S = 24 * 3600
 CONNECTIONS = 32
-
-Damaged = Callable[[int], None]
+_MARK_BYTES = 100  # more than ours has
+_PORTION = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +50,13 @@ class _Keys:
     secret: str = field(repr=False)
 
 
-class S3Store:
+class S3Store(SinglePlaceStore):
     """A bucket, or what begins with `prefix` in it.
 
     `credentials` names a file in the form of AWS's own (section `default`: `aws_access_key_id`,
     `aws_secret_access_key`) that only its owner may read. `ca` names a file of certificates to trust.
     Raises ImproperlyConfigured.
     """
-
-    api = 1
 
     def __init__(
         self,
@@ -76,12 +73,12 @@ class S3Store:
         read_timeout_s: float = 60,
         attempts: int = 3,
     ) -> None:
-        self.policy, self.bucket, self.prefix = policy, bucket, f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        super().__init__(policy)
+        self.bucket, self.prefix = bucket, f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._keys = _keys(Path(credentials))
         self._endpoint, self._region, self._ca = endpoint, region, ca
         self._addressing, self._timeouts = addressing, (connect_timeout_s, read_timeout_s)
         self._attempts = attempts  # of one request
-        self._is_own = False
 
     @cached_property
     def client(self) -> S3Client:
@@ -113,15 +110,17 @@ class S3Store:
     def key(self, blob_id: UUID) -> str:
         return f"{self.prefix}{blob_id.hex}"
 
-    def require_own(self) -> None:
-        """Ask once whether the place is ours. Raises WrongMachineError, OSError."""
-        if not self._is_own:
-            require_own(self.policy, self._mark, self._put_mark)
-            self._is_own = True
+    def _id_of(self, key: str) -> UUID | None:
+        """The blob of that key; None for what else is kept there."""
+        with contextlib.suppress(ValueError):
+            blob_id = UUID(hex=key.removeprefix(self.prefix))
+            if self.key(blob_id) == key:
+                return blob_id
+        return None
 
     def _mark(self) -> bytes | None:
         with contextlib.suppress(FileNotFoundError), _as_oserror():
-            return self.client.get_object(Bucket=self.bucket, Key=self.prefix + MARK)["Body"].read()
+            return self.client.get_object(Bucket=self.bucket, Key=self.prefix + MARK)["Body"].read(_MARK_BYTES)
         return None
 
     def _put_mark(self, identity: bytes) -> None:
@@ -131,64 +130,18 @@ class S3Store:
     # --- bytes in -----------------------------------------------------------------------------------
 
     def draft(self, size: int) -> S3Draft:
-        with _as_no_room():
+        with as_no_room():
             self.require_own()
         return S3Draft(self, max(PART_BYTES, -(-size // MOST_PARTS)))
 
     # --- bytes out ----------------------------------------------------------------------------------
 
-    def read(self, stored: Stored, start: int, end: int, damaged: Damaged) -> Iterator[bytes]:
-        if start >= end:
-            return
-        verify = settings.CONFIG.objectstore.verify_reads
-        last = -(-end // CHUNK)
-        with contextlib.closing(_Body(self, stored, last)) as body:
-            for index in range(start // CHUNK, last):
-                at = index * CHUNK
-                yield self._chunk(body, index, verify, damaged)[max(start - at, 0) : end - at]
+    def _body(self, stored: Stored, end: int) -> _Body:
+        return _Body(self, stored, end)
 
-    def _chunk(self, body: _Body, index: int, verify: bool, damaged: Damaged) -> bytes:
-        """One chunk; what came wrong or not at all is asked for once more. Raises BlobLostError."""
-        stored, reason = body.stored, ""
-        for _ in range(2):
-            try:
-                chunk = body.chunk(index)
-            except FileNotFoundError:
-                damaged(PLACE)
-                raise BlobLostError(f"blob {stored.id} is missing") from None
-            except OSError as error:
-                reason = str(error)
-            else:
-                if stored.is_right(index, chunk, verify=verify):
-                    return chunk
-                reason = "wrong bytes"
-            body.close()
-        logger.error("bytes could not be had", extra={"blob": str(stored.id), "chunk": index, "reason": reason})
-        if reason == "wrong bytes":
-            damaged(PLACE)
-        raise BlobLostError(f"chunk {index} of blob {stored.id}: {reason}")
-
-    def verify(self, stored: Stored, pause: Callable[[int], None]) -> dict[int, bool]:
-        with contextlib.closing(_Body(self, stored, len(stored.checksums) // 4)) as body:
-            try:
-                if not stored.size:
-                    return {PLACE: self._size(stored.id) == 0}
-                for index in range(len(stored.checksums) // 4):
-                    chunk = body.chunk(index)
-                    pause(len(chunk))
-                    if not stored.is_right(index, chunk):
-                        return {PLACE: False}
-            except FileNotFoundError:
-                return {PLACE: False}
-            except OSError:
-                return {}
-        return {PLACE: True}
-
-    def repair(self, stored: Stored) -> Stored:
-        """The service mends its own copies; what it has lost, nobody can bring back."""
-        if not self.verify(stored, lambda size: None).get(PLACE):
-            raise BlobLostError(f"blob {stored.id} cannot be had from the service that keeps it")
-        return replace(stored, places=(PLACE,), missing=0)
+    def _check(self, stored: Stored) -> None:
+        if (found := self._size(stored.id)) != stored.size:
+            raise WrongBlobError(f"{found} bytes are there, not {stored.size}")
 
     def remove(self, blob_id: UUID, places: tuple[int, ...]) -> None:
         self.require_own()
@@ -197,25 +150,23 @@ class S3Store:
 
     def kept(self) -> Iterator[Kept]:
         """Ages are by the service's own clock."""
-        self.require_own()
+        self.require_own(again=True)
         with _as_oserror():
             self._abort_left()
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix)
             for page in pages:
-                now = email.utils.parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
+                now = _time_of(page)
                 for entry in page.get("Contents", ()):
-                    with contextlib.suppress(ValueError):  # no id: something else that is kept there
-                        blob_id = UUID(hex=entry["Key"].removeprefix(self.prefix))
-                        if self.key(blob_id) == entry["Key"]:
-                            yield Kept(blob_id, PLACE, (now - entry["LastModified"]).total_seconds())
+                    if blob_id := self._id_of(entry["Key"]):
+                        yield Kept(blob_id, PLACE, (now - entry["LastModified"]).total_seconds())
 
     def _abort_left(self) -> None:
         """End uploads whose writer must have died."""
         pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self.prefix)
         for page in pages:
-            now = email.utils.parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
+            now = _time_of(page)
             for left in page.get("Uploads", ()):
-                if now - left["Initiated"] > datetime.timedelta(seconds=LEFT_UPLOAD_S):
+                if self._id_of(left["Key"]) and (now - left["Initiated"]).total_seconds() > LEFT_S:
                     self.abort(left["Key"], left["UploadId"])
 
     def abort(self, key: str, upload: str) -> None:
@@ -239,30 +190,49 @@ class S3Store:
 class _Body:
     """The bytes of a blob from some chunk on, asked for in one request as long as they are wanted in order."""
 
-    def __init__(self, store: S3Store, stored: Stored, last: int) -> None:
-        self.stored = stored
-        self._store, self._end = store, min(last * CHUNK, stored.size)
+    def __init__(self, store: S3Store, stored: Stored, end: int) -> None:
+        self._store, self._stored, self._end = store, stored, end
         self._next = -1
-        self._stream: contextlib.ExitStack | None = None
-        self._read: Callable[[int], bytes] = bytes
+        self._stream: StreamingBody | None = None
 
     def chunk(self, index: int) -> bytes:
-        """A chunk as it comes. Raises FileNotFoundError, OSError."""
+        """A stream that breaks in the middle, perhaps since its reader was slow, is begun anew."""
+        if self._stream is not None and index == self._next:
+            with contextlib.suppress(OSError):
+                return self._read(index)
+        self._open(index)
+        return self._read(index)
+
+    def _read(self, index: int) -> bytes:
+        assert self._stream is not None
+        size = self._stored.chunk_size(index)
         with _as_oserror():
-            if self._stream is None or index != self._next:
-                self._open(index)
-            self._next = index + 1
-            return self._read(self.stored.chunk_size(index))
+            chunk = self._stream.read(size)
+        if len(chunk) < size:
+            raise OSError("the S3 service cut its answer off")
+        self._next = index + 1
+        return chunk
 
     def _open(self, index: int) -> None:
         self.close()
-        store = self._store
-        found = store.client.get_object(
-            Bucket=store.bucket, Key=store.key(self.stored.id), Range=f"bytes={index * CHUNK}-{self._end - 1}"
-        )
-        self._read = found["Body"].read
-        self._stream = contextlib.ExitStack()
-        self._stream.callback(found["Body"].close)
+        store, start = self._store, index * CHUNK
+        with _as_oserror():
+            found = store.client.get_object(
+                Bucket=store.bucket, Key=store.key(self._stored.id), Range=f"bytes={start}-{self._end - 1}"
+            )
+        self._stream = found["Body"]
+        self._require_portion(found, start)
+
+    def _require_portion(self, found: GetObjectOutputTypeDef, start: int) -> None:
+        """Raise WrongBlobError for a blob of another size, OSError for other bytes of it than were asked for."""
+        is_part = found["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.PARTIAL_CONTENT
+        length = found.get("ContentLength", 0)
+        match = _PORTION.fullmatch(found.get("ContentRange", "") if is_part else f"bytes 0-{length - 1}/{length}")
+        first, last, size = (int(number) for number in match.groups()) if match else (0, 0, self._stored.size)
+        if size != self._stored.size:
+            raise WrongBlobError(f"{size} bytes are there, not {self._stored.size}")
+        if match is None or (first, last) != (start, self._end - 1):
+            raise OSError("the S3 service answered other bytes than were asked for")
 
     def close(self) -> None:
         if self._stream is not None:
@@ -291,7 +261,7 @@ class S3Draft:
 
     def _send(self, part: bytes) -> None:
         store, where = self._store, self._where
-        with _as_no_room():
+        with as_no_room(), _as_oserror():
             if not self._upload:
                 self._upload = store.client.create_multipart_upload(**where)["UploadId"]
             number = len(self._parts) + 1
@@ -312,8 +282,8 @@ class S3Draft:
                 self._send(last)
                 self._complete()
             else:
-                with _as_no_room():
-                    self._store.client.put_object(**self._where, Body=last, ContentMD5=_md5(last))
+                with as_no_room(), _as_oserror():
+                    _require_kept(self._store.client.put_object(**self._where, Body=last, ContentMD5=_md5(last)))
         except NoRoomError:
             self._withdraw()
             raise
@@ -322,12 +292,14 @@ class S3Draft:
     def _complete(self) -> None:
         """The answer of a request that was done may have been lost, and its repetition refused: the blob tells."""
         try:
-            with _as_no_room():
-                self._store.client.complete_multipart_upload(
-                    **self._where, UploadId=self._upload, MultipartUpload={"Parts": self._parts}
+            with as_no_room(), _as_oserror():
+                _require_kept(
+                    self._store.client.complete_multipart_upload(
+                        **self._where, UploadId=self._upload, MultipartUpload={"Parts": self._parts}
+                    )
                 )
         except NoRoomError:
-            with _as_no_room():
+            with as_no_room():
                 whole = self._store.is_whole(self.id, self._checksums.size)
             if not whole:
                 raise
@@ -346,6 +318,12 @@ class S3Draft:
                 self._store.abort(self._store.key(self.id), upload)
 
 
+def _require_kept(answer: Mapping[str, Any]) -> None:
+    """Raise OSError for an answer without an ETag: an empty 200 may come from anybody on the way."""
+    if not answer.get("ETag"):
+        raise OSError("the S3 service does not say what it kept")
+
+
 def _md5(part: bytes) -> str:
     return b64encode(hashlib.md5(part, usedforsecurity=False).digest()).decode()
 
@@ -357,6 +335,8 @@ def _as_oserror() -> Iterator[None]:
     Answers of the service are told by their code alone: its words may repeat what was sent.
     """
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+    from urllib3.exceptions import HTTPError
 
     try:
         yield
@@ -364,18 +344,18 @@ def _as_oserror() -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "")
         if code in {"NoSuchKey", "NoSuchUpload", "404"}:
             raise FileNotFoundError(code) from None
+        if code in {"InvalidRange", "416"}:
+            raise WrongBlobError("it has not as many bytes") from None
         raise OSError(f"the S3 service answered {code}") from None
     except BotoCoreError as error:
         raise OSError(f"the S3 service could not be reached: {type(error).__name__}") from error
+    except (ResponseParserError, HTTPError, KeyError, ValueError) as error:
+        raise OSError(f"the S3 service gave no proper answer: {type(error).__name__}") from error
 
 
-@contextlib.contextmanager
-def _as_no_room() -> Iterator[None]:
-    try:
-        with _as_oserror():
-            yield
-    except OSError as error:
-        raise NoRoomError(str(error)) from error
+def _time_of(page: Mapping[str, Any]) -> datetime.datetime:
+    """When the service answered, by its clock. Raises KeyError, ValueError where it does not say."""
+    return email.utils.parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(datetime.UTC)
 
 
 def _keys(path: Path) -> _Keys:

@@ -1,12 +1,14 @@
 """Objects written out as plain files, each with a file beside it that tells the rest.
 
 Parts of a name become directories; what a file system cannot have in a name is written as `%XX`. The second file ends
-in `%json` and is written last, once the bytes are safe: an object that has it, for its present state, is done.
+in `%json`. It comes first, to say whose the place is, and once more, with `written`, when the bytes are safe: an object
+that has that, for its present state, is done. What lies at a place without such a file is somebody else's, and stays.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -21,13 +23,18 @@ from apps.core.context import RequestContext
 from apps.core.errors import KumoError, NotFound
 from apps.core.transactions import internal
 from apps.objectstore.models import Container, Object
+from apps.objectstore.selectors.facts import THERE
 from apps.objectstore.services.encryption import CUSTOMER
 from apps.objectstore.services.large import Content, Reader, content_of, content_pieces, is_large
+from apps.objectstore.services.rows import extents_of
 
 BATCH = 1000
 FACTS = "%json"  # `%` is in no escaped name but before two hexadecimal digits
 DRAFT = "%part"
 LONGEST = 200  # bytes of one part of a path, with room for what is appended
+LONGEST_PATH = 2000  # bytes of all parts
+DEEPEST = 100  # parts
+NAMELESS = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}  # a file system's words for names it does not take
 _AWKWARD = re.compile(r"[\x00-\x1f\x7f%]")
 
 
@@ -57,37 +64,59 @@ def account_export(ctx: RequestContext, *, account: str, folder: Path, container
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(root.with_name(f"{root.name}{FACTS}"), orjson.dumps(_of_container(place), option=orjson.OPT_INDENT_2))
         for found in _objects(place):
-            yield _exported(reader, place, found, root)
+            done = _exported(reader, place, found, root)
+            if done.problem and (now := _now(found)) is not found:  # changed or removed, and its bytes with it
+                done = _exported(reader, place, now, root) if now else None
+            if done:
+                yield done
 
 
 def _objects(place: Container) -> Iterator[Object]:
-    rows = Object.objects.filter(container_id=place.pk).order_by("name")
+    rows = Object.objects.filter(THERE, container_id=place.pk).order_by("name")
     page = list(rows[:BATCH])
     while page:
         yield from page
         page = list(rows.filter(name__gt=page[-1].name)[:BATCH])
 
 
+def _now(found: Object) -> Object | None:
+    """An object as it is now: the one that is given, unless its bytes were replaced."""
+    now = Object.objects.filter(THERE, container_id=found.container_id, name=found.name).first()
+    return found if now is not None and extents_of(now) == extents_of(found) else now
+
+
 def _exported(reader: Reader, place: Container, found: Object, root: Path) -> Exported:
     name = f"/{place.name}/{found.name}"
-    path = path_of(root, found.name)
+    try:
+        return _written(reader, name, found, root)
+    except KumoError as error:
+        return Exported(name, 0, problem=str(error))
+    except OSError as error:
+        if error.errno not in NAMELESS:
+            raise
+        return Exported(name, 0, problem=f"this file system takes no such name: {error.strerror}")
+
+
+def _written(reader: Reader, name: str, found: Object, root: Path) -> Exported:
+    path, known = _own_path(root, found.name)
     facts = _of_object(found)
-    if _is_there(path, facts):
+    if known == facts | {"written": facts["bytes"]} and path.stat().st_size == facts["bytes"]:
         return Exported(name, facts["bytes"])
     if (found.encryption or {}).get("mode") == CUSTOMER:
         return Exported(name, 0, problem="it is encrypted with a key that only its owner has")
+    if not known and os.path.lexists(path):
+        return Exported(name, 0, problem=f"{path} is there, and no export wrote it")
+    content = content_of(reader, found)
+    if _has_others(content, reader.account):
+        return Exported(name, 0, problem="it is made of objects of another account")
+    pieces = content_pieces(content, 0, content.size) if content.size else iter(())
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        content = content_of(reader, found)
-        if _has_others(content, reader.account):
-            return Exported(name, 0, problem="it is made of objects of another account")
-        size, md5 = _received(path, content_pieces(content, 0, content.size) if content.size else iter(()))
-    except KumoError as error:
-        return Exported(name, 0, problem=str(error))
+    _write(_facts_of(path), orjson.dumps(facts, option=orjson.OPT_INDENT_2))
+    size, md5 = _received(path, pieces)
     if size != content.size or (_is_plain(found) and md5 != found.etag):
         path.unlink()
         return Exported(name, 0, problem="its bytes are not those that were stored")
-    _write(path.with_name(f"{path.name}{FACTS}"), orjson.dumps(facts | {"written": size}, option=orjson.OPT_INDENT_2))
+    _write(_facts_of(path), orjson.dumps(facts | {"written": size}, option=orjson.OPT_INDENT_2))
     return Exported(name, size, is_new=True)
 
 
@@ -123,7 +152,8 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
     """A file that has its name when all is written and safe; before, and where that fails, there is none."""
     draft = path.with_name(f"{path.name}{DRAFT}")
     try:
-        with open(draft, "wb", opener=_private) as file:
+        draft.unlink(missing_ok=True)  # of an export that was broken off; nothing is followed that is there
+        with open(draft, "xb", opener=_private) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -136,18 +166,33 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _is_there(path: Path, facts: dict[str, Any]) -> bool:
-    """Whether the object is written in the state that it has."""
-    with contextlib.suppress(OSError, ValueError):
-        known = orjson.loads(path.with_name(f"{path.name}{FACTS}").read_bytes())
-        size = known.pop("written")
-        return bool(known == facts and path.stat().st_size == size)
-    return False
+def _facts_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}{FACTS}")
+
+
+def _own_path(root: Path, name: str) -> tuple[Path, dict[str, Any]]:
+    """Where an object is written, and what is known there of it. Not over another, whose name is the same to a file
+    system that does not tell capitals from small letters, or one form of a letter from another."""
+    path = path_of(root, name)
+    while (known := _known(path)).get("name", name) != name:
+        path = path.with_name(f"{path.name}%")
+    return path, known
+
+
+def _known(path: Path) -> dict[str, Any]:
+    """The facts beside a file; nothing where there are none that can be read."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError):
+        known = orjson.loads(_facts_of(path).read_bytes())
+        if isinstance(known, dict):
+            return known
+    return {}
 
 
 def path_of(root: Path, name: str) -> Path:
     """Where an object of that name is written. Where one is `a` and another `a/b`, whichever came second yields."""
     *folders, last = (_part(part) for part in name.split("/"))
+    if len(folders) >= DEEPEST or sum(len(part.encode()) + 1 for part in (*folders, last)) > LONGEST_PATH:
+        folders, last = [], f"%~{hashlib.sha256(name.encode()).hexdigest()}"
     at = root
     for folder in folders:
         at = at / (f"{folder}%" if (at / folder).is_file() else folder)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.objectstore import backends
-from apps.objectstore.models import Disk, Object
+from apps.objectstore.models import Blob, Disk, Object
+from apps.objectstore.services import export as export_services
 from apps.objectstore.services.export import path_of
 from tests.apps.objectstore.conftest import Swift
 from tests.kit.http import context
@@ -113,7 +116,9 @@ def test_what_is_written_already_is_left_and_what_changed_is_written_anew(alice,
     assert (tmp_path / "box/a").stat().st_mtime_ns == before
     assert (tmp_path / "box/b").read_bytes() == b"other"
     (tmp_path / "box/a").write_bytes(b"cut")
-    (tmp_path / "box/a%json").unlink()  # as a crash between the two leaves it
+    facts = json.loads((tmp_path / "box/a%json").read_text())
+    del facts["written"]  # as a crash leaves it
+    (tmp_path / "box/a%json").write_text(json.dumps(facts))
     (tmp_path / "box/b").write_bytes(b"")
     assert export(capsys, tmp_path).startswith("2 objects")
     assert ((tmp_path / "box/a").read_bytes(), (tmp_path / "box/b").read_bytes()) == (b"abc", b"other")
@@ -154,7 +159,8 @@ def test_bytes_that_are_lost_or_wrong_are_told_and_not_written(alice, box, disks
     told = capsys.readouterr().err
     assert "/box/lost: " in told
     assert "/box/wrong: its bytes are not those that were stored" in told
-    assert sorted(p.name for p in (tmp_path / "box").iterdir()) == ["well", "well%json"]
+    assert sorted(p.name for p in (tmp_path / "box").iterdir()) == ["well", "well%json", "wrong%json"]
+    assert "written" not in json.loads((tmp_path / "box/wrong%json").read_text())
 
 
 def test_a_folder_that_cannot_be_written_is_told(alice, box, tmp_path):
@@ -162,3 +168,97 @@ def test_a_folder_that_cannot_be_written_is_told(alice, box, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CommandError, match="Not a directory"):
         call_command("object", "export", "alice", str(tmp_path / "file"))
+
+
+def test_files_that_no_export_wrote_are_left_alone(alice, box, tmp_path, capsys):
+    for name in ("mine", "link", "free"):
+        alice.put(f"/box/{name}", b"from the store")
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box/mine").write_bytes(b"the only copy of a thesis")
+    (tmp_path / "elsewhere").write_bytes(b"untouched")
+    (tmp_path / "box/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "box/free%part").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "box/free%json%part").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CommandError, match="2 objects were not written"):
+        export(capsys, tmp_path)
+    assert capsys.readouterr().err.count("no export wrote it") == 2
+    assert (tmp_path / "box/mine").read_bytes() == b"the only copy of a thesis"
+    assert (tmp_path / "elsewhere").read_bytes() == b"untouched"
+    assert (tmp_path / "box/free").read_bytes() == b"from the store"
+
+
+def test_names_that_are_one_to_the_file_system_are_two_files(alice, box, tmp_path, capsys):
+    alice.put("/box/Plan", b"capital")
+    export(capsys, tmp_path)
+    for name in ("Plan", "Plan%json"):  # as a file system without small letters has them
+        (tmp_path / "box" / name).rename(tmp_path / "box" / name.replace("P", "p"))
+    alice.put("/box/plan", b"small")
+    for _ in range(2):
+        export(capsys, tmp_path)
+        assert (tmp_path / "box/plan").read_bytes() == b"capital"
+        assert (tmp_path / "box/plan%").read_bytes() == b"small"
+
+
+@pytest.mark.parametrize("name", ["/" * 1024, "a/" * 512, "%0A" * 500 + "/" + "%0A" * 500, "/" * 900])
+def test_a_name_deeper_or_longer_than_any_path_stops_nothing(alice, box, tmp_path, capsys, name):
+    assert alice.put("/box/" + name, b"deep").status_code == 201
+    alice.put("/box/zz", b"well")
+    assert export(capsys, tmp_path).startswith("2 objects")
+    assert export(capsys, tmp_path).endswith("2 were there already\n")
+    assert (tmp_path / "box/zz").read_bytes() == b"well"
+
+
+def test_a_name_that_the_file_system_refuses_stops_nothing(alice, box, tmp_path, capsys, monkeypatch):
+    for name in ("a:b", "c"):
+        alice.put(f"/box/{name}", b"abc")
+    real = os.open
+
+    def refusing(path: Any, *more: Any, **named: Any) -> int:
+        if ":" in str(path):
+            raise OSError(22, "Invalid argument", path)
+        return real(path, *more, **named)
+
+    monkeypatch.setattr(os, "open", refusing)
+    with pytest.raises(CommandError, match="1 objects were not written"):
+        export(capsys, tmp_path)
+    assert "/box/a:b: this file system takes no such name" in capsys.readouterr().err
+    assert (tmp_path / "box/c").read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '"x"', "{}", '{"written": "x"}', "\0"])
+def test_a_spoilt_file_of_facts_is_no_end(alice, box, tmp_path, capsys, text):
+    alice.put("/box/a", b"abc")
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box/a%json").write_text(text)
+    assert export(capsys, tmp_path).startswith("1 objects")
+    assert (tmp_path / "box/a").read_bytes() == b"abc"
+
+
+def test_what_changes_while_it_is_exported_is_written_as_it_is_then(alice, box, tmp_path, capsys, monkeypatch):
+    for name in ("changes", "goes", "stays"):
+        alice.put(f"/box/{name}", b"before")
+    real = export_services._exported
+    changed: list[str] = []
+
+    def meanwhile(reader: Any, place: Any, found: Object, root: Path) -> Any:
+        if found.name not in changed:
+            changed.append(found.name)
+            old = Blob.objects.get(pk__in=[found.blob_id or 0])
+            if found.name == "changes":
+                alice.put("/box/changes", b"after")
+            if found.name == "goes":
+                alice("DELETE", "/box/goes")
+            if found.name != "stays":
+                backends.store("default").remove(old.pk, tuple(old.places))
+        return real(reader, place, found, root)
+
+    monkeypatch.setattr(export_services, "_exported", meanwhile)
+    assert export(capsys, tmp_path).startswith("2 objects")
+    assert (tmp_path / "box/changes").read_bytes() == b"after"
+    assert not (tmp_path / "box/goes").exists()
+
+
+def test_objects_whose_time_is_over_are_not_there(alice, box, tmp_path, capsys):
+    alice.put("/box/a", b"abc", X_Delete_After="100")
+    Object.objects.update(delete_at=Now())
+    assert export(capsys, tmp_path).startswith("0 objects")

@@ -17,13 +17,14 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from apps.core.ids import timed_uuid
-from apps.objectstore.backends import BlobLostError, NoRoomError, Stored, WrongMachineError, rados, s3
+from apps.objectstore.backends import BlobLostError, NoRoomError, Stored, WrongMachineError, rados, s3, single
 from apps.objectstore.backends.claims import MARK
 from apps.objectstore.backends.rados import STRIPE, RadosStore
 from apps.objectstore.backends.s3 import S3Store
 from apps.objectstore.models import Claim
 from apps.objectstore.states import CHUNK
 from tests.kit.blobs import LARGE, BlobStoreCases, Spoil, keep, read
+from tests.kit.brokers import until
 from tests.kit.ceph import POOL, USER, Ceph, ceph
 from tests.kit.moto import credentials
 
@@ -104,7 +105,7 @@ class TestGateway(BlobStoreCases):
         where: dict[str, Any] = {"Bucket": store.bucket, "Prefix": store.prefix}
         assert list(store.kept()) == []
         assert len(store.client.list_multipart_uploads(**where)["Uploads"]) == 1
-        monkeypatch.setattr(s3, "LEFT_UPLOAD_S", -60)
+        monkeypatch.setattr(s3, "LEFT_S", -60)
         assert list(store.kept()) == []
         assert "Uploads" not in store.client.list_multipart_uploads(**where)
 
@@ -136,10 +137,77 @@ def test_stripes_that_a_crash_left_are_removed_when_old(store, monkeypatch):
     before = names(store)
     assert [k.id for k in store.kept()] == [whole.id]
     assert names(store) == before
-    monkeypatch.setattr(rados, "LEFT_STRIPE_S", -60)
+    monkeypatch.setattr(rados, "LEFT_S", -60)
     assert [k.id for k in store.kept()] == [whole.id]
     assert {name[:32] for name in names(store)} == {whole.id.hex}
     assert set(store.verify(whole, lambda size: None).values()) == {True}
+
+
+def test_a_draft_is_not_published_when_its_stripes_may_have_been_collected(store, monkeypatch):
+    draft = store.draft(LARGE)
+    draft.write(os.urandom(LARGE))
+    monkeypatch.setattr(single, "LONGEST_S", -1)
+    with pytest.raises(NoRoomError, match="days"):
+        draft.publish()
+    draft.discard()
+    assert names(store) == []
+
+
+def test_no_stripe_is_collected_that_a_draft_may_still_publish():
+    """A day lies between them, for clocks that differ and a head that is being written."""
+    assert single.LEFT_S - single.LONGEST_S >= 24 * 3600
+    assert single.LONGEST_S >= 5 * 2**30 / 10_000
+
+
+def test_of_two_clouds_that_come_at_once_one_is_first(cluster, store):
+    other = opened(cluster, namespace=timed_uuid().hex)
+    other._put_mark(b"first")
+    other._put_mark(b"second")
+    assert other._mark() == b"first"
+    with pytest.raises(WrongMachineError):
+        other.require_own()
+    other.close()
+
+
+def test_a_place_that_became_anothers_meanwhile_is_noticed_before_anything_is_removed(store):
+    stored = keep(store, b"abc")
+    store.io.write_full(MARK, b"f" * 32)
+    with pytest.raises(WrongMachineError):
+        list(store.kept())
+    with pytest.raises(WrongMachineError):
+        store.draft(3)
+    assert read(store, stored) == b"abc"
+
+
+def test_a_full_cluster_refuses_at_once_and_gets_room_again(cluster, store):
+    """Writes and removals would hang till their time is over, and nothing that users delete would make room."""
+    stored = [keep(store, os.urandom(STRIPE)) for _ in range(6)]
+    ratios = {"nearfull": 0.85, "backfillfull": 0.9, "full": 0.95}
+    for name in ratios:
+        cluster.command(f"osd set-{name}-ratio", ratio=0.001)
+    try:
+        until(lambda: "full" in cluster.flags(POOL), 60, lambda: str(cluster.flags(POOL)))
+        until(lambda: _is_refused(store), 60, lambda: "writes go on")
+        store.remove(stored[0].id, stored[0].places)
+        assert {found.id for found in store.kept()} == {one.id for one in stored[1:]}
+        assert read(store, stored[1], 0, 1)
+    finally:
+        for name, ratio in ratios.items():
+            cluster.command(f"osd set-{name}-ratio", ratio=ratio)
+        until(lambda: "full" not in cluster.flags(POOL), 60, lambda: str(cluster.flags(POOL)))
+    assert read(store, keep(store, b"again")) == b"again"
+
+
+def _is_refused(store: RadosStore) -> bool:
+    """Whether a draft is: not by time. OSDs learn of it one by one; what comes before is kept no longer than needed."""
+    try:
+        kept = keep(store, b"x")
+    except NoRoomError as error:
+        if "timed out" in str(error):
+            raise
+        return True
+    store.remove(kept.id, kept.places)
+    return False
 
 
 def test_a_removal_that_was_cut_off_can_be_done_again(store):
@@ -168,7 +236,7 @@ def test_a_missing_or_short_stripe_is_damage(store):
 
 
 def test_what_else_is_in_the_pool_is_left_alone(store, monkeypatch):
-    monkeypatch.setattr(rados, "LEFT_STRIPE_S", -60)
+    monkeypatch.setattr(rados, "LEFT_S", -60)
     for name in ("rbd_header.1f", "0" * 31, f"{'0' * 32}.x"):
         store.io.write_full(name, b"mine")
     assert list(store.kept()) == []
@@ -204,6 +272,13 @@ def test_a_configuration_that_cannot_be_used_is_refused(tmp_path):
         RadosStore("default", pool=POOL, conf=str(tmp_path / "none"))
 
 
+def test_a_cluster_that_cannot_be_found_is_not_taken_for_a_missing_pool(tmp_path, db):
+    (tmp_path / "empty.conf").write_text("[global]\nauth_client_required = none\n")
+    nowhere = RadosStore("default", pool=POOL, conf=str(tmp_path / "empty.conf"), timeout_s=2)
+    with pytest.raises(NoRoomError, match="Ceph cannot be reached"):
+        keep(nowhere, b"abc")
+
+
 @pytest.mark.parametrize("key", ["", "AQBnNi9mAAAAABAAeWJ1dCBub3QgdGhpcyBvbmUA"])
 def test_without_the_right_key_nothing_is_kept_or_read(cluster, store, tmp_path, key):
     stored, before = keep(store, b"abc"), names(store)
@@ -211,7 +286,7 @@ def test_without_the_right_key_nothing_is_kept_or_read(cluster, store, tmp_path,
     other.write_text(f"[{USER}]\nkey = {key}\n" if key else "")
     stranger = opened(cluster, keyring=str(other), namespace=store.io.get_namespace(), timeout_s=2)
     told: list[int] = []
-    with pytest.raises(NoRoomError):
+    with pytest.raises(NoRoomError, match="Ceph"):
         keep(stranger, b"mine")
     with pytest.raises(BlobLostError):
         list(stranger.read(stored, 0, 3, told.append))

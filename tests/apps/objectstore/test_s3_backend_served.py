@@ -60,7 +60,7 @@ def test_blobs_in_another_cloud(store: S3Store, monkeypatch: pytest.MonkeyPatch)
     left = store.draft(LARGE)
     left.write(bytes(LARGE))  # and its process dies
     assert len(list(store.kept())) == 4
-    monkeypatch.setattr(s3, "LEFT_UPLOAD_S", -300)
+    monkeypatch.setattr(s3, "LEFT_S", -300)
     assert len(list(store.kept())) == 4
     assert Upload.objects.count() == 0
     for stored in made:
