@@ -81,7 +81,7 @@ def _check_size(ctx: RequestContext, server: Server, image: Image) -> None:
 
 def _columns(ctx: RequestContext, changes: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: changes[name] for name in _PLAIN if name in changes}
-    for name in {"access_ipv4", "access_ipv6"} & set(changes):
+    for name in sorted({"access_ipv4", "access_ipv6"} & set(changes)):
         found[name] = canonical_address(changes[name])
     if "key_name" in changes:
         key = wishes.key_pair_of(ctx, changes["key_name"])

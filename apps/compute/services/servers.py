@@ -155,7 +155,7 @@ def server_update(ctx: RequestContext, *, server_id: str, **values: Any) -> Serv
     server = server_for(ctx, server_id, "os_compute_api:servers:update")
     server = locked_row(server.pk)
     changes = {name: value for name, value in values.items() if name in _UPDATABLE}
-    for name in {"access_ipv4", "access_ipv6"} & set(changes):
+    for name in sorted({"access_ipv4", "access_ipv6"} & set(changes)):
         changes[name] = canonical_address(changes[name])
     touched(server, **changes)
     return server

@@ -181,7 +181,7 @@ def _memberships(user: User, who: Mapped, protocol: FederationProtocol) -> bool:
     wanted = {group.pk for ref in who.groups if (group := _group(ref, protocol))}
     given = {row.group_id: row for row in FederatedMembership.objects.filter(user=user)}
     expires = timezone.now() + _lifetime(protocol)
-    for group_id in wanted - set(given):
+    for group_id in sorted(wanted - set(given)):
         _, made = Membership.objects.get_or_create(user=user, group_id=group_id)
         if made:
             FederatedMembership.objects.create(

@@ -147,7 +147,7 @@ def network_update(ctx: RequestContext, *, network_id: str, if_revision: int | N
     check_revision(network, if_revision)
     was_open = network.shared or network.external
     names = {"external": "router:external"}
-    for attribute in {"shared", "external", "is_default"} & set(values):
+    for attribute in sorted({"shared", "external", "is_default"} & set(values)):
         guard_attributes(
             ctx, "update_network", {names.get(attribute, attribute): values[attribute]}, {}, target(network)
         )
