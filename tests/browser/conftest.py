@@ -69,7 +69,7 @@ def visit(chromium: Any) -> Iterator[Callable[..., Visitor]]:
         visitor = Visitor(context.new_page(), base)
         visitor.page.on("pageerror", lambda error: visitor.complaints.append(str(error)))
         visitor.page.on("console", lambda said: _note(visitor, said))
-        visitor.page.set_default_timeout(15_000)
+        visitor.page.set_default_timeout(60_000)
         return visitor
 
     yield opened

@@ -91,7 +91,7 @@ class Ceph:
         self._run("monmaptool", "--create", "--fsid", self._fsid, "--addv", "a", address, monmap)
         self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", monmap, "--keyring", str(self._first_keys()))
         self._daemon("mon", "ceph-mon", "-i", "a")
-        until(self._connects, 30, "monitor")
+        until(self._connects, 120, "monitor")
         for number in range(OSDS):
             identity = str(uuid.uuid4())
             self.command("osd new", uuid=identity)
@@ -124,13 +124,13 @@ class Ceph:
 
     def wait(self) -> None:
         """Until all OSDs are up."""
-        until(self._osds_are_up, 60, "OSDs")
+        until(self._osds_are_up, 120, "OSDs")
 
     def start_gateway(self) -> tuple[str, str, str]:
         """Ceph's own S3 service: its address, and the keys of a user."""
         self._key("client.rgw", self.root / "client.rgw.keyring", mon="allow rw", osd="allow rwx")
         self._daemon("rgw", "radosgw", "-n", "client.rgw")
-        until(lambda: _is_open(self._gateway), 60, "gateway")
+        until(lambda: _is_open(self._gateway), 120, "gateway")
         keys = ("--access-key", "kumo", "--secret", "cloud")
         self._run("radosgw-admin", "user", "create", "--uid", "kumo", "--display-name", "kumo", *keys)
         return f"http://127.0.0.1:{self._gateway}", "kumo", "cloud"

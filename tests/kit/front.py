@@ -18,7 +18,7 @@ from scripts.local import nginx, view
 from scripts.local.site import Site
 from tests.kit.waiting import until
 
-START_S = 20
+START_S = 60
 
 
 class Front:

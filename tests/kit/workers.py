@@ -57,7 +57,7 @@ def cloud(broker: Broker, directory: Path, **driver: object) -> Iterator[Cloud]:
         made.control.start()
         made.agent.start()
         try:
-            until(lambda: Executor.objects.filter(host=HOST, state="up").exists(), 30, made.logs)
+            until(lambda: Executor.objects.filter(host=HOST, state="up").exists(), 120, made.logs)
             yield made
         finally:
             made.agent.kill()

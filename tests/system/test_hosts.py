@@ -21,7 +21,7 @@ def test_host_is_a_chassis_of_its_ovn(site: RealSite, real_host: Host) -> None:
     def known() -> bool:
         return real_host.name in run(["ovn-sbctl", southbound, "--bare", "--columns=name", "list", "chassis"]).stdout
 
-    wait_until(known, seconds=20, what="the chassis row")
+    wait_until(known, seconds=120, what="the chassis row")
 
 
 def test_libvirt_of_a_host_is_not_the_machines(site: RealSite, real_host: Host) -> None:
@@ -37,17 +37,17 @@ def test_killed_services_come_back(site: RealSite, real_host: Host) -> None:
         os.kill(before, signal.SIGKILL)
         wait_until(
             lambda name=name, before=before: site.supervisor.pid_of(name) not in (0, before),  # type: ignore[misc]
-            seconds=20,
+            seconds=120,
             what=f"{name} after its death",
         )
     wait_until(
         lambda: succeeds(real_host.enter("virsh", "-q", "-c", "qemu:///system", "version")),
-        seconds=20,
+        seconds=120,
         what="libvirt",
     )
     wait_until(
         lambda: real_host.tunnels in real_host.exec("ip", "-4", "address", "show", "dev", "br-tun", check=False),
-        seconds=20,
+        seconds=120,
         what="the tunnel's address",
     )
 

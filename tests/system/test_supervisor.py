@@ -39,7 +39,7 @@ def children_of(pid: int) -> list[int]:
 def started(supervisor: Supervisor, service: Service) -> tuple[int, int]:
     """Process ids of the service and of its child."""
     supervisor.ensure([service])
-    until(lambda: bool(supervisor.pid_of("sleeper")) and bool(children_of(supervisor.pid_of("sleeper"))), 20)
+    until(lambda: bool(supervisor.pid_of("sleeper")) and bool(children_of(supervisor.pid_of("sleeper"))))
     pid = supervisor.pid_of("sleeper")
     return pid, children_of(pid)[0]
 
@@ -47,21 +47,21 @@ def started(supervisor: Supervisor, service: Service) -> tuple[int, int]:
 def test_killed_service_comes_back_without_the_children_it_left(supervisor: Supervisor) -> None:
     pid, child = started(supervisor, sleeper())
     os.kill(pid, signal.SIGKILL)
-    until(lambda: supervisor.pid_of("sleeper") not in (0, pid), 20)
-    until(lambda: is_zombie(child), 20)
+    until(lambda: supervisor.pid_of("sleeper") not in (0, pid))
+    until(lambda: is_zombie(child))
 
 
 def test_same_definition_leaves_the_process_alone_and_another_restarts_it(supervisor: Supervisor) -> None:
     pid, _ = started(supervisor, sleeper())
     assert started(supervisor, sleeper())[0] == pid
     supervisor.ensure([sleeper(KUMO_REVISION="2")])
-    until(lambda: supervisor.pid_of("sleeper") not in (0, pid), 20)
+    until(lambda: supervisor.pid_of("sleeper") not in (0, pid))
 
 
 def test_shut_down_leaves_no_process_even_after_the_supervisor_was_killed(supervisor: Supervisor) -> None:
     pid, child = started(supervisor, sleeper())
     os.kill(supervisor.pid(), signal.SIGKILL)
-    until(lambda: not supervisor.pid(), 20)
+    until(lambda: not supervisor.pid())
     supervisor.shut_down()
     assert is_zombie(pid)
     assert is_zombie(child)

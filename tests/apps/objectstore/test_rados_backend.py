@@ -339,9 +339,8 @@ def test_one_of_three_osds_may_die_while_many_write(cluster, store):
 
 
 def test_a_cluster_that_hangs_is_waited_for_only_so_long(cluster, store):
-    keep(store, b"it is well again")
-    slow = opened(cluster, timeout_s=1)
-    stored = keep(slow, b"abc")
+    stored = keep(store, b"abc")
+    slow = opened(cluster, timeout_s=1, namespace=store.io.get_namespace())
     osds = [cluster.processes[f"osd{n}"].running for n in range(3)]
     for process in osds:
         os.killpg(process.pid, signal.SIGSTOP)
