@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -96,6 +97,12 @@ class Crud:
     create: Call | None = None
     update: Call | None = None
     delete: Call | None = None
+
+    @classmethod
+    def of(cls, noun: str, selectors: ModuleType, services: ModuleType, *, without: Sequence[str] = ()) -> Crud:
+        """The calls of an app for a noun, by their names: `<noun>_list` and so on. Each is there unless left out."""
+        rooms = {"list": selectors, "get": selectors, "create": services, "update": services, "delete": services}
+        return cls(**{verb: getattr(room, f"{noun}_{verb}") for verb, room in rooms.items() if verb not in without})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

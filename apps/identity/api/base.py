@@ -1,12 +1,15 @@
-"""What the views of identity share: its API, extra attributes in members, and a target for its rules."""
+"""What the views of identity share: its API, extra attributes in members, and joining one thing to another."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rest_framework.request import Request
+from rest_framework.response import Response
+
 from apps.core.api.service import Api, Page, keystone_fault, keystone_links
-from apps.core.api.views import ResourceView
+from apps.core.api.views import ApiView, ResourceView
 
 IDENTITY = Api(name="identity", prefix="/identity", fault=keystone_fault, links=keystone_links)
 
@@ -22,6 +25,27 @@ class IdentityView(ResourceView):
 
     def wrap_list(self, members: Sequence[Any], page: Page) -> Any:
         return super().wrap_list([with_extra(member) for member in members], page)
+
+
+class Association(ApiView):
+    """Two things that belong together or not: checked, joined, parted by the ids of the address."""
+
+    api = IDENTITY
+    check: Callable[..., Any]
+    join: Callable[..., Any]
+    part: Callable[..., Any]
+
+    def get(self, request: Request, **ids: Any) -> Response:
+        type(self).check(self.ctx, **ids)
+        return Response(status=204)
+
+    def put(self, request: Request, **ids: Any) -> Response:
+        type(self).join(self.ctx, **ids)
+        return Response(status=204)
+
+    def delete(self, request: Request, **ids: Any) -> Response:
+        type(self).part(self.ctx, **ids)
+        return Response(status=204)
 
 
 def with_extra(member: Mapping[str, Any]) -> dict[str, Any]:

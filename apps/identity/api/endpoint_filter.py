@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from django.urls import URLPattern, path
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.core.api.resource import SHOW
-from apps.core.api.views import ApiView, Crud
+from apps.core.api.views import Crud
 from apps.identity import resources, selectors, services
-from apps.identity.api.base import IDENTITY, IdentityView
+from apps.identity.api.base import Association, IdentityView
 
 
 class EndpointGroups(IdentityView):
     resource = resources.ENDPOINT_GROUP
-    calls = Crud(
-        list=selectors.endpoint_group_list,
-        get=selectors.endpoint_group_get,
-        create=services.endpoint_group_create,
-        update=services.endpoint_group_update,
-        delete=services.endpoint_group_delete,
-    )
+    calls = Crud.of("endpoint_group", selectors, services)
 
 
 class EndpointGroupEndpoints(IdentityView):
@@ -73,27 +66,6 @@ class EndpointGroupProject(IdentityView):
         return Response(status=204)
 
 
-class Association(ApiView):
-    """Two things that belong together or not: checked, joined, parted."""
-
-    api = IDENTITY
-    check: Callable[..., Any]
-    join: Callable[..., Any]
-    part: Callable[..., Any]
-
-    def get(self, request: Request, **ids: str) -> Response:
-        type(self).check(self.ctx, **ids)
-        return Response(status=204)
-
-    def put(self, request: Request, **ids: str) -> Response:
-        type(self).join(self.ctx, **ids)
-        return Response(status=204)
-
-    def delete(self, request: Request, **ids: str) -> Response:
-        type(self).part(self.ctx, **ids)
-        return Response(status=204)
-
-
 class ProjectEndpoint(Association):
     check = selectors.endpoint_project_check
     join = services.endpoint_project_add
@@ -102,13 +74,7 @@ class ProjectEndpoint(Association):
 
 class Policies(IdentityView):
     resource = resources.POLICY
-    calls = Crud(
-        list=selectors.policy_list,
-        get=selectors.policy_get,
-        create=services.policy_create,
-        update=services.policy_update,
-        delete=services.policy_delete,
-    )
+    calls = Crud.of("policy", selectors, services)
 
 
 class PolicyOfEndpoint(Association):

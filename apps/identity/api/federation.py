@@ -53,46 +53,22 @@ class NamedView(IdentityView):
 
 class IdentityProviders(NamedView):
     resource = resources.IDENTITY_PROVIDER
-    calls = Crud(
-        list=selectors.identity_provider_list,
-        get=selectors.identity_provider_get,
-        create=services.identity_provider_create,
-        update=services.identity_provider_update,
-        delete=services.identity_provider_delete,
-    )
+    calls = Crud.of("identity_provider", selectors, services)
 
 
 class Mappings(NamedView):
     resource = resources.FEDERATION_MAPPING
-    calls = Crud(
-        list=selectors.mapping_list,
-        get=selectors.mapping_get,
-        create=services.mapping_create,
-        update=services.mapping_update,
-        delete=services.mapping_delete,
-    )
+    calls = Crud.of("mapping", selectors, services)
 
 
 class Protocols(NamedView):
     resource = resources.FEDERATION_PROTOCOL
-    calls = Crud(
-        list=selectors.protocol_list,
-        get=selectors.protocol_get,
-        create=services.protocol_create,
-        update=services.protocol_update,
-        delete=services.protocol_delete,
-    )
+    calls = Crud.of("protocol", selectors, services)
 
 
 class ServiceProviders(NamedView):
     resource = resources.SERVICE_PROVIDER
-    calls = Crud(
-        list=selectors.service_provider_list,
-        get=selectors.service_provider_get,
-        create=services.service_provider_create,
-        update=services.service_provider_update,
-        delete=services.service_provider_delete,
-    )
+    calls = Crud.of("service_provider", selectors, services)
 
 
 class FederatedAuth(ApiView):

@@ -13,7 +13,7 @@ from apps.core.api.types import parse_flag
 from apps.core.api.views import ApiView, Crud
 from apps.core.errors import Invalid
 from apps.identity import resources, selectors, services
-from apps.identity.api.base import IDENTITY, IdentityView
+from apps.identity.api.base import IDENTITY, Association, IdentityView
 from apps.identity.models import Group, Project, Role, User
 from apps.identity.states import Scope
 
@@ -25,22 +25,12 @@ class Grants(IdentityView):
     calls = Crud(list=selectors.grant_roles)
 
 
-class Grant(ApiView):
+class Grant(Association):
     """One role at an address: check, give, take away."""
 
-    api = IDENTITY
-
-    def get(self, request: Request, **address: Any) -> Response:
-        selectors.grant_check(self.ctx, **address)
-        return Response(status=204)
-
-    def put(self, request: Request, **address: Any) -> Response:
-        services.assignment_create(self.ctx, **address)
-        return Response(status=204)
-
-    def delete(self, request: Request, **address: Any) -> Response:
-        services.assignment_delete(self.ctx, **address)
-        return Response(status=204)
+    check = selectors.grant_check
+    join = services.assignment_create
+    part = services.assignment_delete
 
 
 def grant_urls() -> list[URLPattern]:

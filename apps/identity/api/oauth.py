@@ -26,13 +26,7 @@ from apps.identity.api.documents import moment
 
 class Consumers(IdentityView):
     resource = resources.CONSUMER
-    calls = Crud(
-        list=selectors.consumer_list,
-        get=selectors.consumer_get,
-        create=services.consumer_create,
-        update=services.consumer_update,
-        delete=services.consumer_delete,
-    )
+    calls = Crud.of("consumer", selectors, services)
 
     def create(self, request: Request, **_: Any) -> Response:
         made, secret = services.consumer_create(self.ctx, **self._arguments(CREATE, request.data))
@@ -86,7 +80,7 @@ class Authorize(ApiView):
 
 class AccessTokens(IdentityView):
     resource = resources.ACCESS_TOKEN
-    calls = Crud(list=selectors.access_token_list, get=selectors.access_token_get, delete=services.access_token_delete)
+    calls = Crud.of("access_token", selectors, services, without=("create", "update"))
 
 
 class AccessTokenRoles(IdentityView):

@@ -21,13 +21,7 @@ from apps.identity.api.base import IDENTITY, IdentityView
 
 class Credentials(IdentityView):
     resource = resources.CREDENTIAL
-    calls = Crud(
-        list=selectors.credential_list,
-        get=selectors.credential_get,
-        create=services.credential_create,
-        update=services.credential_update,
-        delete=services.credential_delete,
-    )
+    calls = Crud.of("credential", selectors, services)
 
     def wrap(self, member: Mapping[str, Any]) -> Any:
         return super().wrap(_opened(member))
@@ -42,12 +36,7 @@ def _opened(member: Mapping[str, Any]) -> dict[str, Any]:
 
 class Ec2Credentials(IdentityView):
     resource = resources.EC2_CREDENTIAL
-    calls = Crud(
-        list=selectors.ec2_credential_list,
-        get=selectors.ec2_credential_get,
-        create=services.ec2_credential_create,
-        delete=services.ec2_credential_delete,
-    )
+    calls = Crud.of("ec2_credential", selectors, services, without=("update",))
 
     def create(self, request: Request, **_: Any) -> Response:
         body = self.body(resources.EC2_CREDENTIAL_CREATE)

@@ -19,9 +19,7 @@ from apps.identity.api.views import moment
 class Trusts(IdentityView):
     resource = resources.TRUST
     params = (Param("trustor_user_id", t.text(64)), Param("trustee_user_id", t.text(64)))
-    calls = Crud(
-        list=selectors.trust_list, get=selectors.trust_get, create=services.trust_create, delete=services.trust_delete
-    )
+    calls = Crud.of("trust", selectors, services, without=("update",))
 
     def create(self, request: Request, **_: Any) -> Response:
         arguments = self._arguments(CREATE, request.data)

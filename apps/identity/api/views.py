@@ -14,31 +14,19 @@ from apps.core.api.resource import CREATE, SHOW
 from apps.core.api.views import ApiView, Crud
 from apps.core.errors import Invalid
 from apps.identity import resources, selectors, services
-from apps.identity.api.base import IDENTITY, IdentityView, with_extra
+from apps.identity.api.base import IDENTITY, Association, IdentityView, with_extra
 from apps.identity.models import Project
 from apps.identity.resources import TAG
 
 
 class Domains(IdentityView):
     resource = resources.DOMAIN
-    calls = Crud(
-        list=selectors.domain_list,
-        get=selectors.domain_get,
-        create=services.domain_create,
-        update=services.domain_update,
-        delete=services.domain_delete,
-    )
+    calls = Crud.of("domain", selectors, services)
 
 
 class Projects(IdentityView):
     resource = resources.PROJECT
-    calls = Crud(
-        list=selectors.project_list,
-        get=selectors.project_get,
-        create=services.project_create,
-        update=services.project_update,
-        delete=services.project_delete,
-    )
+    calls = Crud.of("project", selectors, services)
     params = (
         Param("is_domain", t.flag),
         Param("tags", t.text()),
@@ -105,23 +93,17 @@ class ProjectTags(ApiView):
 _TAGS = t.shape({"tags": t.array(TAG, unique=True)}, required=("tags",)).schema
 
 
-class ProjectTag(ApiView):
+class ProjectTag(Association):
     """`/v3/projects/{id}/tags/{tag}`."""
 
-    api = IDENTITY
+    check = selectors.project_tag_check
+    join = services.project_tag_add
+    part = services.project_tag_remove
 
-    def get(self, request: Request, project_id: str, tag: str) -> Response:
-        selectors.project_tag_check(self.ctx, project_id=project_id, tag=tag)
-        return Response(status=204)
-
-    def put(self, request: Request, project_id: str, tag: str) -> Response:
-        services.project_tag_add(self.ctx, project_id=project_id, tag=tag)
-        location = f"{self.base}/identity/v3/projects/{project_id}/tags/{tag}"
+    def put(self, request: Request, **ids: str) -> Response:
+        super().put(request, **ids)
+        location = f"{self.base}/identity/v3/projects/{ids['project_id']}/tags/{ids['tag']}"
         return Response(status=201, headers={"Location": location})
-
-    def delete(self, request: Request, project_id: str, tag: str) -> Response:
-        services.project_tag_remove(self.ctx, project_id=project_id, tag=tag)
-        return Response(status=204)
 
 
 # What the selectors of users and groups must know before they ask a directory.
@@ -131,13 +113,7 @@ OF_DIRECTORY = (Param("domain_id", t.text(64)), Param("name", t.text(255)), Para
 class Users(IdentityView):
     resource = resources.USER
     params = OF_DIRECTORY
-    calls = Crud(
-        list=selectors.user_list,
-        get=selectors.user_get,
-        create=services.user_create,
-        update=services.user_update,
-        delete=services.user_delete,
-    )
+    calls = Crud.of("user", selectors, services)
 
 
 class UserPassword(ApiView):
@@ -196,13 +172,7 @@ class AuthDomains(IdentityView):
 class Groups(IdentityView):
     resource = resources.GROUP
     params = OF_DIRECTORY
-    calls = Crud(
-        list=selectors.group_list,
-        get=selectors.group_get,
-        create=services.group_create,
-        update=services.group_update,
-        delete=services.group_delete,
-    )
+    calls = Crud.of("group", selectors, services)
 
 
 class GroupUsers(IdentityView):
@@ -210,45 +180,23 @@ class GroupUsers(IdentityView):
     calls = Crud(list=selectors.group_users)
 
 
-class GroupUser(ApiView):
+class GroupUser(Association):
     """`/v3/groups/{id}/users/{id}`."""
 
-    api = IDENTITY
-
-    def get(self, request: Request, group_id: str, user_id: str) -> Response:
-        selectors.group_user_check(self.ctx, group_id=group_id, user_id=user_id)
-        return Response(status=204)
-
-    def put(self, request: Request, group_id: str, user_id: str) -> Response:
-        services.group_user_add(self.ctx, group_id=group_id, user_id=user_id)
-        return Response(status=204)
-
-    def delete(self, request: Request, group_id: str, user_id: str) -> Response:
-        services.group_user_remove(self.ctx, group_id=group_id, user_id=user_id)
-        return Response(status=204)
+    check = selectors.group_user_check
+    join = services.group_user_add
+    part = services.group_user_remove
 
 
 class Roles(IdentityView):
     resource = resources.ROLE
-    calls = Crud(
-        list=selectors.role_list,
-        get=selectors.role_get,
-        create=services.role_create,
-        update=services.role_update,
-        delete=services.role_delete,
-    )
+    calls = Crud.of("role", selectors, services)
     params = (Param("domain_id", t.text(64)),)
 
 
 class Regions(IdentityView):
     resource = resources.REGION
-    calls = Crud(
-        list=selectors.region_list,
-        get=selectors.region_get,
-        create=services.region_create,
-        update=services.region_update,
-        delete=services.region_delete,
-    )
+    calls = Crud.of("region", selectors, services)
 
 
 class NamedRegion(Regions):
@@ -265,24 +213,12 @@ class NamedRegion(Regions):
 
 class Services(IdentityView):
     resource = resources.SERVICE
-    calls = Crud(
-        list=selectors.service_list,
-        get=selectors.service_get,
-        create=services.service_create,
-        update=services.service_update,
-        delete=services.service_delete,
-    )
+    calls = Crud.of("service", selectors, services)
 
 
 class Endpoints(IdentityView):
     resource = resources.ENDPOINT
-    calls = Crud(
-        list=selectors.endpoint_list,
-        get=selectors.endpoint_get,
-        create=services.endpoint_create,
-        update=services.endpoint_update,
-        delete=services.endpoint_delete,
-    )
+    calls = Crud.of("endpoint", selectors, services)
 
 
 def _restricted(request: Request) -> bool:
@@ -297,12 +233,7 @@ def _restricted(request: Request) -> bool:
 
 class ApplicationCredentials(IdentityView):
     resource = resources.APPLICATION_CREDENTIAL
-    calls = Crud(
-        list=selectors.application_credential_list,
-        get=selectors.application_credential_get,
-        create=services.application_credential_create,
-        delete=services.application_credential_delete,
-    )
+    calls = Crud.of("application_credential", selectors, services, without=("update",))
 
     def create(self, request: Request, **_: Any) -> Response:
         arguments = self._arguments(CREATE, request.data)
@@ -330,4 +261,4 @@ def moment(text: str) -> datetime.datetime:
 
 class AccessRules(IdentityView):
     resource = resources.ACCESS_RULE
-    calls = Crud(list=selectors.access_rule_list, get=selectors.access_rule_get, delete=services.access_rule_delete)
+    calls = Crud.of("access_rule", selectors, services, without=("create", "update"))
