@@ -12,6 +12,7 @@ from apps.compute import selectors, services
 from apps.compute.models import Flavor
 from apps.core.context import RequestContext
 from apps.core.web import cells
+from apps.core.web.forms import NamedForm
 from apps.core.web.pages import FormPage, ListPage, said
 from apps.core.web.tables import Column, Empty, Table, deletes, name_column
 from apps.hosts import selectors as hosts
@@ -54,7 +55,6 @@ TABLE = Table(
 class Flavors(ListPage):
     title = _("Flavors")
     nav = "compute:flavors"
-    act = "compute:flavors-act"
     table = TABLE
     create = ("compute:flavor-create", _("New flavor"), "os_compute_api:os-flavor-manage:create")
 
@@ -73,8 +73,7 @@ class Flavors(ListPage):
         return super().decorate(rows)
 
 
-class FlavorForm(forms.Form):
-    name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput(attrs={"autofocus": True}))
+class FlavorForm(NamedForm):
     vcpus = forms.IntegerField(label=_("vCPUs"), min_value=1, initial=1)
     ram_mib = forms.IntegerField(label=_("Memory in MiB"), min_value=1, initial=512)
     root_gib = forms.IntegerField(
@@ -85,10 +84,9 @@ class FlavorForm(forms.Form):
 
 class FlavorCreate(FormPage):
     title = _("New flavor")
-    nav = "compute:flavors"
+    list_page = Flavors
     form = FlavorForm
     submit = _("Create")
-    back = "compute:flavors"
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         made = services.flavor_create(self.ctx, **form.cleaned_data)

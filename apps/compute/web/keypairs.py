@@ -14,6 +14,7 @@ from apps.compute.models import KeyPair
 from apps.core.context import RequestContext
 from apps.core.errors import KumoError
 from apps.core.web import cells
+from apps.core.web.forms import NamedForm
 from apps.core.web.pages import FormPage, ListPage, put_error, said
 from apps.core.web.tables import AGE, Column, Empty, Table, deletes, name_column
 
@@ -47,7 +48,6 @@ TABLE = Table(
 class KeyPairs(ListPage):
     title = _("Key pairs")
     nav = "compute:key-pairs"
-    act = "compute:key-pairs-act"
     table = TABLE
     create = ("compute:key-pair-create", _("Add a key pair"), "os_compute_api:os-keypairs:create")
 
@@ -56,8 +56,7 @@ class KeyPairs(ListPage):
         return selectors.key_pair_list(ctx)
 
 
-class KeyPairForm(forms.Form):
-    name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput(attrs={"autofocus": True}))
+class KeyPairForm(NamedForm):
     public_key = forms.CharField(
         label=_("Public key"),
         required=False,
@@ -68,10 +67,9 @@ class KeyPairForm(forms.Form):
 
 class KeyPairCreate(FormPage):
     title = _("Add a key pair")
-    nav = "compute:key-pairs"
+    list_page = KeyPairs
     form = KeyPairForm
     submit = _("Add")
-    back = "compute:key-pairs"
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         form = self.make(request.POST)

@@ -19,6 +19,7 @@ from apps.compute import selectors, services
 from apps.compute.models import Flavor
 from apps.core.errors import KumoError
 from apps.core.web.cells import size_mib
+from apps.core.web.forms import ChoiceForm, Choices, named
 from apps.core.web.pages import Page, put_error
 from apps.hosts import selectors as hosts
 from apps.identity import services as identity
@@ -42,7 +43,7 @@ PRESETS = (
 )
 
 
-class LaunchForm(forms.Form):
+class LaunchForm(ChoiceForm):
     """Everything about new servers. Choices are what the caller may use."""
 
     name = forms.CharField(
@@ -76,17 +77,15 @@ class LaunchForm(forms.Form):
     )
 
     def __init__(self, *args: Any, offers: Offers, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        choices: dict[str, list[tuple[str, Any]]] = {
-            "image": [(str(i.pk), i.name or str(i.pk)) for i in offers.images],
-            "flavor": [(f.pk, f.name) for f in offers.flavors],
-            "networks": [(str(n.pk), n.name) for n in offers.networks] + [(MAKE, _("a new one"))],
+        choices: dict[str, Choices] = {
+            "image": named(offers.images),
+            "flavor": named(offers.flavors),
+            "networks": [*named(offers.networks), (MAKE, _("a new one"))],
             "groups": [(name, name) for name in offers.groups],
             "key": [("", _("none")), *((k, k) for k in offers.keys), (NEW_KEY, _("paste a public key"))],
             "zone": [("", _("any")), *((z, z) for z in offers.fits.zones)],
         }
-        for name, found in choices.items():
-            self.fields[name].choices = found  # type: ignore[attr-defined]
+        super().__init__(*args, choices=choices, **kwargs)
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}

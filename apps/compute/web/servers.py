@@ -27,6 +27,7 @@ from apps.compute.web import words
 from apps.core.context import RequestContext
 from apps.core.errors import KumoError
 from apps.core.web import cells
+from apps.core.web.forms import DescribedForm
 from apps.core.web.pages import DetailPage, FormPage, ListPage, said
 from apps.core.web.raw import document
 from apps.core.web.tables import AGE, Action, Column, Empty, Filter, Table, name_column
@@ -180,7 +181,6 @@ TABLE = Table(
 class Servers(ListPage):
     title = _("Servers")
     nav = "compute:servers"
-    act = "compute:servers-act"
     table = TABLE
     create: ClassVar[tuple[str, Any, str] | None] = ("compute:launch", _("Launch"), "os_compute_api:servers:create")
 
@@ -194,7 +194,6 @@ class AllServers(Servers):
 
     title = _("All servers")
     nav = "compute:all-servers"
-    act = "compute:all-servers-act"
     create = None
 
     @staticmethod
@@ -261,22 +260,17 @@ def _address(found: dict[str, Any]) -> Any:
     return format_html("{} {}", cells.copied(found["ip"]), kind)
 
 
-class ServerForm(forms.Form):
-    name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput(attrs={"autofocus": True}))
-    description = forms.CharField(label=_("Description"), max_length=255, required=False)
-
-
 class ServerEdit(FormPage):
     """Another name or description."""
 
     title = _("Edit the server")
     nav = "compute:servers"
-    form = ServerForm
+    form = DescribedForm
     submit = _("Save")
 
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
         row = selectors.server_get(self.ctx, server_id=str(self.kwargs["ident"]))
-        return ServerForm(data, initial={"name": row.name, "description": row.description or ""})
+        return DescribedForm(data, initial={"name": row.name, "description": row.description or ""})
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         given = form.cleaned_data

@@ -40,6 +40,7 @@ class Page(View):
     title: ClassVar[Text] = ""
     nav: ClassVar[str] = ""
     tabs: ClassVar[tuple[tuple[str, Text], ...]] = ()  # URL name and label of pages that stand side by side
+    list_page: ClassVar[type[ListPage] | None] = None  # the list that it belongs to; its link is lit
 
     ctx: RequestContext
     project: str  # as it stands in the address: a name or an id
@@ -48,6 +49,8 @@ class Page(View):
         self.project = kwargs.pop("project", "")
         super().setup(request, *args, **kwargs)
         self.ctx = getattr(request, "ctx", RequestContext())
+        if self.list_page:
+            self.nav = self.list_page.nav  # type: ignore[misc]
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         kwargs.pop("project", None)
@@ -104,13 +107,17 @@ class ListPage(Page):
     table: ClassVar[Table]
     create: ClassVar[tuple[str, Text, str] | None] = None  # URL name, label, rule
     list_nav: ClassVar[str] = ""  # URL name of the list, where another link of the left column is lit
-    act: ClassVar[str] = ""  # URL name of what is done to rows
     note: ClassVar[Text] = ""
 
     @classmethod
     def address(cls) -> str:
         """URL name of the list."""
         return cls.list_nav or cls.nav
+
+    @classmethod
+    def act(cls) -> str:
+        """URL name of what is done to rows."""
+        return f"{cls.address()}-act"
 
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[Any]:
@@ -185,7 +192,7 @@ class ListPage(Page):
         return f"{self.request.path}?{urlencode({k: v for k, v in asked.items() if v})}"
 
     def act_url(self, action: Action) -> str:
-        return self.url(self.act, action.name)
+        return self.url(self.act(), action.name)
 
     def _create_url(self) -> str:
         if not self.create or (self.create[2] and not self.allowed(self.create[2])):
@@ -227,11 +234,7 @@ class ActPage(Page):
     """
 
     template = "core/act.html"
-    list_page: type[ListPage] = ListPage
-
-    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        super().setup(request, *args, **kwargs)
-        self.nav = self.list_page.nav  # type: ignore[misc]
+    list_page: ClassVar[type[ListPage]] = ListPage
 
     def get(self, request: HttpRequest, action: str, **kwargs: Any) -> HttpResponse:
         chosen, rows = self._action(action), self.picked(self._wanted(request.GET.getlist("id")))
@@ -306,7 +309,7 @@ def list_paths(address: str, page: type[ListPage]) -> list[URLPattern]:
     """The addresses of a list and of what can be done to its rows; their names are what the page says."""
     return [
         path(address, page.as_view(), name=page.address().split(":")[1]),
-        path(f"{address}/act/<slug:action>", ActPage.as_view(list_page=page), name=page.act.split(":")[1]),
+        path(f"{address}/act/<slug:action>", ActPage.as_view(list_page=page), name=page.act().split(":")[1]),
     ]
 
 
@@ -326,14 +329,8 @@ class DetailPage(Page):
     """One thing: a head with its state and actions, tabs with an address each, facts."""
 
     template = "core/detail.html"
-    list_page: ClassVar[type[ListPage] | None] = None
     live: ClassVar[str] = ""
     icon: ClassVar[str] = "info"
-
-    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        super().setup(request, *args, **kwargs)
-        if self.list_page:
-            self.nav = self.list_page.nav  # type: ignore[misc]
 
     def row(self, ident: Any) -> Any:
         raise NotImplementedError
@@ -372,7 +369,7 @@ class DetailPage(Page):
         if not self.list_page:
             return []
         fitting = (a for a in actions if a.when(row) and (not a.rule or self.allowed(a.rule)))
-        return [(a, self.url(self.list_page.act, a.name)) for a in fitting]
+        return [(a, self.url(self.list_page.act(), a.name)) for a in fitting]
 
 
 class FormPage(Page):
@@ -381,7 +378,7 @@ class FormPage(Page):
     template = "core/form.html"
     form: ClassVar[type[forms.Form]]
     submit: ClassVar[Text] = ""
-    back: ClassVar[str] = ""
+    back: ClassVar[str] = ""  # URL name, where it is not the list that one comes from
 
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
         return self.form(data, files)
@@ -394,9 +391,8 @@ class FormPage(Page):
         return self.show(self.make())
 
     def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
-        return self.render(
-            form=form, submit=self.submit, back_url=self.url(self.back) if self.back else "", status=status
-        )
+        back = self.back or (self.list_page.address() if self.list_page else "")
+        return self.render(form=form, submit=self.submit, back_url=self.url(back) if back else "", status=status)
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         form = self.make(request.POST, request.FILES)

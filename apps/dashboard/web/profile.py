@@ -23,6 +23,7 @@ from apps.core.api.middleware import client_address
 from apps.core.context import RequestContext
 from apps.core.errors import KumoError, Unauthorized
 from apps.core.web import cells
+from apps.core.web.forms import DescribedForm
 from apps.core.web.pages import FormPage, ListPage, Page, put_error, said
 from apps.core.web.tables import AGE, Action, Column, Empty, Table, deletes, name_column
 from apps.dashboard import attempts, clients, passkeys, sessions
@@ -199,7 +200,6 @@ class Sessions(Own, ListPage):
     template = "dashboard/profile/sessions.html"
     title = _("Sessions")
     list_nav = "dashboard:sessions"
-    act = "dashboard:sessions-act"
     table = SESSIONS
 
     @staticmethod
@@ -263,7 +263,6 @@ CREDENTIALS = Table(
 class Credentials(Own, ListPage):
     title = _("Application credentials")
     list_nav = "dashboard:credentials"
-    act = "dashboard:credentials-act"
     table = CREDENTIALS
     create = ("dashboard:credential-create", _("Make one"), "")
 
@@ -276,11 +275,9 @@ class Credentials(Own, ListPage):
 LIVES = (("30", _("30 days")), ("90", _("90 days")), ("365", _("a year")), ("", _("no end")))
 
 
-class CredentialForm(forms.Form):
+class CredentialForm(DescribedForm):
     """An application credential for the project of the page."""
 
-    name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput(attrs={"autofocus": True}))
-    description = forms.CharField(label=_("Description"), max_length=255, required=False)
     roles = forms.MultipleChoiceField(
         label=_("Roles"), widget=forms.CheckboxSelectMultiple, help_text=_("What the program may do, at most.")
     )
@@ -290,11 +287,6 @@ class CredentialForm(forms.Form):
         required=False,
         help_text=_("Only for programs that need it: whoever has such a secret can make more of them."),
     )
-
-    def __init__(self, *args: Any, roles: list[str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["roles"].choices = [(r, r) for r in roles]  # type: ignore[attr-defined]
-        self.fields["roles"].initial = roles
 
 
 class CredentialCreate(Own, FormPage):
@@ -306,7 +298,8 @@ class CredentialCreate(Own, FormPage):
     back = "dashboard:credentials"
 
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
-        return CredentialForm(data, roles=sorted(self.ctx.roles))
+        roles = sorted(self.ctx.roles)
+        return CredentialForm(data, initial={"roles": roles}, choices={"roles": [(r, r) for r in roles]})
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         form = self.make(request.POST)

@@ -108,7 +108,6 @@ TABLE = Table(
 class Hosts(ListPage):
     title = _("Hosts")
     nav = "hosts:hosts"
-    act = "hosts:act"
     table = TABLE
 
     @staticmethod

@@ -111,8 +111,7 @@ class Purge(FormPage):
     template = "identity/purge.html"
     form = PurgeForm
     submit = _("Remove it for good")
-    nav = "identity:projects"
-    back = "identity:projects"
+    list_page = Projects
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         self.ident = kwargs.pop("ident")

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid, KumoError
 from apps.core.web import cells
+from apps.core.web.forms import NamedForm
 from apps.core.web.pages import DetailPage, FormPage, ListPage, Page, one, put_error
 from apps.core.web.tables import AGE, Column, Empty, Filter, Table, deletes, name_column
 from apps.image import selectors, services
@@ -90,7 +91,6 @@ TABLE = Table(
 class Images(ListPage):
     title = _("Images")
     nav = "image:images"
-    act = "image:act"
     table = TABLE
     create = ("image:image-create", _("Upload"), "add_image")
 
@@ -129,10 +129,9 @@ class ImagePage(DetailPage):
         return {"properties": sorted(row.properties.items()), "usable": row.status == ImageStatus.ACTIVE}
 
 
-class ImageForm(forms.Form):
+class ImageForm(NamedForm):
     """What must be known before the bytes; the bytes themselves go by the page's script."""
 
-    name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput(attrs={"autofocus": True}))
     disk_format = forms.ChoiceField(
         label=_("Format"), choices=FORMATS, help_text=_("Is checked against the content when it arrives.")
     )
@@ -140,24 +139,20 @@ class ImageForm(forms.Form):
     min_disk_gib = forms.IntegerField(label=_("Least disk in GiB"), min_value=0, initial=0)
     min_ram_mib = forms.IntegerField(label=_("Least memory in MiB"), min_value=0, initial=0)
 
-    def __init__(self, *args: Any, public: bool, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        offered = [Visibility.PRIVATE, Visibility.SHARED] + ([Visibility.PUBLIC] if public else [])
-        self.fields["visibility"].choices = [(v.value, VISIBILITIES[v]) for v in offered]  # type: ignore[attr-defined]
-
 
 class ImageCreate(FormPage):
     """Registers the image; the script then sends the file to `ImageFile` and shows how far it is."""
 
     template = "image/create.html"
     title = _("Upload an image")
-    nav = "image:images"
+    list_page = Images
     form = ImageForm
     submit = _("Upload")
-    back = "image:images"
 
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
-        return ImageForm(data, public=self.allowed("publicize_image"))
+        public = [Visibility.PUBLIC] if self.allowed("publicize_image") else []
+        offered = [Visibility.PRIVATE, Visibility.SHARED, *public]
+        return ImageForm(data, choices={"visibility": [(v.value, VISIBILITIES[v]) for v in offered]})
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         form = self.make(request.POST)

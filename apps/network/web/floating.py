@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -13,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
 from apps.core.web import cells
+from apps.core.web.forms import ChoiceForm
 from apps.core.web.pages import FormPage, ListPage, said
 from apps.core.web.tables import AGE, Action, Column, Empty, Table, deletes
 from apps.network import selectors, services
@@ -83,7 +83,6 @@ TABLE = Table(
 class FloatingIps(ListPage):
     title = _("Floating IPs")
     nav = "network:floating-ips"
-    act = "network:floating-ips-act"
     table = TABLE
     create = ("network:floating-ip-create", _("Get one"), "create_floatingip")
 
@@ -93,16 +92,9 @@ class FloatingIps(ListPage):
         return mine.select_related("floating_network", "port")
 
 
-class FloatingIpForm(forms.Form):
+class FloatingIpForm(ChoiceForm):
     address = forms.ChoiceField(label=_("Address"))
     port = forms.ChoiceField(label=_("Leads to"), required=False)
-
-    def __init__(
-        self, *args: Any, pools: Iterable[tuple[str, Any]], ports: Iterable[tuple[str, Any]], **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["address"].choices = list(pools)  # type: ignore[attr-defined]
-        self.fields["port"].choices = [*ports, ("", _("nothing yet"))]  # type: ignore[attr-defined]
 
 
 def server_ports(ctx: RequestContext) -> QuerySet[Port]:
@@ -115,10 +107,9 @@ class FloatingIpCreate(FormPage):
     """A new address, or a free one of the project's, and where it leads."""
 
     title = _("Get a floating IP")
-    nav = "network:floating-ips"
+    list_page = FloatingIps
     form = FloatingIpForm
     submit = _("Get it")
-    back = "network:floating-ips"
 
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
         free = [(str(f.pk), f.floating_ip_address) for f in FloatingIps.rows(self.ctx).filter(port=None)]
@@ -126,8 +117,11 @@ class FloatingIpCreate(FormPage):
         ports = [
             (str(p.pk), f"{ip.address} · {p.network}") for p in server_ports(self.ctx) for ip in p.fixed_ips.all()[:1]
         ]
-        start = {"port": self.request.GET.get("port", "")}
-        return FloatingIpForm(data, pools=free + new, ports=ports, initial=start)
+        return FloatingIpForm(
+            data,
+            initial={"port": self.request.GET.get("port", "")},
+            choices={"address": free + new, "port": [*ports, ("", _("nothing yet"))]},
+        )
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         chosen, port = form.cleaned_data["address"], form.cleaned_data["port"] or None

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
 from apps.core.web import cells
+from apps.core.web.forms import NamedForm, named
 from apps.core.web.pages import DetailPage, FormPage, ListPage, one, said
 from apps.core.web.tables import AGE, Column, Empty, Table, deletes, name_column
 from apps.network import selectors, services
@@ -73,7 +74,6 @@ NETWORKS = Table(
 class Networks(ListPage):
     title = _("Networks")
     nav = "network:networks"
-    act = "network:networks-act"
     table = NETWORKS
     create = ("network:network-create", _("Create"), "create_network")
 
@@ -83,24 +83,24 @@ class Networks(ListPage):
         return selectors.network_list(ctx).filter(mine).prefetch_related("subnets")
 
 
-class NetworkForm(forms.Form):
+def name_servers() -> forms.Field:
+    """The field for addresses of name servers."""
+    return forms.CharField(
+        label=_("Name servers"), max_length=255, required=False, help_text=_("Addresses with blanks between.")
+    )
+
+
+class NetworkForm(NamedForm):
     """A network with its first subnet, joined to the outside if wished."""
 
-    name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput(attrs={"autofocus": True}))
     cidr = forms.CharField(
         label=_("Range of addresses"),
         max_length=64,
         required=False,
         help_text=_("Such as 10.0.0.0/24. Left empty, the network has no subnet yet."),
     )
-    dns_nameservers = forms.CharField(
-        label=_("Name servers"), max_length=255, required=False, help_text=_("Addresses with blanks between.")
-    )
+    dns_nameservers = name_servers()
     router = forms.ChoiceField(label=_("Join to"), required=False)
-
-    def __init__(self, *args: Any, routers: Iterable[tuple[str, Any]] = (), **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["router"].choices = [("", _("nothing")), *routers]  # type: ignore[attr-defined]
 
 
 def free_range(ctx: RequestContext) -> str:
@@ -116,18 +116,17 @@ def external_networks(ctx: RequestContext) -> QuerySet[Network]:
 
 class NetworkCreate(FormPage):
     title = _("Create a network")
-    nav = "network:networks"
+    list_page = Networks
     form = NetworkForm
     submit = _("Create")
-    back = "network:networks"
 
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
-        routers = [(str(r.pk), r.name) for r in Routers.rows(self.ctx).order_by("name")]
+        routers = named(Routers.rows(self.ctx).order_by("name"))
         outside = external_networks(self.ctx).first()
         new = [("new", _("a new router to %s") % outside)] if outside else []
         first = routers[0][0] if routers else ("new" if outside else "")
         start = {"cidr": free_range(self.ctx), "router": first}
-        return NetworkForm(data, initial=start, routers=routers + new)
+        return NetworkForm(data, initial=start, choices={"router": [("", _("nothing")), *routers, *new]})
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         given = form.cleaned_data
@@ -194,9 +193,7 @@ class SubnetForm(forms.Form):
         label=_("Range of addresses"), max_length=64, widget=forms.TextInput(attrs={"autofocus": True})
     )
     enable_dhcp = forms.BooleanField(label=_("Hand out addresses by DHCP"), required=False, initial=True)
-    dns_nameservers = forms.CharField(
-        label=_("Name servers"), max_length=255, required=False, help_text=_("Addresses with blanks between.")
-    )
+    dns_nameservers = name_servers()
 
 
 class SubnetCreate(FormPage):
@@ -271,7 +268,6 @@ ROUTERS = Table(
 class Routers(ListPage):
     title = _("Routers")
     nav = "network:routers"
-    act = "network:routers-act"
     table = ROUTERS
     create = ("network:router-create", _("Create"), "create_router")
 
@@ -281,24 +277,19 @@ class Routers(ListPage):
         return mine.select_related("gateway_network").prefetch_related("ports__fixed_ips__subnet")
 
 
-class RouterForm(forms.Form):
-    name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput(attrs={"autofocus": True}))
+class RouterForm(NamedForm):
     outside = forms.ChoiceField(label=_("Outside"), required=False)
-
-    def __init__(self, *args: Any, networks: Iterable[tuple[str, Any]] = (), **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["outside"].choices = [*networks, ("", _("no way out"))]  # type: ignore[attr-defined]
 
 
 class RouterCreate(FormPage):
     title = _("Create a router")
-    nav = "network:routers"
+    list_page = Routers
     form = RouterForm
     submit = _("Create")
-    back = "network:routers"
 
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
-        return RouterForm(data, networks=[(str(n.pk), n.name) for n in external_networks(self.ctx)])
+        outside = named(external_networks(self.ctx))
+        return RouterForm(data, choices={"outside": [*outside, ("", _("no way out"))]})
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         given = form.cleaned_data

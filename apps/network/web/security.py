@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.context import RequestContext
 from apps.core.errors import KumoError
 from apps.core.web import cells
+from apps.core.web.forms import ChoiceForm, DescribedForm, named
 from apps.core.web.pages import DetailPage, FormPage, ListPage, one, put_error, said
 from apps.core.web.tables import AGE, Column, Empty, Table, deletes, name_column
 from apps.network import selectors, services
@@ -65,7 +66,6 @@ TABLE = Table(
 class SecurityGroups(ListPage):
     title = _("Security groups")
     nav = "network:security-groups"
-    act = "network:security-groups-act"
     table = TABLE
     create = ("network:security-group-create", _("Create"), "create_security_group")
 
@@ -75,24 +75,18 @@ class SecurityGroups(ListPage):
         return mine.annotate(rule_count=Count("rules", distinct=True), port_count=Count("ports", distinct=True))
 
 
-class GroupForm(forms.Form):
-    name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput(attrs={"autofocus": True}))
-    description = forms.CharField(label=_("Description"), max_length=255, required=False)
-
-
 class GroupCreate(FormPage):
     title = _("Create a security group")
-    nav = "network:security-groups"
-    form = GroupForm
+    list_page = SecurityGroups
+    form = DescribedForm
     submit = _("Create")
-    back = "network:security-groups"
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         made = services.security_group_create(self.ctx, **form.cleaned_data)
         return self.url("network:security-group", made.pk), said(_("Created"), made)
 
 
-class RuleForm(forms.Form):
+class RuleForm(ChoiceForm):
     """One rule: a preset, or protocol and ports of one's own."""
 
     preset = forms.ChoiceField(label=_("Lets in"), choices=[(k, v[0]) for k, v in PRESETS.items()])
@@ -109,10 +103,6 @@ class RuleForm(forms.Form):
         label=_("Whom"), max_length=64, required=False, help_text=_("A range such as 203.0.113.0/24; empty: anybody.")
     )
     group = forms.ChoiceField(label=_("Or members of"), required=False)
-
-    def __init__(self, *args: Any, groups: Any = (), **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["group"].choices = [("", "–"), *groups]  # type: ignore[attr-defined]
 
     def values(self) -> dict[str, Any]:
         """Arguments of the service."""
@@ -180,8 +170,8 @@ class GroupPage(DetailPage):
         ]
 
     def rule_form(self, data: Any = None) -> RuleForm:
-        groups = SecurityGroups.rows(self.ctx).order_by("name").values_list("pk", "name")
-        return RuleForm(data, groups=[(str(pk), name) for pk, name in groups])
+        groups = named(SecurityGroups.rows(self.ctx).order_by("name").values_list("pk", "name", named=True))
+        return RuleForm(data, choices={"group": [("", "–"), *groups]})
 
     def more(self, row: SecurityGroup) -> dict[str, Any]:
         rules = row.rules.select_related("remote_group").order_by("-direction", "protocol", "port_range_min", "pk")

@@ -13,6 +13,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.web import cells
+from apps.core.web.forms import ChoiceForm
 from apps.core.web.pages import FormPage, said
 from apps.objectstore import services
 from apps.objectstore.selectors import Totals
@@ -193,7 +194,7 @@ VERSIONS = {
 }
 
 
-class SettingsForm(forms.Form):
+class SettingsForm(ChoiceForm):
     """Versions, and what a container's metadata says to the store."""
 
     versioning = forms.ChoiceField(label=_("Earlier versions"))
@@ -209,11 +210,6 @@ class SettingsForm(forms.Form):
     )
     expose = forms.CharField(label=_("Headers that they see"), max_length=255, required=False)
     age = forms.IntegerField(label=_("Browsers ask again after, in seconds"), min_value=0, required=False)
-
-    def __init__(self, *args: Any, now: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        offered = [Versioning.NEVER, Versioning.ENABLED] if not now else [Versioning.ENABLED, Versioning.SUSPENDED]
-        self.fields["versioning"].choices = [(v.name, VERSIONS[v]) for v in offered]  # type: ignore[attr-defined]
 
 
 class Settings(InContainer, FormPage):
@@ -232,7 +228,12 @@ class Settings(InContainer, FormPage):
         }
         known |= {field: kept.get(name, "") for field, name in CORS.items()}
         now = self.container.versioning
-        return SettingsForm(data, initial=known | {"versioning": Versioning(now).name}, now=now)
+        offered = [Versioning.NEVER, Versioning.ENABLED] if not now else [Versioning.ENABLED, Versioning.SUSPENDED]
+        return SettingsForm(
+            data,
+            initial=known | {"versioning": Versioning(now).name},
+            choices={"versioning": [(v.name, VERSIONS[v]) for v in offered]},
+        )
 
     def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
         row = self.container

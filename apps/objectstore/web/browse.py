@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.context import RequestContext
 from apps.core.errors import NotFound
 from apps.core.web import cells, paging
+from apps.core.web.forms import NamedForm
 from apps.core.web.pages import PAGE_SIZE, ActPage, FormPage, ListPage, Page, said
 from apps.core.web.tables import Action, Column, Empty, Table, deletes
 from apps.objectstore import selectors, services
@@ -212,7 +213,6 @@ class Objects(InContainer, ListPage):
 
     template = "objectstore/objects.html"
     list_nav = "objectstore:objects"
-    act = "objectstore:objects-act"
     table = TABLE
 
     @property
@@ -236,7 +236,7 @@ class Objects(InContainer, ListPage):
         return Line(self.ctx.project_id, self.container.name, entry.name, entry)
 
     def act_url(self, action: Action) -> str:
-        return self.url(self.act, self.kwargs["ident"], action.name)
+        return self.url(self.act(), self.kwargs["ident"], action.name)
 
     def render(self, template: str = "", status: int = 200, **context: Any) -> HttpResponse:
         kept = {"title": self.container.name, "all_url": self.address_of("objectstore:objects", folder=self.folder)}
@@ -278,9 +278,7 @@ class ObjectsAct(InContainer, ActPage):
         return self.address_of("objectstore:objects", folder=folder_of(first))
 
 
-class FolderForm(forms.Form):
-    name = forms.CharField(label=_("Name"), max_length=255, widget=forms.TextInput(attrs={"autofocus": True}))
-
+class FolderForm(NamedForm):
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"].strip(SLASH)
         if not name:

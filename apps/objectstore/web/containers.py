@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.core.context import RequestContext
 from apps.core.web import cells
+from apps.core.web.forms import ChoiceForm
 from apps.core.web.pages import FormPage, ListPage, one
 from apps.core.web.tables import Action, Column, Empty, Table, deletes
 from apps.objectstore import backends, selectors, services
@@ -96,7 +97,6 @@ class Containers(ListPage):
     template = "objectstore/containers.html"
     title = _("Containers")
     nav = "objectstore:containers"
-    act = "objectstore:containers-act"
     table = TABLE
     create = ("objectstore:container-create", _("Create"), OWN)
 
@@ -134,7 +134,7 @@ def container_of(ctx: RequestContext, ident: Any) -> Any:
     return one(selectors.container_rows(ctx), _("container"), ident)
 
 
-class ContainerForm(forms.Form):
+class ContainerForm(ChoiceForm):
     name = forms.CharField(
         label=_("Name"),
         max_length=256,
@@ -156,9 +156,8 @@ class ContainerForm(forms.Form):
     policy = forms.ChoiceField(label=_("Storage policy"), help_text=_("Where the bytes are kept. Cannot be changed."))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
         policies = backends.policies()
-        self.fields["policy"].choices = [(name, name) for name in policies]  # type: ignore[attr-defined]
+        super().__init__(*args, choices={"policy": [(name, name) for name in policies]}, **kwargs)
         if len(policies) == 1:
             self.fields["policy"].widget = forms.HiddenInput()
             self.fields["policy"].initial = policies[0]
@@ -174,10 +173,9 @@ class ContainerForm(forms.Form):
 
 class ContainerCreate(FormPage):
     title = _("Create a container")
-    nav = "objectstore:containers"
+    list_page = Containers
     form = ContainerForm
     submit = _("Create")
-    back = "objectstore:containers"
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         given = form.cleaned_data

@@ -12,6 +12,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.errors import NotFound
+from apps.core.web.forms import ChoiceForm
 from apps.core.web.pages import said
 from apps.objectstore import services
 from apps.objectstore.models import Bucket
@@ -114,7 +115,7 @@ CANNED_OF_BUCKET = (
 )
 
 
-class GrantsForm(forms.Form):
+class GrantsForm(ChoiceForm):
     """A canned list for everybody, and lines for projects."""
 
     canned = forms.ChoiceField(label=_("Everybody"), widget=forms.RadioSelect)
@@ -124,10 +125,6 @@ class GrantsForm(forms.Form):
         widget=LINES,
         help_text=_("One “id = PERMISSION” in each line: READ, WRITE, READ_ACP, WRITE_ACP or FULL_CONTROL."),
     )
-
-    def __init__(self, *args: Any, choices: Iterable[tuple[str, Any]], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["canned"].choices = list(choices)  # type: ignore[attr-defined]
 
     def clean_others(self) -> list[Grant]:
         lines = (line.partition("=") for line in self.cleaned_data["others"].splitlines() if line.strip())
@@ -178,7 +175,7 @@ class BucketGrants(DocumentPage):
         return grants.of_document(self.document)
 
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
-        return GrantsForm(data, initial=_initial(self.now, CANNED_OF_BUCKET), choices=CANNED_OF_BUCKET)
+        return GrantsForm(data, initial=_initial(self.now, CANNED_OF_BUCKET), choices={"canned": CANNED_OF_BUCKET})
 
     def lines(self) -> Lines:
         return [("off", gettext("Who has a role in this project.")), *words.granted(self.bucket)]
@@ -202,7 +199,7 @@ class ObjectGrants(MarkPage):
 
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
         now = grants.of_document(self.row.acl)
-        return GrantsForm(data, initial=_initial(now, CANNED), choices=CANNED)
+        return GrantsForm(data, initial=_initial(now, CANNED), choices={"canned": CANNED})
 
     def lines(self) -> Lines:
         return [("off", gettext("Who may read the container.")), *words.granted_on(self.bucket, self.row)]

@@ -99,7 +99,6 @@ class Disks(ListPage):
     template = "objectstore/upkeep.html"
     title = _("Object store")
     nav = "objectstore:disks"
-    act = "objectstore:disks-act"
     table = TABLE
     rooms: dict[int, Room]
 

@@ -133,7 +133,6 @@ class Versions(InContainer, ListPage):
 
     template = "objectstore/versions.html"
     list_nav = "objectstore:versions"
-    act = "objectstore:versions-act"
     table = TABLE
 
     def piece(self, column: Column, *, descending: bool, cursor: str) -> tuple[paging.Slice, Any]:
@@ -149,7 +148,7 @@ class Versions(InContainer, ListPage):
         return paging.cut_by(fetch, descending=descending, cursor=cursor, size=PAGE_SIZE, key="pk"), None
 
     def act_url(self, action: Action) -> str:
-        return self.url(self.act, self.kwargs["ident"], action.name)
+        return self.url(self.act(), self.kwargs["ident"], action.name)
 
     def render(self, template: str = "", status: int = 200, **context: Any) -> HttpResponse:
         return super().render(template, status, **context | {"title": self.container.name})

@@ -137,7 +137,6 @@ class Operations(ListPage):
 
     title = _("Tasks")
     nav = "operations:operations"
-    act = "operations:act"
     table = TABLE
 
     def decorate(self, rows: list[Any]) -> list[dict[str, Any]]:
@@ -154,7 +153,6 @@ class AllOperations(Operations):
 
     title = _("All tasks")
     nav = "operations:all-operations"
-    act = "operations:act-all"
 
     @staticmethod
     def rows(ctx: RequestContext) -> QuerySet[Operation]:
