@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from uuid import UUID
@@ -42,23 +41,27 @@ def fold(stop: threading.Event) -> None:
 
 def collect(stop: threading.Event) -> None:
     """Make missing copies, empty disks, and remove what no object names."""
-    swept = time.monotonic()
 
     def once() -> None:
-        nonlocal swept
         mend(stop)
         services.accounts_reap(system())
         services.rates_forget(system())
-        services.unused_remove(system())
-        if time.monotonic() - swept > SWEEP_S:
-            swept = time.monotonic()
-            for line in sweep():
-                logger.info(line)
+        services.unused_remove(system(), stop=stop)
 
     _regularly(stop, COLLECT_S, once)
 
 
-def sweep(*, only_tell: bool = False) -> Iterator[str]:
+def search(stop: threading.Event) -> None:
+    """Look through everything now and then; it takes long, and missing copies cannot wait for it."""
+
+    def once() -> None:
+        for line in sweep(stop=stop):
+            logger.info(line)
+
+    _regularly(stop, SWEEP_S, once)
+
+
+def sweep(*, only_tell: bool = False, stop: threading.Event | None = None) -> Iterator[str]:
     """What looks at everything: copies on disks that went while they were written, and copies that no row names."""
     for number in services.unknown_places(system()):
         words = f"copies are said to be on disk {number}, which does not exist"
@@ -70,7 +73,7 @@ def sweep(*, only_tell: bool = False) -> Iterator[str]:
             yield f"{words}: {services.places_forget(system(), number=number)} are to be made anew"
     for policy in backends.policies():
         try:
-            yield from services.strays_remove(system(), policy=policy, only_tell=only_tell)
+            yield from services.strays_remove(system(), policy=policy, only_tell=only_tell, stop=stop)
         except (OSError, WrongMachineError) as error:
             yield f"storage policy {policy} could not be looked through: {error}"
 
@@ -88,7 +91,7 @@ def _mend(policy: str, stop: threading.Event, lost: list[str]) -> None:
     """The same of one policy. It ends early where no disk takes copies: trying all of them would help none."""
     after: UUID | None = None
     while not stop.is_set():
-        done, after = services.copies_repair(system(), policy=policy, after=after)
+        done, after = services.copies_repair(system(), policy=policy, after=after, stop=stop)
         lost += done.lost
         if after is None or (done.waiting and not done.made):
             break
@@ -162,6 +165,7 @@ def numbers() -> Iterator[Gauge]:
 
 daemon("objectstore.fold", fold)
 daemon("objectstore.collect", collect)
+daemon("objectstore.search", search)
 daemon("objectstore.audit", audit)
 daemon("objectstore.tend", tend)
 

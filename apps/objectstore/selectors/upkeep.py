@@ -9,14 +9,13 @@ import datetime
 import os
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db.models import Count, QuerySet, Sum
 
 from apps.core.context import RequestContext
 from apps.core.transactions import selector
 from apps.objectstore import backends
 from apps.objectstore.backends.directory import identity_of
-from apps.objectstore.backends.disks import COPIES, machine
+from apps.objectstore.backends.disks import COPIES, DiskStore, machine
 from apps.objectstore.models import Audit, Blob, Container, Disk
 
 
@@ -36,6 +35,7 @@ class PolicyState:
     name: str
     backend: str
     bytes: int  # that containers hold, as folded
+    copies: int  # of each blob that the auditor reads: 1 where an engine makes its own
     missing: int  # copies that are to be made
     unused: int  # blobs that wait for their grace time
     audit_began_at: datetime.datetime | None = None  # of the walk that goes on
@@ -48,7 +48,7 @@ class PolicyState:
         """How far the walk is, about; None where none goes on."""
         if self.audit_began_at is None or not self.bytes:
             return None
-        return min(100, self.audit_read * 100 // (self.bytes * COPIES))
+        return min(100, self.audit_read * 100 // (self.bytes * self.copies))
 
 
 @selector("object_store:operate")
@@ -80,8 +80,9 @@ def policy_states(ctx: RequestContext) -> list[PolicyState]:
     return [
         PolicyState(
             name,
-            settings.KUMO_DRIVERS["object_store"][name]["BACKEND"],
+            backends.engine(name),
             int(held.get(name) or 0),
+            COPIES if isinstance(backends.store(name), DiskStore) else 1,
             missing.get(name) or 0,
             waiting.get(name) or 0,
             *_walk(walks.get(name)),

@@ -31,16 +31,20 @@ logger = logging.getLogger("kumo.objectstore")
 BATCH = 500
 
 
+class StoppedError(Exception):
+    """Whoever reads shall stop."""
+
+
 class Pace:
-    """Keeps reading at a bounded rate; `stop` ends the waiting at once."""
+    """Keeps reading at a bounded rate. When `stop` is set it raises StoppedError: a blob may have minutes to go."""
 
     def __init__(self, stop: threading.Event, mib_per_s: float) -> None:
         self.stop, self.bytes_per_s, self.read = stop, mib_per_s * 2**20, 0
 
     def __call__(self, size: int) -> None:
         self.read += size
-        if self.bytes_per_s:
-            self.stop.wait(size / self.bytes_per_s)
+        if self.stop.is_set() or (self.bytes_per_s and self.stop.wait(size / self.bytes_per_s)):
+            raise StoppedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +107,13 @@ def _read(policy: str, after: UUID | None, pace: Pace, blobs: int) -> tuple[Seen
     rows = Blob.objects.filter(policy=policy, unused_since=None).order_by("pk")
     batch = list((rows.filter(pk__gt=after) if after else rows).values_list("pk", flat=True)[:blobs])
     seen = Seen()
-    for pk in batch:
-        if pace.stop.is_set():
-            return seen, after, False
-        seen += _audited(pk, pace)
-        after = pk
-    return seen, after, len(batch) < blobs
+    try:
+        for pk in batch:
+            seen += _audited(pk, pace)
+            after = pk
+    except StoppedError:
+        return seen, after, False
+    return seen, after, len(batch) < blobs and not pace.stop.is_set()
 
 
 def _audited(pk: UUID, pace: Pace) -> Seen:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import logging
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -28,6 +31,8 @@ logger = logging.getLogger("kumo.objectstore")
 BATCH = 500
 FOLD = 10_000
 PATIENCE_S = 10.0
+
+Row = TypeVar("Row")
 
 _FOLD = """
 WITH gone AS (
@@ -101,7 +106,7 @@ class _Patience:
 
 
 @internal("the collector", atomic=False)
-def unused_remove(ctx: RequestContext) -> int:
+def unused_remove(ctx: RequestContext, *, stop: threading.Event | None = None) -> int:
     """Remove blobs that no object names any more, once the grace time is over; returns how many.
 
     Each policy by itself: a back end that cannot be reached keeps its own blobs, and no others.
@@ -109,17 +114,17 @@ def unused_remove(ctx: RequestContext) -> int:
     removed = 0
     for policy in backends.policies():
         try:
-            removed += _unused_removed(policy)
+            removed += _unused_removed(policy, stop)
         except WrongMachineError as error:
             logger.warning("unused bytes stay", extra={"policy": policy, "reason": str(error)})
     return removed
 
 
-def _unused_removed(policy: str) -> int:
+def _unused_removed(policy: str, stop: threading.Event | None) -> int:
     """What cannot be removed waits for another grace time, behind all others, so that it never keeps them."""
     patience, removed = _Patience(backends.store(policy)), 0
     old = Blob.objects.filter(policy=policy, unused_since__lt=Now() - grace()).order_by("unused_since")
-    for blob in list(old[:BATCH]):
+    for blob in _until(stop, list(old[:BATCH])):
         if patience.is_over:
             break
         if patience.removed(blob.pk, blob.places or [0]):  # no disk has that number; who has no disks ignores it
@@ -130,12 +135,14 @@ def _unused_removed(policy: str) -> int:
 
 
 @internal("the collector and the doctor", atomic=False)
-def strays_remove(ctx: RequestContext, *, policy: str, only_tell: bool = False) -> Iterator[str]:
+def strays_remove(
+    ctx: RequestContext, *, policy: str, only_tell: bool = False, stop: threading.Event | None = None
+) -> Iterator[str]:
     """Remove copies that no row names and that are too old to be on their way; yields what they are, and what became
     of them. Raises WrongMachineError, OSError."""
     store = backends.store(policy)
     patience = _Patience(store)
-    old = (kept for kept in store.kept() if kept.age_s > grace().total_seconds())
+    old = (kept for kept in _until(stop, store.kept()) if kept.age_s > grace().total_seconds())
     for batch in _batches(old, BATCH):
         places = dict(Blob.objects.filter(pk__in={k.id for k in batch}).values_list("pk", "places"))
         for kept in batch:
@@ -148,6 +155,11 @@ def strays_remove(ctx: RequestContext, *, policy: str, only_tell: bool = False) 
                     yield f"{words}: removed"
                 else:
                     yield f"{words}: it could not be removed"
+
+
+def _until(stop: threading.Event | None, rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, till somebody wants the thread to end."""
+    return itertools.takewhile(lambda _: stop is None or not stop.is_set(), rows)
 
 
 def place_words(policy: str, place: int) -> str:
@@ -180,7 +192,9 @@ class Repaired:
 
 
 @internal("the collector and the command", atomic=False)
-def copies_repair(ctx: RequestContext, *, policy: str, after: UUID | None = None) -> tuple[Repaired, UUID | None]:
+def copies_repair(
+    ctx: RequestContext, *, policy: str, after: UUID | None = None, stop: threading.Event | None = None
+) -> tuple[Repaired, UUID | None]:
     """Make the missing copies of up to BATCH blobs behind `after`; what was done, and where to go on, if at all.
 
     Raises WrongMachineError, OSError.
@@ -188,7 +202,7 @@ def copies_repair(ctx: RequestContext, *, policy: str, after: UUID | None = None
     store = backends.store(policy)
     rows = Blob.objects.filter(policy=policy, missing__gt=0, unused_since=None).order_by("pk")
     found = list((rows.filter(pk__gt=after) if after else rows).values_list("pk", flat=True)[:BATCH])
-    outcomes = [(pk, _repair(store, pk)) for pk in found]
+    outcomes = [(pk, _repair(store, pk)) for pk in _until(stop, found)]
     done = Repaired(
         sum(outcome == "made" for _, outcome in outcomes),
         sum(outcome == "waiting" for _, outcome in outcomes),

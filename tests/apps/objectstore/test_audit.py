@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from apps.objectstore import backends, reconcile, services
 from apps.objectstore.backends import WrongMachineError
 from apps.objectstore.models import Audit, Blob, Object
 from apps.objectstore.services import audit, balance
+from apps.objectstore.states import MIB
 from tests.apps.objectstore.conftest import SYSTEM
 
 Verify = Callable[[backends.Stored, Callable[[int], None]], dict[int, bool]]
@@ -93,6 +95,23 @@ def test_a_walk_stays_where_it_is_while_nothing_can_be_read(full, disks):
         disk.with_name(f"away-{disk.name}").rename(disk)
     services.copies_audit(SYSTEM, policy="default", pace=pace(), blobs=9)
     assert (Audit.objects.get().bytes_read, Audit.objects.get().ended_at is not None) == (45, True)
+
+
+def test_who_is_to_stop_stops_in_the_middle_of_a_blob(alice, box, disks):
+    """The control worker ends a duty that does not, and itself with it."""
+    alice.put("/box/a", os.urandom(8 * MIB))
+    stop = threading.Event()
+
+    class Stopping(services.Pace):
+        def __call__(self, size: int) -> None:
+            stop.set()
+            super().__call__(size)
+
+    reading = Stopping(stop, 0)
+    assert services.copies_audit(SYSTEM, policy="default", pace=reading) == (0, False)
+    assert reading.read == MIB
+    assert (Audit.objects.get().reached, Audit.objects.get().ended_at) == (None, None)
+    assert services.policy_audit(SYSTEM, policy="default", pace=reading) == services.Seen()
 
 
 def test_what_is_given_up_while_it_is_read_is_no_damage(full, disks, before_each, capsys):

@@ -20,6 +20,7 @@ from apps.objectstore import backends, checks, reconcile, services
 from apps.objectstore.backends import BlobLostError, NoRoomError, Stored, WrongMachineError, s3
 from apps.objectstore.backends.s3 import S3Store
 from apps.objectstore.models import Blob, Claim, Object
+from apps.objectstore.selectors.upkeep import policy_states
 from apps.objectstore.services import objects, rows
 from apps.objectstore.states import CHUNK
 from tests.apps.objectstore.conftest import SYSTEM
@@ -236,6 +237,16 @@ def test_upkeep_copes_with_an_engine_that_keeps_its_copies_itself(policy, alice,
     assert reconcile.mend(threading.Event()) == []
     call_command("object", "policies")
     assert "far (s3): 2 blobs of 6 B, 0 copies missing" in capsys.readouterr().out
+
+
+def test_the_walk_over_a_service_reads_each_blob_once(policy, alice):
+    alice.put("/far", X_Storage_Policy="far")
+    for name in "ab":
+        alice.put(f"/far/{name}", b"abc")
+    services.deltas_fold(SYSTEM)
+    services.copies_audit(SYSTEM, policy="far", pace=services.Pace(threading.Event(), 0), blobs=1)
+    (far,) = (state for state in policy_states(SYSTEM) if state.name == "far")
+    assert (far.backend, far.audit_percent) == ("s3", 50)
 
 
 def test_a_service_that_is_away_breaks_nothing_but_itself(policy, alice, options):
