@@ -35,6 +35,7 @@ from apps.objectstore.states import CHUNK
 STRIPE_CHUNKS = 4  # chunks in the head and in each stripe
 STRIPE = STRIPE_CHUNKS * CHUNK
 IN_FLIGHT = 3  # stripes of one draft that are being written while the next comes in
+RETRY_S = 5.0  # after which a cluster that could not be reached is tried again
 STRIPES = "kumo.stripes"  # attribute of a head: how many stripes follow it
 DEBIAN = Path("/usr/lib/python3/dist-packages")  # of python3-rados; virtual environments do not look there
 TIMEOUTS = ("client_mount_timeout", "rados_mon_op_timeout", "rados_osd_op_timeout")
@@ -89,6 +90,7 @@ class RadosStore(SinglePlaceStore):
             self._options["keyring"] = keyring
         self._conf, self._user = conf, user
         self._lock = Lock()
+        self._refusal, self._not_before = "", 0.0
 
     @cached_property
     def _connected(self) -> Any:
@@ -113,9 +115,20 @@ class RadosStore(SinglePlaceStore):
 
     @property
     def io(self) -> Any:
-        """The open pool; connects at first use, since a connection must not be taken along by a fork."""
+        """The open pool; connects at first use, since a connection must not be taken along by a fork.
+
+        Who waits while another tries in vain does not try anew, each after the other: that would hold every thread.
+        Raises OSError.
+        """
         with self._lock:
-            return self._opened
+            if time.monotonic() < self._not_before:
+                raise OSError(errno.ENXIO, self._refusal)
+            try:
+                with _as_oserror():
+                    return self._opened
+            except OSError as error:
+                self._refusal, self._not_before = error.strerror or str(error), time.monotonic() + RETRY_S
+                raise
 
     def close(self) -> None:
         """Let go of the connection; the next use makes another."""

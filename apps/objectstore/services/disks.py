@@ -103,6 +103,21 @@ def disk_add(ctx: RequestContext, *, path: str, policy: str = backends.DEFAULT) 
     return disk, False
 
 
+@internal("an operator's command")
+def disk_replace(ctx: RequestContext, *, number: int, path: str) -> Disk:
+    """Make an empty directory a disk in place of one that is to be given up next, perhaps at its very path.
+
+    Raises NotFound, Invalid for a path that cannot be used or is a disk already.
+    """
+    old = _disk(number)
+    if old.path == path:  # its place is the new one's now, and its row goes
+        Disk.objects.filter(pk=number).update(path=f"{path} (was disk {number})")
+    made, is_new = disk_add(ctx, path=path, policy=old.policy)
+    if not is_new:
+        raise Invalid(f"{path} is disk {made.pk} already.", hint="Give an empty directory.")
+    return made
+
+
 @streaming("object_store:operate")
 def disk_preview(ctx: RequestContext, *, number: int) -> tuple[int, int]:
     """How many copies, and bytes, have to be made elsewhere if this disk goes. Raises NotFound."""
@@ -121,12 +136,6 @@ def disk_only(ctx: RequestContext, *, number: int) -> int:
 
 def _is_there(disk: Disk) -> bool:
     return disk.machine == machine() and Directory(disk.number, disk.path, disk.identity).is_there()
-
-
-@internal("an operator's command", atomic=False)
-def disk_policy(ctx: RequestContext, number: int) -> str:
-    """The storage policy that a disk belongs to. Raises NotFound."""
-    return _disk(number).policy
 
 
 @service("object_store:operate")

@@ -64,8 +64,8 @@ def account_export(ctx: RequestContext, *, account: str, folder: Path, container
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(root.with_name(f"{root.name}{FACTS}"), orjson.dumps(_of_container(place), option=orjson.OPT_INDENT_2))
         for found in _objects(place):
-            done = _exported(reader, place, found, root)
-            if done.problem and (now := _now(found)) is not found:  # changed or removed, and its bytes with it
+            done: Exported | None = _exported(reader, place, found, root)
+            if done and done.problem and (now := _now(found)) is not found:  # changed or removed, and its bytes with it
                 done = _exported(reader, place, now, root) if now else None
             if done:
                 yield done

@@ -6,6 +6,7 @@ The back end of S3 services passes the suite on Ceph's gateway as well.
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import signal
 import threading
@@ -277,6 +278,27 @@ def test_a_cluster_that_cannot_be_found_is_not_taken_for_a_missing_pool(tmp_path
     nowhere = RadosStore("default", pool=POOL, conf=str(tmp_path / "empty.conf"), timeout_s=2)
     with pytest.raises(NoRoomError, match="Ceph cannot be reached"):
         keep(nowhere, b"abc")
+
+
+def test_a_cluster_that_cannot_be_reached_is_tried_by_one_for_all(tmp_path, monkeypatch):
+    (tmp_path / "ceph.conf").touch()
+    store = RadosStore("default", pool=POOL, conf=str(tmp_path / "ceph.conf"))
+    tried: list[int] = []
+
+    def refused(self: RadosStore) -> None:
+        tried.append(1)
+        raise rados.binding().TimedOut("nobody is there", errno.ETIMEDOUT)
+
+    monkeypatch.setattr(RadosStore, "_connected", property(refused))
+    stored = Stored(timed_uuid(), 3, bytes(4), (0,))
+    for _ in range(3):
+        assert store.verify(stored, lambda size: None) == {}
+        with pytest.raises(BlobLostError, match="nobody is there"):
+            read(store, stored)
+    assert len(tried) == 1
+    monkeypatch.setattr(store, "_not_before", 0.0)
+    assert store.verify(stored, lambda size: None) == {}
+    assert len(tried) == 2
 
 
 @pytest.mark.parametrize("key", ["", "AQBnNi9mAAAAABAAeWJ1dCBub3QgdGhpcyBvbmUA"])

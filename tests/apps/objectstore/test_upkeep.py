@@ -444,6 +444,28 @@ def test_a_disk_is_replaced_by_one_command(alice, box, disks, capsys):
     assert Disk.objects.count() == 3
 
 
+def test_a_disk_is_replaced_at_its_own_path(alice, box, disks, capsys):
+    alice.put("/box/a", b"abc")
+    gone = number(disks[0])
+    disks[0].rename(disks[0].with_name("broken"))
+    disks[0].mkdir()
+    command(capsys, "disks", "replace", str(gone), str(disks[0]), "--yes")
+    reconcile.mend(threading.Event())
+    assert [f.read_bytes() for f in files(disks[0])] == [b"abc"]
+    assert sorted(Disk.objects.values_list("path", flat=True)) == sorted(str(disk) for disk in disks)
+    assert not Disk.objects.filter(pk=gone).exists()
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_disk_is_not_replaced_by_one_that_is_in_use(alice, box, disks, which):
+    alice.put("/box/a", b"abc")
+    before = list(Disk.objects.order_by("pk").values())
+    with pytest.raises(CommandError, match="already"):
+        call_command("object", "disks", "replace", str(number(disks[0])), str(disks[which]), "--yes")
+    assert list(Disk.objects.order_by("pk").values()) == before
+    assert Blob.objects.get().missing == 0
+
+
 def test_a_disk_that_moved_is_taken_in_again(alice, box, disks):
     alice.put("/box/a", b"abc")
     moved = disks[0].with_name("moved")

@@ -104,7 +104,8 @@ class Command(BaseCommand):
 
     def do_disks_replace(self, ctx: RequestContext, options: dict[str, Any]) -> None:
         if self._agreed(ctx, options, is_lost=True):
-            self.do_disks_add(ctx, {"path": [options["path"]], "policy": services.disk_policy(ctx, options["number"])})
+            disk = services.disk_replace(ctx, number=options["number"], path=options["path"])
+            self.stdout.write(f"{disk} added")
             self._give_up(ctx, options["number"])
 
     def _give_up(self, ctx: RequestContext, number: int) -> None:
