@@ -64,11 +64,11 @@ def account_export(ctx: RequestContext, *, account: str, folder: Path, container
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(root.with_name(f"{root.name}{FACTS}"), orjson.dumps(_of_container(place), option=orjson.OPT_INDENT_2))
         for found in _objects(place):
-            done: Exported | None = _exported(reader, place, found, root)
-            if done and done.problem and (now := _now(found)) is not found:  # changed or removed, and its bytes with it
-                done = _exported(reader, place, now, root) if now else None
-            if done:
+            done = _exported(reader, place, found, root)
+            if not done.problem or (now := _now(found)) is found:
                 yield done
+            elif now is not None:  # its bytes were replaced meanwhile
+                yield _exported(reader, place, now, root)
 
 
 def _objects(place: Container) -> Iterator[Object]:
@@ -88,7 +88,7 @@ def _now(found: Object) -> Object | None:
 def _exported(reader: Reader, place: Container, found: Object, root: Path) -> Exported:
     name = f"/{place.name}/{found.name}"
     try:
-        return _written(reader, name, found, root)
+        return _written(reader, name, _of_object(found) | {"container": place.name}, found, root)
     except KumoError as error:
         return Exported(name, 0, problem=str(error))
     except OSError as error:
@@ -97,9 +97,8 @@ def _exported(reader: Reader, place: Container, found: Object, root: Path) -> Ex
         return Exported(name, 0, problem=f"this file system takes no such name: {error.strerror}")
 
 
-def _written(reader: Reader, name: str, found: Object, root: Path) -> Exported:
-    path, known = _own_path(root, found.name)
-    facts = _of_object(found)
+def _written(reader: Reader, name: str, facts: dict[str, Any], found: Object, root: Path) -> Exported:
+    path, known = _own_path(root, facts)
     if known == facts | {"written": facts["bytes"]} and path.stat().st_size == facts["bytes"]:
         return Exported(name, facts["bytes"])
     if (found.encryption or {}).get("mode") == CUSTOMER:
@@ -170,11 +169,11 @@ def _facts_of(path: Path) -> Path:
     return path.with_name(f"{path.name}{FACTS}")
 
 
-def _own_path(root: Path, name: str) -> tuple[Path, dict[str, Any]]:
-    """Where an object is written, and what is known there of it. Not over another, whose name is the same to a file
-    system that does not tell capitals from small letters, or one form of a letter from another."""
-    path = path_of(root, name)
-    while (known := _known(path)).get("name", name) != name:
+def _own_path(root: Path, facts: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """Where an object is written, and what is known there of it. Not over another, whose name, or whose container's, is
+    the same to a file system that does not tell capitals from small letters, or one form of a letter from another."""
+    path = path_of(root, facts["name"])
+    while any((known := _known(path)).get(part, facts[part]) != facts[part] for part in ("name", "container")):
         path = path.with_name(f"{path.name}%")
     return path, known
 
