@@ -31,24 +31,23 @@ AUDIT_BLOBS = 100
 def fold(stop: threading.Event) -> None:
     """Fold deltas into totals, and remove objects whose time is over."""
 
-    def once() -> None:
+    def totals() -> None:
         while services.deltas_fold(system()) and not stop.is_set():
             pass
-        services.objects_expire(system())
 
-    _regularly(stop, FOLD_S, once)
+    _regularly(stop, FOLD_S, totals, lambda: services.objects_expire(system()))
 
 
 def collect(stop: threading.Event) -> None:
     """Make missing copies, empty disks, and remove what no object names."""
-
-    def once() -> None:
-        mend(stop)
-        services.accounts_reap(system())
-        services.rates_forget(system())
-        services.unused_remove(system(), stop=stop)
-
-    _regularly(stop, COLLECT_S, once)
+    _regularly(
+        stop,
+        COLLECT_S,
+        lambda: mend(stop),
+        lambda: services.accounts_reap(system()),
+        lambda: services.rates_forget(system()),
+        lambda: services.unused_remove(system(), stop=stop),
+    )
 
 
 def search(stop: threading.Event) -> None:
@@ -125,19 +124,21 @@ def _walk(policy: str, pace: services.Pace) -> None:
         _, ended = services.copies_audit(system(), policy=policy, pace=pace, blobs=AUDIT_BLOBS)
 
 
-def _regularly(stop: threading.Event, every_s: float, once: Callable[[], None]) -> None:
+def _regularly(stop: threading.Event, every_s: float, *duties: Callable[[], object]) -> None:
     """A connection is kept between rounds only where they come often: it costs the server some MiB."""
     while not stop.wait(every_s):
-        _guarded(once)
+        for duty in duties:
+            _guarded(duty)
         if every_s >= COLLECT_S:
             connection.close()
     connection.close()
 
 
-def _guarded(once: Callable[[], None]) -> None:
+def _guarded(duty: Callable[[], object]) -> None:
+    """One that fails, whatever the reason, does not keep those after it from their turn."""
     try:
-        once()
-    except (Error, OSError, WrongMachineError) as error:
+        duty()
+    except Exception as error:
         logger.exception("a duty of the object store failed")
         if isinstance(error, Error):
             connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 import logging
@@ -15,7 +16,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 from django.db.models import Count, F, Q, QuerySet, Sum
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from apps.core import live
 from apps.core.context import RequestContext
@@ -24,6 +25,7 @@ from apps.core.transactions import internal
 from apps.objectstore import backends
 from apps.objectstore.backends import BlobLostError, BlobStore, Kept, NoRoomError, WrongMachineError
 from apps.objectstore.models import Account, Audit, Blob, Object, Upload
+from apps.objectstore.services.disks import spans
 from apps.objectstore.services.objects import object_expire, stored_of
 
 logger = logging.getLogger("kumo.objectstore")
@@ -242,22 +244,32 @@ def grace() -> datetime.timedelta:
 class Health:
     """A policy's copies, in numbers."""
 
-    blobs: int
-    bytes: int
-    missing: int  # copies
-    unused: int  # blobs that wait for their grace time
+    blobs: int = 0
+    bytes: int = 0
+    missing: int = 0  # copies
+    unused: int = 0  # blobs that wait for their grace time
+
+    def __add__(self, other: Health) -> Health:
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return Health(*(one + more for one, more in pairs))
 
 
-@internal("the command and the doctor", atomic=False)
-def health(ctx: RequestContext, *, policy: str) -> Health:
-    """How a policy's blobs are."""
-    row = Blob.objects.filter(policy=policy).aggregate(
-        blobs=Count("pk", filter=Q(unused_since=None)),
-        bytes=Sum("size", filter=Q(unused_since=None)),
-        missing=Sum("missing", filter=Q(unused_since=None)),
-        unused=Count("pk", filter=~Q(unused_since=None)),
-    )
-    return Health(row["blobs"], int(row["bytes"] or 0), int(row["missing"] or 0), row["unused"])
+@internal("the command", atomic=False)
+def health(ctx: RequestContext) -> dict[str, Health]:
+    """Storage policy → how its blobs are, also of policies that the settings do not name."""
+    found = {policy: Health() for policy in backends.policies()}
+    used = Q(unused_since=None)
+    for span in spans():
+        rows = Blob.objects.filter(span).values_list("policy").order_by()
+        numbers = rows.annotate(
+            n=Count("pk", filter=used),
+            total=Coalesce(Sum("size", filter=used), 0),
+            lacking=Coalesce(Sum("missing", filter=used), 0),
+            waiting=Count("pk", filter=~used),
+        )
+        for policy, blobs, size, missing, unused in numbers:
+            found[policy] = found.get(policy, Health()) + Health(blobs, int(size), missing, unused)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

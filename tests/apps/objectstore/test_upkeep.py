@@ -291,6 +291,26 @@ def test_a_blob_that_goes_while_others_are_repaired_is_not_told_lost(alice, box,
     assert services.copies_repair(SYSTEM, policy="default")[0] == services.Repaired()
 
 
+def test_a_duty_that_fails_keeps_no_other_from_its_turn(monkeypatch):
+    """Else disks fill up because somebody's account cannot be removed."""
+    stop, done = threading.Event(), []
+
+    def failing(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    def last(*_: object, **__: object) -> None:
+        done.append("removed")
+        stop.set()
+
+    for name in ("draining_mark", "accounts_reap", "rates_forget"):
+        monkeypatch.setattr(reconcile.services, name, failing)
+    monkeypatch.setattr(reconcile.services, "unused_remove", last)
+    monkeypatch.setattr(reconcile, "COLLECT_S", 0)
+    monkeypatch.setattr(reconcile.connection, "close", lambda: None)
+    reconcile.collect(stop)
+    assert done == ["removed"]
+
+
 def test_one_object_that_cannot_expire_keeps_no_other(alice, box, monkeypatch):
     for name in "ab":
         alice.put(f"/box/{name}", b"abc", X_Delete_After="100")
@@ -517,6 +537,18 @@ def test_another_machines_disks_serve_nothing(alice, box):
     assert alice("GET", "/box/a").status_code == 503
     assert alice.put("/box/b", b"abc").status_code == 503
     assert alice.names("/box") == ["a"]
+
+
+def test_policies_are_shown_also_those_that_the_settings_name_no_more(alice, box, capsys, monkeypatch):
+    monkeypatch.setattr(disk_services, "BATCH", 1)
+    alice.put("/box/a", b"abc")
+    alice.put("/box/b", b"defg")
+    Blob.objects.filter(size=4).update(policy="old", missing=2)
+    alice.put("/box/a", b"xyz")
+    assert command(capsys, "policies").splitlines() == [
+        "default (disks): 1 blobs of 3 B, 0 copies missing, 1 blobs unused",
+        "old (not in the settings): 1 blobs of 4 B, 2 copies missing, 0 blobs unused",
+    ]
 
 
 def test_policies_are_shown(alice, box, capsys):

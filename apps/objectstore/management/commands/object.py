@@ -70,10 +70,11 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def do_policies(self, ctx: RequestContext, options: dict[str, Any]) -> None:
-        for policy in backends.policies():
-            found = services.health(ctx, policy=policy)
+        known = backends.policies()
+        for policy, found in services.health(ctx).items():
+            engine = backends.engine(policy) if policy in known else "not in the settings"
             self.stdout.write(
-                f"{policy} ({backends.engine(policy)}): {found.blobs} blobs of {_size(found.bytes)}, "
+                f"{policy} ({engine}): {found.blobs} blobs of {_size(found.bytes)}, "
                 f"{found.missing} copies missing, {found.unused} blobs unused"
             )
 
