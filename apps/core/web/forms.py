@@ -14,10 +14,14 @@ Choices = Iterable[tuple[str, Text]]
 
 
 class ChoiceForm(forms.Form):
-    """A form some of whose fields get their choices when it is made: `choices` has them by the field's name."""
+    """A form whose fields depend on when it is made: `choices` are those of fields by name, `without` are left out."""
 
-    def __init__(self, *args: Any, choices: Mapping[str, Choices] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, choices: Mapping[str, Choices] | None = None, without: Iterable[str] = (), **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        for name in without:
+            del self.fields[name]
         for name, found in (choices or {}).items():
             self.fields[name].choices = list(found)  # type: ignore[attr-defined]
 

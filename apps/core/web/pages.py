@@ -390,9 +390,14 @@ class FormPage(Page):
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         return self.show(self.make())
 
-    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
+    def around(self) -> dict[str, Any]:
+        """What the template shows besides the form."""
+        return {}
+
+    def show(self, form: forms.Form, status: int = 200, **more: Any) -> HttpResponse:
         back = self.back or (self.list_page.address() if self.list_page else "")
-        return self.render(form=form, submit=self.submit, back_url=self.url(back) if back else "", status=status)
+        shown = {"form": form, "submit": self.submit, "back_url": self.url(back) if back else ""}
+        return self.render(status=status, **shown | self.around() | more)
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         form = self.make(request.POST, request.FILES)

@@ -416,18 +416,17 @@ class AuthenticatorAdd(Own, FormPage):
         request.session["authenticator"] = base64.b32encode(secrets.token_bytes(20)).decode()
         return self.show(self.make())
 
-    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
+    def show(self, form: forms.Form, status: int = 200, **more: Any) -> HttpResponse:
         secret = self.request.session.get("authenticator", "")
         site = urlsplit(settings.CONFIG.public.url).netloc
         label = quote(f"Kumo {site}:{self.ctx.user_name}")
         address = f"otpauth://totp/{label}?{urlencode({'secret': secret, 'issuer': f'Kumo {site}'})}"
-        response = self.render(
-            form=form,
-            submit=self.submit,
-            back_url=self.url(self.back),
+        response = super().show(
+            form,
+            status,
+            **more,
             secret=" ".join(secret[i : i + 4] for i in range(0, len(secret), 4)),
             picture=segno.make_qr(address, error="m").svg_data_uri(scale=5, border=4, light="#fff", dark="#000"),
-            status=status,
         )
         response["Cache-Control"] = "no-store"
         return response

@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.translation import gettext as now
 from django.utils.translation import gettext_lazy as _
 
@@ -125,15 +125,9 @@ class Purge(FormPage):
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
         return PurgeForm(data, wanted=self.row.name)
 
-    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
-        return self.render(
-            form=form,
-            row=self.row,
-            submit=self.submit,
-            back_url=self.url("identity:project", self.row.pk),
-            holdings=selectors.project_holdings(self.ctx, project_id=self.row.pk),
-            status=status,
-        )
+    def around(self) -> dict[str, Any]:
+        holdings = selectors.project_holdings(self.ctx, project_id=self.row.pk)
+        return {"row": self.row, "back_url": self.url("identity:project", self.row.pk), "holdings": holdings}
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         operation = services.project_purge(self.ctx, project_id=self.row.pk, keep=form.cleaned_data["keep"])

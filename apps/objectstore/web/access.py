@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict
 from typing import Any
 
@@ -25,6 +24,7 @@ from apps.objectstore.states import Versioning
 from apps.objectstore.web import marks, sites, words
 from apps.objectstore.web.browse import OWN, InContainer
 from apps.objectstore.web.containers import quota_bars
+from apps.objectstore.web.documents import WordsField
 from apps.objectstore.web.words import LISTED, PUBLIC
 
 READERS = (
@@ -40,29 +40,14 @@ class AccessForm(forms.Form):
     """Access lists as Swift has them: the common cases as a choice, the rest as lines."""
 
     everybody = forms.ChoiceField(label=_("Everybody"), choices=READERS, widget=forms.RadioSelect)
-    readers = forms.CharField(
+    readers = WordsField(
         label=_("Others who may read"),
         required=False,
-        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
         help_text=_(
             "One in each line: “project:user” by id, with * for all users of a project, or the name of a role."
         ),
     )
-    writers = forms.CharField(
-        label=_("Others who may write"),
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
-    )
-
-    def clean_readers(self) -> list[str]:
-        return _lines(self.cleaned_data["readers"])
-
-    def clean_writers(self) -> list[str]:
-        return _lines(self.cleaned_data["writers"])
-
-
-def _lines(text: str) -> list[str]:
-    return [entry for entry in re.split(r"[\s,]+", text) if entry]
+    writers = WordsField(label=_("Others who may write"), required=False)
 
 
 class Access(InContainer, FormPage):
@@ -79,18 +64,15 @@ class Access(InContainer, FormPage):
         known = {"everybody": public, "readers": "\n".join(others)}
         return AccessForm(data, initial=known | {"writers": "\n".join(words.entries(self.container.write_acl))})
 
-    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
-        return self.render(
-            title=self.container.name,
-            form=form,
-            submit=self.submit,
-            crumbs=self.crumbs(""),
-            status=status,
-            readers=words.readers(self.container),
-            writers=words.writers(self.container),
-            may_change=self.allowed(OWN),
+    def around(self) -> dict[str, Any]:
+        return {
+            "title": self.container.name,
+            "crumbs": self.crumbs(""),
+            "readers": words.readers(self.container),
+            "writers": words.writers(self.container),
+            "may_change": self.allowed(OWN),
             **self.bucket_facts(),
-        )
+        }
 
     def bucket_facts(self) -> dict[str, Any]:
         """What S3's grants and the policy say; nothing for a container that S3 does not reach."""
@@ -143,10 +125,9 @@ class Policy(InContainer, FormPage):
         text = json.dumps(found, indent=2, ensure_ascii=False) if found else ""
         return PolicyForm(data, initial={"policy": text, "block": all(asdict(block_of(self.bucket)).values())})
 
-    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
-        back = self.url("objectstore:access", self.kwargs["ident"])
+    def around(self) -> dict[str, Any]:
         example = json.dumps(example_policy(self.bucket.name), indent=2)
-        return self.render(form=form, submit=self.submit, back_url=back, status=status, example=example)
+        return {"back_url": self.url("objectstore:access", self.kwargs["ident"]), "example": example}
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         """The block first, so that a public policy is refused by it and not left in force."""
@@ -235,7 +216,7 @@ class Settings(InContainer, FormPage):
             choices={"versioning": [(v.name, VERSIONS[v]) for v in offered]},
         )
 
-    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
+    def around(self) -> dict[str, Any]:
         row = self.container
         facts = [
             (_("Objects"), row.objects_now),
@@ -246,17 +227,14 @@ class Settings(InContainer, FormPage):
             (_("Created at"), cells.time_ago(row.created_at)),
             (_("Id"), cells.copied(row.pk)),
         ]
-        return self.render(
-            title=row.name,
-            form=form,
-            submit=self.submit,
-            crumbs=self.crumbs(""),
-            status=status,
-            facts=facts,
-            bars=quota_bars(Totals(row.objects_now, row.bytes_now), row.metadata),
-            may_change=self.allowed(OWN),
-            besides=self.besides(),
-        )
+        return {
+            "title": row.name,
+            "crumbs": self.crumbs(""),
+            "facts": facts,
+            "bars": quota_bars(Totals(row.objects_now, row.bytes_now), row.metadata),
+            "may_change": self.allowed(OWN),
+            "besides": self.besides(),
+        }
 
     def besides(self) -> list[tuple[Any, list[Any], str]]:
         """What else is set for it: title, words, and the address of its page."""

@@ -306,9 +306,8 @@ class FolderCreate(InContainer, FormPage):
         )
         return self.address_of("objectstore:objects", folder=name), said(gettext("Created"), name)
 
-    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
-        back = self.address_of("objectstore:objects", folder=self.request.GET.get("folder", ""))
-        return self.render(form=form, submit=self.submit, back_url=back, status=status)
+    def around(self) -> dict[str, Any]:
+        return {"back_url": self.address_of("objectstore:objects", folder=self.request.GET.get("folder", ""))}
 
 
 class Nothing:

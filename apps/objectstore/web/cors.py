@@ -9,15 +9,14 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.objectstore.services.document_checks import METHODS
-from apps.objectstore.web.documents import LINES, Rule, RulesPage, listed
+from apps.objectstore.web.documents import Rule, RulesPage, WordsField
 
 
 class CorsForm(forms.Form):
     """One rule: which sites, and what their pages may ask."""
 
-    origins = forms.CharField(
+    origins = WordsField(
         label=_("Sites"),
-        widget=LINES,
         help_text=_("Addresses such as https://www.example.com, one in each line; * stands for anything, once."),
     )
     methods = forms.MultipleChoiceField(
@@ -26,22 +25,11 @@ class CorsForm(forms.Form):
         initial=["GET", "HEAD"],
         widget=forms.CheckboxSelectMultiple,
     )
-    headers = forms.CharField(
-        label=_("Headers that they may send"), widget=LINES, required=False, help_text=_("* for all.")
-    )
-    exposed = forms.CharField(
-        label=_("Headers of answers that they see"), widget=LINES, required=False, help_text="ETag, x-amz-request-id"
+    headers = WordsField(label=_("Headers that they may send"), required=False, help_text=_("* for all."))
+    exposed = WordsField(
+        label=_("Headers of answers that they see"), required=False, help_text="ETag, x-amz-request-id"
     )
     age = forms.IntegerField(label=_("Browsers ask again after, in seconds"), min_value=0, required=False)
-
-    def clean_origins(self) -> list[str]:
-        return listed(self.cleaned_data["origins"])
-
-    def clean_headers(self) -> list[str]:
-        return listed(self.cleaned_data["headers"])
-
-    def clean_exposed(self) -> list[str]:
-        return listed(self.cleaned_data["exposed"])
 
 
 class Cors(RulesPage):

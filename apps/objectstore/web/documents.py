@@ -16,16 +16,34 @@ from django.utils.translation import gettext_lazy as _
 from apps.core.errors import KumoError, NotFound
 from apps.core.web.pages import FormPage, put_error, said
 from apps.objectstore import services
+from apps.objectstore.models import Bucket
 from apps.objectstore.selectors.documents import bucket_document, fingerprint
 from apps.objectstore.web.browse import OWN, InContainer
 
 Rule = dict[str, Any]
-LINES = forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "autocapitalize": "none"})
 
 
-def listed(text: str) -> list[str]:
-    """Words, with blanks, commas or ends of lines between them."""
-    return [entry for entry in re.split(r"[\s,]+", text) if entry]
+class LinesField(forms.CharField):
+    """A few lines that are no sentences."""
+
+    widget = forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "autocapitalize": "none"})
+
+
+class WordsField(LinesField):
+    """Words, with blanks, commas or ends of lines between them; a list."""
+
+    def clean(self, value: Any) -> list[str]:
+        return [entry for entry in re.split(r"[\s,]+", super().clean(value)) if entry]
+
+
+class PairsField(LinesField):
+    """`key = value` in each line; a dict. None are needed."""
+
+    def __init__(self, *, label: Any) -> None:
+        super().__init__(label=label, required=False, help_text=_("One “key = value” in each line."))
+
+    def clean(self, value: Any) -> dict[str, str]:
+        return dict(pairs_of(super().clean(value)))
 
 
 def pairs_of(text: str) -> list[tuple[str, str]]:
@@ -61,8 +79,13 @@ class OfBucket(InContainer):
     kind: ClassVar[str]
 
     @cached_property
+    def reached(self) -> Bucket | None:
+        """The bucket; a page that has something to say without one answers None."""
+        return self.bucket
+
+    @cached_property
     def document(self) -> dict[str, Any] | None:
-        return bucket_document(self.ctx, bucket=self.bucket.name, kind=self.kind)
+        return bucket_document(self.ctx, bucket=self.reached.name, kind=self.kind) if self.reached else None
 
     def put(self, document: Mapping[str, Any] | None) -> None:
         """Keep it, or remove what there is. Raises Conflict where somebody changed it since the page was made."""
@@ -77,6 +100,8 @@ class OfBucket(InContainer):
     @property
     def seen(self) -> str:
         """The fingerprint of what the page showed when it was made: what is sent is about that."""
+        if self.reached is None:
+            return ""
         return self.request.POST.get("seen") or fingerprint(self.document)
 
     @property
@@ -99,34 +124,20 @@ class WordsPage(FormPage):
         """Tone and text of notices above the form."""
         return []
 
-    def around(self) -> dict[str, Any]:
-        """Where it leads back to, and what the form has been made from."""
-        raise NotImplementedError
-
     def may_change(self) -> bool:
-        raise NotImplementedError
+        return self.allowed(OWN)
 
-    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
-        return self.render(
-            form=form,
-            submit=self.submit,
-            status=status,
-            lines=self.lines(),
-            notes=self.notes(),
-            heading=self.heading,
-            may_change=self.may_change(),
-            **self.around(),
-        )
+    def around(self) -> dict[str, Any]:
+        """What is so now, and whether that may be changed. Pages add where they lead back to."""
+        now = {"lines": self.lines(), "notes": self.notes(), "heading": self.heading}
+        return now | {"may_change": self.may_change()}
 
 
 class DocumentPage(OfBucket, WordsPage):
     """A document that is one form."""
 
-    def may_change(self) -> bool:
-        return self.allowed(OWN)
-
     def around(self) -> dict[str, Any]:
-        return {"crumbs": self.crumbs(""), "back_url": self.settings_url, "seen": self.seen}
+        return super().around() | {"crumbs": self.crumbs(""), "back_url": self.settings_url, "seen": self.seen}
 
 
 class RulesPage(OfBucket, FormPage):
@@ -187,10 +198,9 @@ class RulesPage(OfBucket, FormPage):
     def show(self, form: forms.Form, status: int = 200, **more: Any) -> HttpResponse:
         places = [{"number": n, "url": self._at(rule=str(n))} for n in range(len(self.rules))]
         rules = [self.described(rule) | place for rule, place in zip(self.rules, places, strict=True)]
-        return self.render(
-            form=form,
-            submit=self.submit,
-            status=status,
+        return super().show(
+            form,
+            status,
             rules=rules,
             number=self.number,
             is_again="again" in self.request.GET and not form.is_bound,

@@ -17,7 +17,7 @@ from apps.core.web import cells
 from apps.objectstore.selectors.documents import fingerprint
 from apps.objectstore.selectors.previews import Toll, lifecycle_toll
 from apps.objectstore.states import MAX_OBJECT_NAME
-from apps.objectstore.web.documents import LINES, Rule, RulesPage, lines_of, pairs_of
+from apps.objectstore.web.documents import PairsField, Rule, RulesPage, lines_of
 
 NUMBERS = ("least", "most", "days", "noncurrent_days", "newer", "abort_days")
 
@@ -50,19 +50,11 @@ class LifecycleForm(forms.Form):
         help_text=_("In place of a number of days."),
     )
     markers = forms.BooleanField(label=_("Remove marks of deletions behind which no version is left"), required=False)
-    tags = forms.CharField(
-        label=_("Only objects with these tags"),
-        required=False,
-        widget=LINES,
-        help_text=_("One “key = value” in each line."),
-    )
+    tags = PairsField(label=_("Only objects with these tags"))
     least = forms.IntegerField(label=_("Only objects larger than, in bytes"), min_value=0, required=False)
     most = forms.IntegerField(label=_("Only objects smaller than, in bytes"), min_value=1, required=False)
     id = forms.CharField(label=_("Name of the rule"), max_length=255, required=False)
     on = forms.BooleanField(label=_("In force"), required=False, initial=True)
-
-    def clean_tags(self) -> dict[str, str]:
-        return dict(pairs_of(self.cleaned_data["tags"]))
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data

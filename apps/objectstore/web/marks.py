@@ -22,8 +22,8 @@ from apps.objectstore.selectors.grants import Grant
 from apps.objectstore.services.lock import COMPLIANCE, GOVERNANCE, is_retained
 from apps.objectstore.states import Versioning
 from apps.objectstore.web import words
-from apps.objectstore.web.browse import OWN, folder_of
-from apps.objectstore.web.documents import LINES, DocumentPage, WordsPage, are_lines, lines_of, pairs_of
+from apps.objectstore.web.browse import folder_of
+from apps.objectstore.web.documents import DocumentPage, LinesField, PairsField, WordsPage, are_lines, lines_of
 from apps.objectstore.web.objects import OfObject, until
 
 Lines = list[tuple[str, Any]]
@@ -32,11 +32,12 @@ Lines = list[tuple[str, Any]]
 class MarkPage(OfObject, WordsPage):
     """A form about what is said of one object."""
 
-    def may_change(self) -> bool:
-        return self.allowed(OWN)
-
     def around(self) -> dict[str, Any]:
-        return {"crumbs": self.crumbs(folder_of(self.row.name)), "back_url": self.here(), "row": self.row}
+        return super().around() | {
+            "crumbs": self.crumbs(folder_of(self.row.name)),
+            "back_url": self.here(),
+            "row": self.row,
+        }
 
     def done(self) -> tuple[str, str]:
         return self.here(), said(gettext("Saved"), self.name)
@@ -46,12 +47,7 @@ class MarkPage(OfObject, WordsPage):
 
 
 class TagsForm(forms.Form):
-    tags = forms.CharField(
-        label=_("Tags"), required=False, widget=LINES, help_text=_("One “key = value” in each line.")
-    )
-
-    def clean_tags(self) -> dict[str, str]:
-        return dict(pairs_of(self.cleaned_data["tags"]))
+    tags = PairsField(label=_("Tags"))
 
 
 def _tag_lines(tags: Mapping[str, Any]) -> Lines:
@@ -119,10 +115,9 @@ class GrantsForm(ChoiceForm):
     """A canned list for everybody, and lines for projects."""
 
     canned = forms.ChoiceField(label=_("Everybody"), widget=forms.RadioSelect)
-    others = forms.CharField(
+    others = LinesField(
         label=_("Projects"),
         required=False,
-        widget=LINES,
         help_text=_("One “id = PERMISSION” in each line: READ, WRITE, READ_ACP, WRITE_ACP or FULL_CONTROL."),
     )
 
@@ -231,7 +226,7 @@ MODE_WORDS = {GOVERNANCE: _("governance"), COMPLIANCE: _("compliance")}
 SURE = _("I understand that what is put under compliance cannot be deleted by anybody until its time is over")
 
 
-class DefaultLockForm(forms.Form):
+class DefaultLockForm(ChoiceForm):
     """How long new objects are retained unless they say otherwise."""
 
     mode = forms.ChoiceField(label=_("New objects"), choices=MODES, widget=forms.RadioSelect)
@@ -239,11 +234,6 @@ class DefaultLockForm(forms.Form):
     unit = forms.ChoiceField(label=_("Unit"), choices=[("days", _("days")), ("years", _("years"))], initial="days")
     sure = forms.BooleanField(label=SURE, required=False)
     begin = forms.BooleanField(label=_("From now on objects can be locked here. That cannot be undone"))
-
-    def __init__(self, *args: Any, begins: bool, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not begins:
-            del self.fields["begin"]
 
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
@@ -272,7 +262,7 @@ class BucketLock(DocumentPage):
         rule = self.document or {}
         unit = "years" if rule.get("years") else "days"
         known = {"mode": rule.get("mode", NO_MODE), "number": rule.get(unit) or None, "unit": unit}
-        return DefaultLockForm(data, initial=known, begins=not self.bucket.lock_enabled)
+        return DefaultLockForm(data, initial=known, without=("begin",) if self.bucket.lock_enabled else ())
 
     def may_change(self) -> bool:
         can = self.bucket.lock_enabled or self.container.versioning == Versioning.ENABLED

@@ -236,8 +236,8 @@ class ObjectEdit(OfObject, FormPage):
         known: dict[str, Any] = {"content_type": row.content_type, "metadata": "\n".join(lines), "expires": "keep"}
         return DetailsForm(data, initial=known | {name: row.metadata.get(name, "") for name in SENT})
 
-    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
-        return self.render(form=form, submit=self.submit, back_url=self.here(), status=status)
+    def around(self) -> dict[str, Any]:
+        return {"back_url": self.here()}
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         given, row = form.cleaned_data, self.row
@@ -292,11 +292,9 @@ class ObjectCopy(OfObject, FormPage):
     def make(self, data: Any = None, files: Any = None) -> forms.Form:
         return CopyForm(data, initial={"container": self.container.name, "name": self.row.name, "keep": ""})
 
-    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
+    def around(self) -> dict[str, Any]:
         names = selectors.container_rows(self.ctx).values_list("name", flat=True).order_by("name")[:200]
-        return self.render(
-            form=form, submit=self.submit, back_url=self.here(), status=status, containers=list(names), row=self.row
-        )
+        return {"back_url": self.here(), "containers": list(names), "row": self.row}
 
     def save(self, form: forms.Form) -> tuple[str, str]:
         given = form.cleaned_data
@@ -333,9 +331,8 @@ class ObjectShare(OfObject, FormPage):
     form = ShareForm
     submit = _("Make a link")
 
-    def show(self, form: forms.Form, status: int = 200) -> HttpResponse:
-        row = self.row
-        return self.render(form=form, submit=self.submit, back_url=self.here(), status=status, row=row)
+    def around(self) -> dict[str, Any]:
+        return {"back_url": self.here(), "row": self.row}
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         form = self.make(request.POST)
@@ -348,10 +345,9 @@ class ObjectShare(OfObject, FormPage):
             put_error(form, error)
             return self.show(form, error.status)
         response = self.render(
-            row=self.row,
             link=f"{settings.CONFIG.public.url}{path}",
             ends_at=timezone.now() + datetime.timedelta(seconds=lasts),
-            back_url=self.here(),
+            **self.around(),
         )
         response["Cache-Control"] = "no-store"
         return response

@@ -12,21 +12,20 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from apps.core.web.forms import ChoiceForm
 from apps.core.web.pages import said
 from apps.objectstore import services
 from apps.objectstore.models import Bucket
 from apps.objectstore.selectors.access import bucket_of
-from apps.objectstore.selectors.documents import bucket_document, fingerprint
 from apps.objectstore.states import PREFIX
 from apps.objectstore.web import words
-from apps.objectstore.web.browse import OWN, InContainer
-from apps.objectstore.web.documents import WordsPage
+from apps.objectstore.web.documents import DocumentPage
 
 INDEX, ERROR, LISTINGS = "Web-Index", "Web-Error", "Web-Listings"
 TRUE = {"true", "1", "yes", "on", "t", "y"}
 
 
-class SiteForm(forms.Form):
+class SiteForm(ChoiceForm):
     """Whether, and with which pages."""
 
     shown = forms.ChoiceField(
@@ -51,11 +50,6 @@ class SiteForm(forms.Form):
         help_text=_("Such as 404.html."),
     )
 
-    def __init__(self, *args: Any, by_s3: bool, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not by_s3:
-            del self.fields["s3_error"]
-
     def clean(self) -> dict[str, Any]:
         given = self.cleaned_data
         needs_index = "s3_error" in self.fields or not given.get("listings")
@@ -66,20 +60,16 @@ class SiteForm(forms.Form):
         return given
 
 
-class Site(InContainer, WordsPage):
+class Site(DocumentPage):
     """How the container is shown to people with a browser, and where."""
 
     title = _("Web site")
-    tabs = ()
+    kind = "website"
 
     @cached_property
-    def shown_bucket(self) -> Bucket | None:
+    def reached(self) -> Bucket | None:
         """The bucket, where S3 shows sites."""
         return bucket_of(self.container) if settings.CONFIG.objectstore.s3_website_domains else None
-
-    @cached_property
-    def document(self) -> dict[str, Any] | None:
-        return bucket_document(self.ctx, bucket=self.shown_bucket.name, kind="website") if self.shown_bucket else None
 
     @property
     def is_shown(self) -> bool:
@@ -94,7 +84,7 @@ class Site(InContainer, WordsPage):
             "error": kept.get(ERROR, ""),
             "s3_error": document.get("error", ""),
         }
-        return SiteForm(data, initial=known, by_s3=self.shown_bucket is not None)
+        return SiteForm(data, initial=known, without=() if self.reached else ("s3_error",))
 
     def lines(self) -> list[tuple[str, Any]]:
         if not self.is_shown:
@@ -111,10 +101,10 @@ class Site(InContainer, WordsPage):
         row = self.container
         swift = f"{base.scheme}://{host}/object-store/v1/{PREFIX}{row.account_id}/{quote(row.name)}/"
         found = [swift] if any(row.metadata.get(name) for name in (INDEX, LISTINGS)) else []
-        if self.shown_bucket and self.document:
+        if self.reached and self.document:
             s3 = urlsplit(public.s3_url or public.url)
             port = f":{s3.port}" if s3.port else ""
-            found += [f"{s3.scheme}://{self.shown_bucket.name}.{domain}{port}/" for domain in store.s3_website_domains]
+            found += [f"{s3.scheme}://{self.reached.name}.{domain}{port}/" for domain in store.s3_website_domains]
         return found
 
     def notes(self) -> list[tuple[str, Any]]:
@@ -127,19 +117,11 @@ class Site(InContainer, WordsPage):
             found.append(("", gettext("It also leads from some addresses to others; those rules are set by S3.")))
         return found
 
-    def may_change(self) -> bool:
-        return self.allowed(OWN)
-
-    def around(self) -> dict[str, Any]:
-        back = self.url("objectstore:container", self.kwargs["ident"])
-        seen = self.request.POST.get("seen") or fingerprint(self.document)
-        return {"crumbs": self.crumbs(""), "back_url": back, "seen": seen if self.shown_bucket else ""}
-
     def save(self, form: forms.Form) -> tuple[str, str]:
         given = form.cleaned_data
         shown = given["shown"] == "yes"
-        if self.shown_bucket is not None:
-            self._keep_document(self.shown_bucket, given, shown=shown)
+        if self.reached is not None:
+            self._keep_document(given, shown=shown)
         changes = {
             INDEX: given["index"] if shown else "",
             ERROR: given["error"] if shown else "",
@@ -148,14 +130,13 @@ class Site(InContainer, WordsPage):
         services.container_post(self.ctx, **self.place, changes=changes)
         return self.url("objectstore:site", self.kwargs["ident"]), said(gettext("Saved"), self.container.name)
 
-    def _keep_document(self, bucket: Bucket, given: dict[str, Any], *, shown: bool) -> None:
+    def _keep_document(self, given: dict[str, Any], *, shown: bool) -> None:
         """S3's part: what the form does not show, such as rules that lead elsewhere, stays."""
-        target: dict[str, Any] = {"bucket": bucket.name, "kind": "website", "seen": self.request.POST.get("seen")}
+        now = self.document or {}
         if not shown:
-            services.bucket_document_delete(self.ctx, **target)
-        elif "all" not in (self.document or {}):
-            document = {"rules": []} | (self.document or {}) | {"index": given["index"], "error": given["s3_error"]}
-            services.bucket_document_put(self.ctx, **target, document=document)
+            self.put(None)
+        elif "all" not in now:
+            self.put({"rules": []} | now | {"index": given["index"], "error": given["s3_error"]})
 
 
 def _linked(address: str) -> Any:
