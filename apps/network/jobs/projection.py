@@ -69,5 +69,5 @@ def wake_servers(scopes: Iterable[Scope]) -> None:
     if networks:
         waiting = plugged.filter(network__in=networks).exclude(status=PortStatus.ACTIVE)
         servers |= set(waiting.values_list("server_id", flat=True))
-    for server in sorted(servers):
+    for server in sorted(servers, key=str):
         operation_wake(context.system(), subject_type="server", subject_id=server)
