@@ -238,6 +238,15 @@ def test_pruning_removes_unused_images_oldest_first_and_no_other(
     assert kept == {sources[0].sha256, sources[1].sha256, sources[3].sha256}
 
 
+def test_pruning_goes_on_where_an_image_is_removed_by_another_meanwhile(
+    cache: ImageCache, layout: Layout, image: Path
+) -> None:
+    use(cache, source_of(image))
+    (layout.images / ("f" * 64)).symlink_to("removed")  # listed, and not there when it is looked at
+    cache.prune(2**60)
+    assert left(layout) == []
+
+
 def test_unknown_image_is_refused(layout: Layout) -> None:
     @contextlib.contextmanager
     def unknown(image_id: str) -> Iterator[Iterator[bytes]]:
