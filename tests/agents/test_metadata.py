@@ -142,7 +142,8 @@ def test_bad_request_gets_its_status_and_goes_no_further(
     assert stub.asked == []
 
 
-def test_guest_that_still_sends_when_it_is_refused_can_read_why(proxy: Proxy) -> None:
+def test_guest_that_still_sends_when_it_is_refused_can_read_why(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "LINGER_S", 60)
     with socket.create_connection(proxy.address, timeout=20) as guest:
         guest.sendall(b"POST /latest HTTP/1.1\r\nContent-Length: 400000\r\n\r\n")
         answer = guest.recv(12, socket.MSG_WAITALL)
