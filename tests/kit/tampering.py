@@ -69,6 +69,7 @@ def tampering(service: str) -> Iterator[Tampering]:
         def _send(self, answer: Answer) -> None:
             self.send_response_only(answer.status)
             names = {"content-length": str(len(answer.body))} | answer.headers
+            self.send_header("connection", "close")  # else clients send the next request into a connection that ends
             for name, value in names.items():
                 if name not in {"transfer-encoding", "connection"}:
                     self.send_header(name, value)

@@ -27,6 +27,7 @@ from apps.objectstore.selectors.facts import THERE
 from apps.objectstore.services.encryption import CUSTOMER
 from apps.objectstore.services.large import Content, Reader, content_of, content_pieces, is_large
 from apps.objectstore.services.rows import extents_of
+from apps.objectstore.states import DYNAMIC
 
 BATCH = 1000
 FACTS = "%json"  # `%` is in no escaped name but before two hexadecimal digits
@@ -99,7 +100,7 @@ def _exported(reader: Reader, place: Container, found: Object, root: Path) -> Ex
 
 def _written(reader: Reader, name: str, facts: dict[str, Any], found: Object, root: Path) -> Exported:
     path, known = _own_path(root, facts)
-    if known == facts | {"written": facts["bytes"]} and path.stat().st_size == facts["bytes"]:
+    if DYNAMIC not in found.metadata and _is_done(path, known, facts):
         return Exported(name, facts["bytes"])
     if (found.encryption or {}).get("mode") == CUSTOMER:
         return Exported(name, 0, problem="it is encrypted with a key that only its owner has")
@@ -117,6 +118,12 @@ def _written(reader: Reader, name: str, facts: dict[str, Any], found: Object, ro
         return Exported(name, 0, problem="its bytes are not those that were stored")
     _write(_facts_of(path), orjson.dumps(facts | {"written": size}, option=orjson.OPT_INDENT_2))
     return Exported(name, size, is_new=True)
+
+
+def _is_done(path: Path, known: dict[str, Any], facts: dict[str, Any]) -> bool:
+    """Whether the object is written in the state that it has. Of a large dynamic one the facts do not tell."""
+    size = known.get("written")
+    return known == facts | {"written": size} and path.is_file() and path.stat().st_size == size
 
 
 def _has_others(content: Content, account: str) -> bool:

@@ -133,6 +133,17 @@ def test_large_objects_are_written_whole(alice, box, tmp_path, capsys):
     export(capsys, tmp_path)
     for name in ("static", "dynamic"):
         assert (tmp_path / "box" / name).read_bytes() == b"0" * 10 + b"1" * 10 + b"2" * 10
+    alice.put("/box/parts/3", b"3" * 10)
+    assert export(capsys, tmp_path).startswith("2 objects")  # a part, and what is now made of it
+    assert (tmp_path / "box/dynamic").read_bytes().endswith(b"3" * 10)
+
+
+def test_a_file_that_somebody_removed_is_written_again(alice, box, tmp_path, capsys):
+    alice.put("/box/a", b"abc")
+    export(capsys, tmp_path)
+    (tmp_path / "box/a").unlink()
+    assert export(capsys, tmp_path).startswith("1 objects")
+    assert (tmp_path / "box/a").read_bytes() == b"abc"
 
 
 def test_one_container_of_several(alice, box, tmp_path, capsys):

@@ -124,6 +124,28 @@ def test_a_large_write_whose_end_was_lost_is_there_or_not_as_the_service_says(st
     assert listed(store) == before
 
 
+def test_a_part_that_the_service_does_not_confirm_is_not_kept(store, proxy):
+    draft = store.draft(LARGE)
+    proxy.answer = only(lambda asked: "partNumber" in asked.path, empty)
+    with pytest.raises(NoRoomError):
+        draft.write(bytes(LARGE))
+    draft.discard()
+    assert "Uploads" not in store.client.list_multipart_uploads(Bucket="blobs", Prefix=store.prefix)
+
+
+def test_an_upload_that_cannot_be_aborted_hides_no_blob(store, proxy):
+    stored = keep(store, b"abc")
+    store.draft(LARGE).write(bytes(LARGE))  # this service says of each upload that it began in 2010
+    proxy.answer = only(lambda asked: asked.method == "DELETE", slow)
+    assert [kept.id for kept in store.kept()] == [stored.id]
+
+
+def test_a_bucket_that_is_gone_is_no_damage_to_each_blob(store):
+    stored = keep(store, b"abc")
+    store.bucket = "nowhere"
+    assert store.verify(stored, lambda size: None) == {}
+
+
 def test_one_refusal_for_now_is_asked_again(store, proxy):
     proxy.answer = only(is_write, slow, times=1)
     stored = keep(store, b"abc")
