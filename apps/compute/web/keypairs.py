@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import forms
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from apps.compute import selectors, services
 from apps.compute.models import KeyPair
 from apps.core.context import RequestContext
-from apps.core.errors import KumoError
 from apps.core.web import cells
 from apps.core.web.forms import NamedForm
-from apps.core.web.pages import FormPage, ListPage, put_error, said
+from apps.core.web.pages import FormPage, ListPage, said
 from apps.core.web.tables import AGE, Column, Empty, Table, deletes, name_column
 
 TABLE = Table(
@@ -71,18 +68,9 @@ class KeyPairCreate(FormPage):
     form = KeyPairForm
     submit = _("Add")
 
-    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        form = self.make(request.POST)
-        if not form.is_valid():
-            return self.show(form, 422)
+    def finish(self, form: forms.Form) -> HttpResponse:
         given = form.cleaned_data
-        try:
-            made = services.key_pair_create(
-                self.ctx, name=given["name"], public_key=given["public_key"].strip() or None
-            )
-        except KumoError as error:
-            put_error(form, error)
-            return self.show(form, 422)
+        made = services.key_pair_create(self.ctx, name=given["name"], public_key=given["public_key"].strip() or None)
         if not made.private_key:
             return self.answer(self.url("compute:key-pairs"), ("success", said(_("Added"), given["name"])))
         response = self.render("compute/key_pair_made.html", title=given["name"], private_key=made.private_key)

@@ -403,11 +403,15 @@ class FormPage(Page):
         form = self.make(request.POST, request.FILES)
         if form.is_valid():
             try:
-                to, words = self.save(form)
-                return self.answer(to, ("success", words), follow=True)
+                return self.finish(form)
             except KumoError as error:
                 put_error(form, error)
         return self.show(form, 422)
+
+    def finish(self, form: forms.Form) -> HttpResponse:
+        """Do what the form says and answer. What the service refuses is said at the form."""
+        to, words = self.save(form)
+        return self.answer(to, ("success", words), follow=True)
 
 
 def said(word: Any, what: object) -> str:

@@ -24,7 +24,7 @@ from apps.core.context import RequestContext
 from apps.core.errors import KumoError, Unauthorized
 from apps.core.web import cells
 from apps.core.web.forms import DescribedForm
-from apps.core.web.pages import FormPage, ListPage, Page, put_error, said
+from apps.core.web.pages import FormPage, ListPage, Page, said
 from apps.core.web.tables import AGE, Action, Column, Empty, Table, deletes, name_column
 from apps.dashboard import attempts, clients, passkeys, sessions
 from apps.dashboard.models import Passkey, WebSession
@@ -301,25 +301,18 @@ class CredentialCreate(Own, FormPage):
         roles = sorted(self.ctx.roles)
         return CredentialForm(data, initial={"roles": roles}, choices={"roles": [(r, r) for r in roles]})
 
-    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        form = self.make(request.POST)
-        if not form.is_valid():
-            return self.show(form, 422)
+    def finish(self, form: forms.Form) -> HttpResponse:
         given = form.cleaned_data
         ends = timezone.now() + datetime.timedelta(days=int(given["days"])) if given["days"] else None
-        try:
-            made, secret = services.application_credential_create(
-                self.ctx,
-                user_id=self.ctx.user_id,
-                name=given["name"],
-                description=given["description"],
-                roles=[{"name": name} for name in given["roles"]],
-                expires_at=ends,
-                unrestricted=given["unrestricted"],
-            )
-        except KumoError as error:
-            put_error(form, error)
-            return self.show(form, 422)
+        made, secret = services.application_credential_create(
+            self.ctx,
+            user_id=self.ctx.user_id,
+            name=given["name"],
+            description=given["description"],
+            roles=[{"name": name} for name in given["roles"]],
+            expires_at=ends,
+            unrestricted=given["unrestricted"],
+        )
         shown = clients.Secret(made.pk, secret)
         response = self.render(
             "dashboard/profile/credential_made.html",

@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.errors import KumoError, NotFound
-from apps.core.web.pages import FormPage, put_error, said
+from apps.core.web.pages import FormPage, said
 from apps.objectstore import services
 from apps.objectstore.models import Bucket
 from apps.objectstore.selectors.documents import bucket_document, fingerprint
@@ -225,19 +225,15 @@ class RulesPage(OfBucket, FormPage):
                 except KumoError as error:
                     form = self.make()
                     return self.show(form, error.status, refused=str(error))
-        return self._kept(self.make(request.POST))
+        return super().post(request, **kwargs)
 
-    def _kept(self, form: forms.Form) -> HttpResponse:
-        if not form.is_valid():
-            return self.show(form, 422)
-        try:
-            rule = self.rule_of(form, self.rules[self.number] if self.number is not None else None)
-            if asked := self.asks_first(form, rule):
-                return asked
-            self.put({"rules": self._with(rule)})
-        except KumoError as error:
-            put_error(form, error)
-            return self.show(form, 422)
+    def finish(self, form: forms.Form) -> HttpResponse:
+        return self._kept(form, self.rule_of(form, self.rules[self.number] if self.number is not None else None))
+
+    def _kept(self, form: forms.Form, rule: Rule) -> HttpResponse:
+        if asked := self.asks_first(form, rule):
+            return asked
+        self.put({"rules": self._with(rule)})
         return self.answer(self._at(), ("success", said(gettext("Saved"), self.container.name)), follow=True)
 
     def _with(self, rule: Rule) -> list[Rule]:
@@ -260,7 +256,4 @@ class RulesPage(OfBucket, FormPage):
             raise NotFound(gettext("action"), "turn")
         self.number = number
         rule = self.rules[number] | {"on": not self.rules[number]["on"]}
-        if asked := self.asks_first(self.form(self.initial(rule)), rule):
-            return asked
-        self.put({"rules": self._with(rule)})
-        return self.answer(self._at(), ("success", said(gettext("Saved"), self.container.name)), follow=True)
+        return self._kept(self.form(self.initial(rule)), rule)
