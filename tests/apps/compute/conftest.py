@@ -29,7 +29,6 @@ from agents.errors import VerbError
 from apps.compute.models import Flavor, Server
 from apps.core.context import RequestContext
 from apps.hosts.models import Host
-from apps.identity.models import Project
 from apps.image.models import Image
 from apps.image.states import ImageStatus, Visibility
 from apps.network import services as network_services
@@ -37,11 +36,11 @@ from apps.network.models import Change, Network
 from apps.operations.models import Operation
 from tests.kit import operations as ops
 from tests.kit.http import AUTHENTICATION, Caller
+from tests.kit.projects import admin, ctx, other
 from tests.kit.rows import make_host
 
-READER = frozenset({"reader"})
-MEMBER = READER | {"member"}
-ADMIN = MEMBER | {"manager", "admin"}
+__all__ = ["admin", "ctx", "other"]  # fixtures
+
 GIB = 1 << 30
 DIAGNOSTICS = Diagnostics(
     driver="libvirt",
@@ -66,15 +65,6 @@ DIAGNOSTICS = Diagnostics(
         ),
     ),
 )
-
-
-def make_project(ident: str) -> Project:
-    domain, _ = Project.objects.get_or_create(id="default", name="Default", is_domain=True)
-    return Project.objects.create(id=ident, name=ident, domain=domain, parent=domain)
-
-
-def caller(project: str, roles: frozenset[str] = MEMBER) -> RequestContext:
-    return RequestContext(user_id=f"user-of-{project}", project_id=project, roles=roles)
 
 
 @dataclass
@@ -160,27 +150,6 @@ def _fresh() -> Iterator[None]:
     ops.reset()
     yield
     ops.reset()
-
-
-@pytest.fixture
-def ctx(db: None) -> RequestContext:
-    """A member of the project `one`."""
-    make_project("one")
-    return caller("one")
-
-
-@pytest.fixture
-def other(ctx: RequestContext) -> RequestContext:
-    """A member of another project."""
-    make_project("two")
-    return caller("two")
-
-
-@pytest.fixture
-def admin(ctx: RequestContext) -> RequestContext:
-    """An administrator."""
-    make_project("ops")
-    return caller("ops", ADMIN)
 
 
 @pytest.fixture

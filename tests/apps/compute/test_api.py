@@ -12,6 +12,7 @@ from apps.compute.models import ConsoleSession, Flavor, KeyPair, Server
 from apps.operations.models import Operation
 from tests.apps.compute.conftest import Cloud, settle
 from tests.apps.compute.test_guestdata import KEY
+from tests.kit.projects import READER, caller
 
 LATEST = {"OpenStack-API-Version": "compute latest"}
 
@@ -52,8 +53,6 @@ def test_bad_server_is_refused_and_nothing_is_left(cloud: Cloud, call: Any, chan
 
 
 def test_readers_may_look_and_not_touch(cloud: Cloud, call: Any) -> None:
-    from tests.apps.compute.conftest import READER, caller
-
     server = cloud.active()
     api = call(caller("one", READER))
     assert api("GET", f"/servers/{server.pk}").status_code == 200

@@ -21,8 +21,9 @@ from apps.compute.api.versions import HISTORY, VERSIONS
 from apps.compute.models import Aggregate, Flavor, Server
 from apps.core.context import RequestContext
 from apps.operations.models import Step
-from tests.apps.compute.conftest import READER, Cloud, caller, settle
+from tests.apps.compute.conftest import Cloud, settle
 from tests.apps.compute.test_guestdata import KEY
+from tests.kit.projects import READER, caller
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "compute-microversions.md"
 UNKNOWN = "11111111-1111-1111-1111-111111111111"

@@ -3,50 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from apps.core.context import RequestContext
-from apps.identity.models import Project
 from apps.network import services
 from apps.network.backends.ovn import Northbound
 from apps.network.models import Network, Subnet
 from tests.apps.network.northbound import Server, northbound_server
+from tests.kit.projects import admin, ctx, other
 
-READER = frozenset({"reader"})
-MEMBER = READER | {"member"}
-ADMIN = MEMBER | {"manager", "admin"}
-
-
-def make_project(ident: str) -> Project:
-    domain, _ = Project.objects.get_or_create(id="default", name="Default", is_domain=True)
-    return Project.objects.create(id=ident, name=ident, domain=domain, parent=domain)
-
-
-def caller(project: str, roles: frozenset[str] = MEMBER) -> RequestContext:
-    return RequestContext(user_id=f"user-of-{project}", project_id=project, roles=roles)
-
-
-@pytest.fixture
-def ctx(db: Any) -> RequestContext:
-    """A member of the project `one`."""
-    make_project("one")
-    return caller("one")
-
-
-@pytest.fixture
-def other(ctx: RequestContext) -> RequestContext:
-    """A member of another project."""
-    make_project("two")
-    return caller("two")
-
-
-@pytest.fixture
-def admin(ctx: RequestContext) -> RequestContext:
-    """An administrator."""
-    make_project("ops")
-    return caller("ops", ADMIN)
+__all__ = ["admin", "ctx", "other"]  # fixtures
 
 
 @pytest.fixture

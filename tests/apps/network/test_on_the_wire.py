@@ -20,8 +20,8 @@ from apps.network import reconcile, services
 from apps.network.models import Network, Port, Router
 from apps.network.states import Owner
 from scripts.local.host import Host
-from tests.apps.network.conftest import ADMIN, caller, make_project
 from tests.kit.hosts import RealSite
+from tests.kit.projects import ADMIN, caller, make_project
 from tests.kit.rows import make_host
 from tests.kit.waiting import until
 
