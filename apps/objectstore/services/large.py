@@ -14,6 +14,8 @@ from typing import TypedDict
 from urllib.parse import quote, unquote
 from uuid import UUID
 
+from django.db.models import QuerySet
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Now
 
 from apps.core.context import RequestContext
@@ -37,7 +39,7 @@ from apps.objectstore.services.objects import (
     object_lent,
     object_pieces,
 )
-from apps.objectstore.states import DYNAMIC, MAX_LISTING, number_of
+from apps.objectstore.states import DYNAMIC, number_of
 
 MOST_SEGMENTS = 1000  # of a static large object
 MOST_BYTES = 8 * 2**20  # of its manifest
@@ -47,6 +49,11 @@ MOST_PARTS = 100_000  # objects that are read as one
 MOST_LINKED = 1000  # segments that are symbolic links: each is looked up by itself
 MOST_NESTED = 1000  # large objects within one, at any depth
 MOST_STEPS = 10 * MOST_PARTS  # parts that are looked at to find those
+PAGE = 1000  # segments of a dynamic one that are looked up at once
+_NEEDED = (
+    *("container_id", "name", "blob_id", "bytes", "etag", "content_type", "created_at"),
+    *("segments", "parts", "links", "encryption"),
+)
 
 
 class Segment(TypedDict, total=False):
@@ -201,7 +208,7 @@ class _Walk:
                 require_read(reader.ctx, reader.account, place, referrer=reader.referrer, name=name)
             if place is not None:
                 rows = Object.objects.filter(THERE, container_id=place.pk, name__in=inner)
-                found |= {(container, row.name): self._through(reader, place, row) for row in rows}
+                found |= {(container, row.name): self._through(reader, place, row) for row in _lean(rows)}
         return [found.get(pair) for pair in names]
 
     def _below(self, reader: Reader, found: ObjectFields, depth: int) -> tuple[list[Part], list[str]]:
@@ -258,12 +265,19 @@ class _Walk:
 def _named(place: Container, prefix: str) -> Iterator[Object]:
     rows = Object.objects.filter(THERE, container_id=place.pk, name__gte=prefix).order_by("name")
     marker = ""
-    while page := list((rows.filter(name__gt=marker) if marker else rows)[:MAX_LISTING]):
+    while page := list(_lean((rows.filter(name__gt=marker) if marker else rows)[:PAGE])):
         for row in page:
             if not row.name.startswith(prefix):
                 return
             yield row
         marker = page[-1].name
+
+
+def _lean(rows: QuerySet[Object]) -> Iterator[Object]:
+    """The rows with what it takes to read them: there may be many, and each could bring 4 KiB of metadata along."""
+    for row in rows.annotate(manifest=KeyTextTransform(DYNAMIC, "metadata")).only(*_NEEDED):
+        row.metadata = {} if row.manifest is None else {DYNAMIC: row.manifest}
+        yield row
 
 
 def _bounded(parts: Sequence[Part]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.objectstore.models import Object
-from apps.objectstore.services import deltas_fold, objects_expire
+from apps.objectstore.models import Container, Object
+from apps.objectstore.services import Reader, content_of, deltas_fold, objects_expire
+from apps.objectstore.services.large import is_large
 from tests.apps.objectstore.conftest import SYSTEM, Swift, content
 from tests.kit.http import context
 
@@ -351,3 +353,23 @@ def test_a_segment_whose_time_is_over_is_no_segment(alice, segments):
     assert alice("GET", "/box/big").status_code == 409
     answer = manifest(alice, "/box/again", [{"path": "/box/s/2"}])
     assert (answer.status_code, b"404 Not Found" in answer.content) == (400, True)
+
+
+def test_metadata_of_segments_takes_no_memory(alice, box):
+    """A hundred thousand segments may be read as one, and anybody can give each of them 4 KiB of it."""
+    place, at = Container.objects.get(), datetime.now(UTC)
+    metadata = {f"X-Object-Meta-{n}": "x" * 40 for n in range(90)}
+    facts = {"container_id": place.pk, "bytes": 0, "etag": md5(b""), "created_at": at, "metadata": metadata}
+    Object.objects.bulk_create(Object(name=f"s/{n}", content_type="", **facts) for n in range(300))
+    found = Object(**facts | {"name": "big", "metadata": {"X-Object-Manifest": "box/s/"}})
+    tracemalloc.start()
+    try:
+        with CaptureQueriesContext(connection) as queries:
+            parts = content_of(Reader(context("alice"), "alice"), found).parts
+            assert not any(is_large(part.source) for part in parts if not isinstance(part.source, bytes))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(parts) == 300
+    assert len(queries) < 6
+    assert held / len(parts) < 2048
