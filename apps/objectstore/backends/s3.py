@@ -353,7 +353,7 @@ def _as_oserror() -> Iterator[None]:
     except BotoCoreError as error:
         raise OSError(f"the S3 service could not be reached: {type(error).__name__}") from error
     except (ResponseParserError, HTTPError, KeyError, ValueError) as error:
-        raise OSError(f"the S3 service gave no proper answer: {type(error).__name__}") from error
+        raise OSError(f"the S3 service gave no proper answer: {type(error).__name__}") from None
 
 
 def _time_of(page: Mapping[str, Any]) -> datetime.datetime:

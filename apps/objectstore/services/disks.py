@@ -181,8 +181,9 @@ def places_forget(ctx: RequestContext, *, number: int) -> int:
 
 
 @internal("the collector", atomic=False)
-def draining_mark(ctx: RequestContext) -> int:
-    """Let the repair duty move copies off disks that are emptied; returns how many blobs wait for it."""
+def draining_mark(ctx: RequestContext, *, most: float = BATCH) -> int:
+    """Let the repair duty move copies off disks that are emptied; returns how many more blobs wait for it, about `most`
+    where there are as many."""
     draining = list(Disk.objects.filter(state=DiskState.DRAINING).values_list("pk", flat=True))
     if not draining:
         return 0
@@ -190,7 +191,7 @@ def draining_mark(ctx: RequestContext) -> int:
     waiting = 0
     for span in spans():
         waiting += leaving.filter(span).update(missing=1)
-        if waiting >= BATCH:  # enough to do until the next round
+        if waiting >= most:
             break
     return waiting
 

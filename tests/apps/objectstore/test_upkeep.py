@@ -454,6 +454,17 @@ def test_a_drained_disk_becomes_empty_without_a_copy_lacking(alice, box, disks, 
     assert [line.split()[2] for line in status.splitlines()[1:]].count("draining") == 1
 
 
+def test_the_command_empties_a_disk_whole_and_each_round_of_the_duty_some_of_it(alice, box, disks, capsys, monkeypatch):
+    for n in range(1, 6):
+        alice.put(f"/box/{n}", b"x" * n)
+    grow(disks)
+    monkeypatch.setattr(disk_services, "BATCH", 1)
+    services.disk_drain(SYSTEM, number=number(disks[0]))
+    assert services.draining_mark(SYSTEM, most=2) == 2
+    assert "5 blobs whole again" in command(capsys, "repair")
+    assert files(disks[0]) == []
+
+
 def test_a_disk_is_replaced_by_one_command(alice, box, disks, capsys):
     alice.put("/box/a", b"abc")
     new = disks[0].with_name("new")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,7 +186,7 @@ class Command(BaseCommand):
 
     def do_repair(self, ctx: RequestContext, options: dict[str, Any]) -> None:
         made = waiting = lost = 0
-        services.draining_mark(ctx)
+        services.draining_mark(ctx, most=math.inf)
         for policy in backends.policies():
             try:
                 for done in _repairs(ctx, policy):
