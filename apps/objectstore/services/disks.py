@@ -107,9 +107,10 @@ def disk_add(ctx: RequestContext, *, path: str, policy: str = backends.DEFAULT) 
 def disk_replace(ctx: RequestContext, *, number: int, path: str) -> Disk:
     """Make an empty directory a disk in place of one that is to be given up next, perhaps at its very path.
 
-    Raises NotFound, Invalid for a path that cannot be used or is a disk already.
+    Raises NotFound, Invalid for a path that cannot be used or is a disk already, Conflict as giving the other up.
     """
     old = _disk(number)
+    _nothing_lost_checked(ctx, old)
     if old.path == path:  # its place is the new one's now, and its row goes
         Disk.objects.filter(pk=number).update(path=f"{path} (was disk {number})")
     made, is_new = disk_add(ctx, path=path, policy=old.policy)
@@ -132,6 +133,13 @@ def disk_only(ctx: RequestContext, *, number: int) -> int:
     away = [disk.pk for disk in Disk.objects.filter(policy=policy) if disk.pk == number or not _is_there(disk)]
     only = Q(policy=policy, unused_since=None, places__contains=[number], places__contained_by=away)
     return sum(Blob.objects.filter(span, only).count() for span in spans())
+
+
+def _nothing_lost_checked(ctx: RequestContext, disk: Disk) -> None:
+    """Raise Conflict for a disk that is there and has what no other has."""
+    if _is_there(disk) and (only := disk_only(ctx, number=disk.pk)):
+        hint = "Drain it, or bring the others back; if it cannot be read any more, unmount it first."
+        raise Conflict(f"Of {only} blobs no other disk that is there has a copy.", hint=hint)
 
 
 def _is_there(disk: Disk) -> bool:
@@ -160,8 +168,12 @@ def disk_activate(ctx: RequestContext, *, number: int) -> None:
 
 @internal("an operator's command", atomic=False)
 def disk_lost(ctx: RequestContext, *, number: int) -> int:
-    """Give a disk up: what was on it is made anew on others. Returns how many copies. Raises NotFound."""
+    """Give a disk up: what was on it is made anew on others. Returns how many copies.
+
+    Raises NotFound, Conflict for one that is there and has what no other has.
+    """
     disk = _disk(number)
+    _nothing_lost_checked(ctx, disk)
     Disk.objects.filter(pk=number).update(state=DiskState.DRAINING)  # nothing new comes meanwhile
     disk_store(disk.policy).forget()
     changed = places_forget(ctx, number=number)

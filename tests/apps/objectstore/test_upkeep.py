@@ -404,7 +404,18 @@ def test_giving_up_a_disk_with_the_only_copy_of_something_says_so(alice, box, di
     assert "Of 2 blobs no other disk" in capsys.readouterr().err
     call_command("object", "disks", "drain", str(number(disks[0])))
     assert capsys.readouterr().err == ""
+    with pytest.raises(CommandError, match="Of 2 blobs no other disk"):
+        call_command("object", "disks", "lost", str(number(disks[0])), "--yes")
+    new = disks[0].with_name("new")
+    new.mkdir()
+    with pytest.raises(CommandError, match="Of 2 blobs no other disk"):
+        call_command("object", "disks", "replace", str(number(disks[0])), str(new), "--yes")
+    assert Blob.objects.get(pk=only.pk).places == [number(disks[0])]
     assert Disk.objects.count() == 3
+    disks[0].rename(disks[0].with_name("broken"))
+    gone = Disk.objects.get(path=str(disks[0])).pk
+    call_command("object", "disks", "lost", str(gone), "--yes")
+    assert not Disk.objects.filter(pk=gone).exists()
 
 
 def test_what_walks_over_all_blobs_does_it_in_pieces(alice, box, disks, monkeypatch):
