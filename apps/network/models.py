@@ -204,7 +204,7 @@ class Subnet(Standard, ProjectOwned):
 class AllocationPool(models.Model):
     """Addresses of a subnet that may be given out without being asked for by name."""
 
-    subnet = models.ForeignKey(Subnet, on_delete=models.CASCADE, related_name="pools")
+    subnet = models.ForeignKey(Subnet, on_delete=models.CASCADE, related_name="pools", db_index=False)
     first = models.GenericIPAddressField()
     last = models.GenericIPAddressField()
 
@@ -242,7 +242,7 @@ class SecurityGroupRule(UuidModel, TimestampedModel, ProjectOwned):
 
     description = models.CharField(max_length=255, default="", blank=True)
     revision = models.PositiveIntegerField(default=0)
-    security_group = models.ForeignKey(SecurityGroup, on_delete=models.CASCADE, related_name="rules")
+    security_group = models.ForeignKey(SecurityGroup, on_delete=models.CASCADE, related_name="rules", db_index=False)
     direction = models.CharField(max_length=8, choices=[("ingress", "ingress"), ("egress", "egress")])
     ethertype = models.CharField(max_length=4, choices=[("IPv4", "IPv4"), ("IPv6", "IPv6")])
     protocol = models.CharField(max_length=16, null=True)
@@ -301,7 +301,9 @@ class Port(Standard):
     `chassis` is OVN's name of the host it is bound to. `made_for_server` ports go when their server goes.
     """
 
-    project = models.ForeignKey(Project, on_delete=models.RESTRICT, null=True, related_name="+", editable=False)
+    project = models.ForeignKey(
+        Project, on_delete=models.RESTRICT, null=True, related_name="+", editable=False, db_index=False
+    )
     network = models.ForeignKey(Network, on_delete=models.RESTRICT, related_name="ports")
     router = models.ForeignKey(Router, on_delete=models.RESTRICT, null=True, related_name="ports")
     mac_address = models.CharField(max_length=17)
@@ -347,7 +349,7 @@ class FixedIp(models.Model):
     """An address of a port."""
 
     port = models.ForeignKey(Port, on_delete=models.CASCADE, related_name="fixed_ips")
-    subnet = models.ForeignKey(Subnet, on_delete=models.RESTRICT, related_name="+")
+    subnet = models.ForeignKey(Subnet, on_delete=models.RESTRICT, related_name="+", db_index=False)
     address = models.GenericIPAddressField()
 
     class Meta:
@@ -362,7 +364,7 @@ class PortGroup(models.Model):
     """A port in a security group."""
 
     port = models.ForeignKey(Port, on_delete=models.CASCADE)
-    security_group = models.ForeignKey(SecurityGroup, on_delete=models.RESTRICT)
+    security_group = models.ForeignKey(SecurityGroup, on_delete=models.RESTRICT, db_index=False)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["security_group", "port"], name="network_port_group_once")]

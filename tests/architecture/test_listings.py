@@ -72,6 +72,21 @@ FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid JOIN pg_class x ON x.oid =
 JOIN pg_am m ON m.oid = x.relam
 WHERE i.indisvalid AND m.amname = 'btree' AND t.relnamespace = 'public'::regnamespace
 """
+# Indexes that others of the same table begin with, save those that carry columns along or keep rows unique.
+TWICE = """
+WITH i AS (
+    SELECT t.relname AS "table", x.relname AS name, i.indexrelid AS oid, i.indisunique AS is_unique,
+           i.indnatts > i.indnkeyatts AS carries, coalesce(pg_get_expr(i.indpred, i.indrelid), '') AS condition,
+           i.indkey::int[] AS columns, i.indclass::oid[] AS classes, i.indnkeyatts AS count
+    FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid
+    WHERE t.relname = ANY(%s) AND i.indexprs IS NULL
+)
+SELECT short.name, long.name FROM i short JOIN i long USING ("table", condition)
+WHERE short.oid <> long.oid AND NOT short.is_unique AND NOT short.carries
+  AND (short.count < long.count OR long.is_unique OR short.oid > long.oid)
+  AND short.columns[0:short.count - 1] = long.columns[0:short.count - 1]
+  AND short.classes[0:short.count - 1] = long.classes[0:short.count - 1]
+"""
 Indexes = dict[str, list[tuple[list[str], str]]]  # table → columns and condition of each
 
 
@@ -144,6 +159,13 @@ def test_each_key_has_an_index_or_a_reason(indexes: Indexes, resource: Resource,
 def test_a_list_has_an_index_in_its_own_order(indexes: Indexes, resource: Resource, model: type[models.Model]) -> None:
     first = resource.default_sort[0]
     assert served(indexes, model, first, scopes=()), f"{first} of all projects"
+
+
+def test_no_index_is_the_beginning_of_another() -> None:
+    """Each costs every write; Django makes one for a foreign key unless told that there is another."""
+    with connection.cursor() as cursor:
+        cursor.execute(TWICE, [[model._meta.db_table for _, model in LONG.values()]])
+        assert cursor.fetchall() == []
 
 
 def test_reasons_are_given_only_where_an_index_is_missing(indexes: Indexes) -> None:

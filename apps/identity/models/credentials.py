@@ -59,7 +59,7 @@ class Credential(TimestampedModel):
 
     id = models.CharField(primary_key=True, max_length=64, default=new_id, editable=False)
     type = models.CharField(max_length=255)
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="credentials")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="credentials", db_index=False)
     project = models.ForeignKey(Project, on_delete=models.CASCADE, null=True, related_name="+")
     sealed_blob = models.BinaryField()
     last_step = models.BigIntegerField(null=True)  # `totp`: the time step of the last code that was taken

@@ -17,7 +17,7 @@ class Limit(models.Model):
     """
 
     id = models.CharField(primary_key=True, max_length=64, default=new_id, editable=False)
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, null=True, related_name="limits")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, null=True, related_name="limits", db_index=False)
     user_id = models.CharField(max_length=64, default="", help_text="Empty: everybody together.")
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="+")
     region = models.ForeignKey(Region, on_delete=models.CASCADE, null=True, related_name="+")

@@ -70,10 +70,13 @@ class Domain(Project):
 
 
 class ProjectOwned(models.Model):
-    """Base of every row that belongs to a project; the database refuses to drop a project that has any."""
+    """Base of every row that belongs to a project; the database refuses to drop a project that has any.
+
+    Each table has an index that begins with the project and goes on in the order of its lists.
+    """
 
     project = models.ForeignKey(
-        Project, on_delete=models.RESTRICT, db_column="project_id", related_name="+", editable=False
+        Project, on_delete=models.RESTRICT, db_column="project_id", related_name="+", editable=False, db_index=False
     )
 
     class Meta:

@@ -14,7 +14,7 @@ class User(Named):
 
     shown_fields = frozenset({"password_changed_at", "password_expires_at"})
 
-    domain = models.ForeignKey(Project, on_delete=models.RESTRICT, related_name="+")
+    domain = models.ForeignKey(Project, on_delete=models.RESTRICT, related_name="+", db_index=False)
     enabled = models.BooleanField(default=True)
     default_project_id = models.CharField(max_length=64, null=True)
     password_hash = models.CharField(max_length=255, default="", blank=True)
@@ -48,7 +48,7 @@ class FormerPassword(models.Model):
 class Group(Named):
     """Users who get roles together."""
 
-    domain = models.ForeignKey(Project, on_delete=models.RESTRICT, related_name="+")
+    domain = models.ForeignKey(Project, on_delete=models.RESTRICT, related_name="+", db_index=False)
     users = models.ManyToManyField(User, through="Membership", related_name="groups")
 
     class Meta:
