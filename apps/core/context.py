@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import getpass
+import random
 import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
 
 def new_request_id() -> str:
-    """`req-<uuid>`, the form OpenStack's clients and Tempest look for."""
-    return f"req-{uuid.uuid4()}"
+    """`req-<uuid>`, the form OpenStack's clients and Tempest look for. It is no secret.
+
+    Hence not from the system, which threads would let go of the interpreter for.
+    """
+    return f"req-{uuid.UUID(int=random.getrandbits(128), version=4)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import os
 from contextvars import ContextVar
 
 import orjson
@@ -40,3 +41,22 @@ class JsonFormatter(logging.Formatter):
             return orjson.dumps(line, default=str, option=_OPTIONS).decode()
         except TypeError:  # half characters, and numbers of more than 64 bits
             return json.dumps(line, default=str)
+
+
+class LineHandler(logging.Handler):
+    """Writes each line to standard error by one call, for which no thread waits for another.
+
+    A pipe keeps the bytes of one write together, unless it is full: then lines of more than PIPE_BUF bytes, as hardly
+    any has, may be parted by others.
+    """
+
+    def createLock(self) -> None:
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = f"{self.format(record)}\n".encode(errors="backslashreplace")
+            while line:
+                line = line[os.write(2, line) :]
+        except Exception:  # noqa: BLE001 - as every handler does
+            self.handleError(record)

@@ -139,7 +139,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "apps.core.logs.JsonFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "handlers": {"stderr": {"class": "apps.core.logs.LineHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": CONFIG.logging.level.upper()},
 }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.test import RequestFactory
@@ -56,3 +58,31 @@ def test_a_traceback_is_part_of_the_line() -> None:
         raise ValueError("no")
     except ValueError:
         assert "ValueError: no" in str(line(exc_info=sys.exc_info())["traceback"])
+
+
+def test_lines_of_many_threads_are_whole(capfd):
+    log = logging.Logger("many")
+    handler = logs.LineHandler()
+    handler.setFormatter(logs.JsonFormatter())
+    log.addHandler(handler)
+    sizes = [10, 4000, 5000, 70_000]
+
+    def write(n: int) -> None:
+        for size in sizes:
+            log.info("%s", f"{n}" * size)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    found = sorted(json.loads(line)["message"] for line in capfd.readouterr().err.splitlines())
+    assert found == sorted(f"{n}" * size for n in range(8) for size in sizes)
+
+
+def test_what_cannot_be_written_is_no_error_of_the_callers(monkeypatch, capsys):
+    def full(file: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(logs.os, "write", full)
+    log = logging.Logger("full")
+    log.addHandler(logs.LineHandler())
+    log.info("lost")
+    assert "full" in capsys.readouterr().err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from django.utils.http import http_date
 from django.utils.module_loading import import_string
 from rest_framework.exceptions import AuthenticationFailed
 
+from apps.core import logs
 from apps.core.api.faults import translate
 from apps.core.context import RequestContext
 from apps.core.errors import Forbidden, Invalid, KumoError, NotFound, PreconditionFailed, Unauthorized
@@ -208,7 +208,7 @@ def finished(response: HttpResponseBase) -> HttpResponseBase:
     """The answer with what every answer carries."""
     for name, value in origins.SAFE.items():
         response.headers.setdefault(name, value)
-    response["X-Trans-Id"] = f"tx{secrets.token_hex(11)[:21]}-{int(time.time()):010x}"
+    response["X-Trans-Id"] = f"tx{logs.request_id.get()[4:].replace('-', '')[:21]:0<21}-{int(time.time()):010x}"
     return response
 
 
