@@ -8,6 +8,7 @@ from .run import Failure
 from .site import Site
 
 THREADS = {"web": 8, "bytes": 32}  # of each process
+CONNECTIONS = 1024  # of a process: more than nginx opens, since one that is kept must not keep others out
 OTHERS = 60  # connections of workers, commands and upkeep, and of who measures them
 
 
@@ -27,7 +28,7 @@ def processes(site: Site, pool: str) -> int:
 def options(site: Site, pool: str) -> tuple[str, ...]:
     """Of a pool's server. Raises Failure."""
     count, threads = processes(site, pool), THREADS[pool]
-    return "--workers", str(count), "--blocking-threads", str(threads), "--backpressure", "64"
+    return "--workers", str(count), "--blocking-threads", str(threads), "--backpressure", str(CONNECTIONS)
 
 
 def connections(site: Site) -> int:
