@@ -8,13 +8,17 @@ from collections.abc import Sequence
 from django.db import DatabaseError, InterfaceError, connection
 
 from apps.core.combining import Combiner
+from apps.core.prepared import Prepared
 from apps.core.transactions import is_database_away
 
-_PULSE = """
+_PULSE = Prepared(
+    "pulse",
+    ["text[]"],
+    """
 SELECT coalesce((SELECT value FROM identity_epoch), 0),
-       ARRAY(SELECT audit_id FROM identity_revokedtoken WHERE audit_id = ANY(%s))
-"""
-
+       ARRAY(SELECT audit_id FROM identity_revokedtoken WHERE audit_id = ANY($1))
+""",
+)
 
 _CHANGE = """
 INSERT INTO identity_epoch (id, value) VALUES (1, %s)
@@ -65,7 +69,5 @@ def _ask_on_living(audit_ids: Sequence[str]) -> tuple[int, frozenset[str]]:
 
 
 def _ask(audit_ids: Sequence[str]) -> tuple[int, frozenset[str]]:
-    with connection.cursor() as cursor:
-        cursor.execute(_PULSE, [list(audit_ids)])
-        epoch, revoked = cursor.fetchone()
+    ((epoch, revoked),) = _PULSE.rows(list(audit_ids))
     return epoch, frozenset(revoked)

@@ -8,6 +8,7 @@ from apps.objectstore.selectors.facts import (
     Totals,
     account_get,
     account_totals,
+    container_expected,
     container_get,
     container_list,
     container_origins,
@@ -37,8 +38,9 @@ from apps.objectstore.selectors.versions import (
 __all__ = [
     "AccountFacts", "Below", "ContainerFacts", "Entry", "Found", "LAST", "Page", "Totals", "UploadListing",
     "UploadPage", "VersionEntry", "account_get", "account_totals", "acl_cleaned", "bucket_get", "bucket_list",
-    "bucket_row", "container_get", "container_list", "container_origins", "container_row", "container_rows",
-    "container_site", "container_size", "container_totals", "folder_totals", "link_of", "marker_row", "object_find",
-    "object_followed", "object_get", "object_list", "object_row", "policy_totals", "signing_keys", "upload_list",
-    "upload_part_list", "uploads_unfinished", "version_entries", "version_get", "version_list", "version_row",
+    "bucket_row", "container_expected", "container_get", "container_list", "container_origins", "container_row",
+    "container_rows", "container_site", "container_size", "container_totals", "folder_totals", "link_of",
+    "marker_row", "object_find", "object_followed", "object_get", "object_list", "object_row", "policy_totals",
+    "signing_keys", "upload_list", "upload_part_list", "uploads_unfinished", "version_entries", "version_get",
+    "version_list", "version_row",
 ]  # fmt: skip

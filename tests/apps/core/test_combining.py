@@ -127,3 +127,81 @@ def test_many_threads_get_their_own_answers():
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(ask, range(16)))
     assert found == [[(number * 1000 + turn) * 2 for turn in range(200)] for number in range(16)]
+
+
+class Reads:
+    """Answers with numbers that rise with each time it is worked."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.error: Exception | None = None
+
+    def __call__(self, questions: list[str]) -> list[str]:
+        self.batches.append(questions)
+        if self.error:
+            raise self.error
+        return [f"{question}{len(self.batches)}" for question in questions]
+
+
+@pytest.fixture
+def reads() -> tuple[Reads, Combiner[str, str], Combiner[int, int]]:
+    work = Reads()
+    return work, Combiner(work, again=True), Combiner(lambda questions: questions, again=True)
+
+
+def test_what_is_expected_is_answered_with_what_is_asked_before(reads):
+    work, second, first = reads
+    with second.expecting("a"):
+        assert first(1) == 1
+        assert work.batches == [["a"]]
+        assert first(2) == 2
+        assert second("a") == "a1"
+        assert work.batches == [["a"]]
+        assert second("a") == "a2"  # only the first may be as old as what was asked before
+    first(3)
+    assert work.batches == [["a"], ["a"]]
+
+
+def test_what_is_asked_first_or_otherwise_than_expected_is_asked_anew(reads):
+    _, second, first = reads
+    with second.expecting("a"):
+        assert second("a") == "a1"
+        first(1)
+    with second.expecting("a"):
+        first(1)
+        assert second("b") == "b3"
+        assert second("a") == "a4"
+    with second.expecting("a"):
+        Combiner[int, int](lambda questions: questions)(1)  # it may have been a write
+        assert second("a") == "a5"
+
+
+def test_what_cannot_be_answered_before_is_left_to_who_asks(reads):
+    work, second, first = reads
+    work.error = ValueError("no")
+    with second.expecting("a"):
+        assert first(1) == 1
+        with pytest.raises(ValueError, match="no"):
+            second("a")
+
+
+def test_many_who_expect_are_one_batch():
+    held = Work()
+    seen = Reads()
+    first, second = Combiner[int, int](held, again=True), Combiner[str, str](seen)
+
+    def both(number: int) -> tuple[int, str]:
+        with second.expecting(f"{number}."):
+            return first(number), second(f"{number}.")
+
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(both, 0)]
+        assert held.entered.acquire(timeout=60)
+        calls += [pool.submit(both, number) for number in range(1, 6)]
+        until(lambda: len(first._waiting) == 5)
+        held.go_on.release()
+        assert held.entered.acquire(timeout=60)
+        held.go_on.release()
+        answers = [call.result(60) for call in calls]
+    assert answers == [(0, "0.1")] + [(-number, f"{number}.2") for number in range(1, 6)]
+    assert sorted(map(len, seen.batches)) == [1, 5]

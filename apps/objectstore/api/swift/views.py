@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.views import View
 
 from apps.core.context import RequestContext
 from apps.core.errors import Invalid
+from apps.objectstore import selectors
 from apps.objectstore.api.swift import accounts, bulk, cors, formpost, objects, ratelimit, staticweb, tempurl
 from apps.objectstore.api.swift.base import (
     Address,
@@ -72,6 +74,11 @@ def handler_of(call: Call, *, signed: bool) -> Handler:
     return partial(staticweb.answered, handler=handler) if staticweb.is_asked(call) else handler
 
 
+def _expected(address: Address) -> AbstractContextManager[None]:
+    """Calls for an object look at its container first."""
+    return selectors.container_expected(address.project_id, address.container) if address.name else nullcontext()
+
+
 class Store(View):
     """Everything below `/object-store`."""
 
@@ -86,9 +93,10 @@ class Store(View):
             if formpost.is_form(request) and address.container:
                 response = formpost.answered(request, address)
             else:
-                ctx = tempurl.caller_of(request, address) if signed else caller_of(request)
-                ratelimit.counted(call := Call(request, address, ctx))
-                response = handler_of(call, signed=signed)(call)
+                with _expected(address):
+                    ctx = tempurl.caller_of(request, address) if signed else caller_of(request)
+                    ratelimit.counted(call := Call(request, address, ctx))
+                    response = handler_of(call, signed=signed)(call)
             if signed:
                 tempurl.named(request, address, response)
         except Exception as error:  # noqa: BLE001 - each becomes an answer, what nobody foresaw a logged one
