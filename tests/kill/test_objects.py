@@ -25,6 +25,7 @@ from django.db import connection
 from apps.core.context import RequestContext
 from apps.objectstore import backends, reconcile, services
 from apps.objectstore.models import Blob, Disk, Object
+from tests.kit.copies import copy_at, ids_on
 from tests.kit.front import Front
 from tests.kit.postgres import Postgres
 from tests.kit.served import Server
@@ -416,11 +417,6 @@ def _read_only(disk: Path) -> None:
 
 def _flip(disk: Path) -> None:
     """One wrong byte in every copy of a disk."""
-    for path in (disk / "blobs").rglob("*"):
-        if path.is_file() and (size := path.stat().st_size):
-            with path.open("r+b") as file:
-                at = random.randrange(size)
-                file.seek(at)
-                byte = file.read(1)
-                file.seek(at)
-                file.write(bytes([byte[0] ^ 0xFF]))
+    for blob_id in ids_on(disk):
+        copy = copy_at(disk, blob_id)
+        copy.flip(random.randrange(copy.size))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -85,6 +85,7 @@ class BlobStore(Protocol):
     """A place for blobs."""
 
     api: int
+    small_bytes: int  # blobs of at most so many bytes can be kept many at once, as `SmallStore` says; 0: none
 
     def draft(self, size: int) -> Draft:
         """Begin a blob of about that many bytes. Raises NoRoomError."""
@@ -111,6 +112,13 @@ class BlobStore(Protocol):
         """All copies at all places that can be reached; drafts that were left are removed on the way."""
 
 
+class SmallStore(BlobStore, Protocol):
+    """A place where small blobs are kept together."""
+
+    def keep(self, bodies: Sequence[bytes]) -> Sequence[Stored | NoRoomError]:
+        """Each is safe when this returns, or has found no room. Raises WrongMachineError."""
+
+
 @functools.cache
 def store(policy: str) -> BlobStore:
     """The back end of a storage policy. Raises WrongMachineError for one that the settings do not name."""
@@ -120,6 +128,12 @@ def store(policy: str) -> BlobStore:
     path = ALIASES.get(entry["BACKEND"], entry["BACKEND"])
     made: BlobStore = import_string(path)(policy, **entry.get("OPTIONS", {}))
     return made
+
+
+def small_store(policy: str) -> SmallStore | None:
+    """The same, if it keeps small blobs together. Raises WrongMachineError."""
+    found = store(policy)
+    return cast(SmallStore, found) if found.small_bytes else None
 
 
 def engine(policy: str) -> str:

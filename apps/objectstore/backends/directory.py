@@ -4,7 +4,7 @@ A copy is written into a file without a name, gets its name by one atomic link, 
 name: the link comes before the flush, so that file systems with a journal write both at once. Half of a copy never
 has a name; a name whose flush was cut off by a loss of power belongs to no row and is collected. Bytes go past the
 system's cache where the file system can do that: copying them into it costs more than all else a write does. Small
-copies go through the disk's journal instead.
+copies lie in packs; those that were made again are files here, too.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import mmap
 import os
 import stat
 import time
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from threading import RLock
 from uuid import UUID
+from weakref import WeakSet
 
-from apps.objectstore.backends.journal import Journal, Small, flush_folder, play_back
+from apps.objectstore.backends import packs
+from apps.objectstore.backends.packs import Opened, PackFile
 
 logger = logging.getLogger("kumo.objectstore")
 
@@ -32,7 +32,6 @@ IDENTITY = "kumo-disk.json"
 BLOBS = "blobs"
 FLUSH_BYTES = 32 * 2**20  # in the system's cache of a large copy, so that its end need not flush everything
 LEFT_DRAFT_S = 24 * 3600
-RETRY_S = 10.0  # until journals that could not be played back are tried again
 _NO_UNNAMED = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}
 
 
@@ -50,58 +49,27 @@ class Directory:
     def __init__(self, number: int, path: str, identity: UUID) -> None:
         self.number, self.path, self.identity = number, path, identity
         self._seen: tuple[int, int] | None = None  # device and inode of the directory whose identity was read
-        self._opening = RLock()
-        self._play_at = 0.0  # when journals are to be played back; infinite once they are
-        self._journal = Journal(path, self._place)
+        self._packs: WeakSet[PackFile] = WeakSet()  # that are added to
 
     def check(self) -> None:
-        """Raise DiskGoneError unless the right disk is there. What journals hold is there then, too."""
+        """Raise DiskGoneError unless the right disk is there."""
         try:
-            found = self._stat()
+            found = os.stat(self.path)
             if self._seen != (found.st_dev, found.st_ino):
-                self._open(found)
+                if identity_of(self.path) != self.identity:
+                    raise DiskGoneError(errno.ENODEV, "another disk is there", self.path)
+                self.close()  # what was open before it went away
+                self._seen = found.st_dev, found.st_ino
         except DiskGoneError:
             raise
         except (OSError, ValueError) as error:
+            self._seen = None
             raise DiskGoneError(errno.ENODEV, "the disk is not there", self.path) from error
-        if time.monotonic() >= self._play_at:
-            self._play_back()
-
-    def _stat(self) -> os.stat_result:
-        try:
-            return os.stat(self.path)
-        except OSError:
-            self._seen = None
-            raise
-
-    def _open(self, found: os.stat_result) -> None:
-        """Know the disk by its identity. Nobody reads before its journals are played back, or that has failed."""
-        with self._opening:
-            if self._seen == (found.st_dev, found.st_ino):
-                return
-            self._seen = None
-            if identity_of(self.path) != self.identity:
-                raise DiskGoneError(errno.ENODEV, "another disk is there", self.path)
-            self._journal.leave()  # of the time before it went away
-            self._play_at = 0.0
-            self._play_back()
-            self._seen = (found.st_dev, found.st_ino)
-
-    def _play_back(self) -> None:
-        with self._opening:
-            if time.monotonic() < self._play_at:
-                return
-            self._play_at = time.monotonic() + RETRY_S
-            try:
-                play_back(self.path, self._mend)
-            except OSError as error:
-                logger.error("a journal cannot be played back", extra={"path": self.path, "reason": repr(error)})
-            else:
-                self._play_at = float("inf")
 
     def close(self) -> None:
         """Let go of open files."""
-        self._journal.leave()
+        for pack in list(self._packs):
+            pack.close()
 
     def is_there(self) -> bool:
         try:
@@ -115,10 +83,16 @@ class Directory:
         found = os.statvfs(self.path)
         return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
-    def open(self, blob_id: UUID) -> int:
-        """A descriptor of a copy. Raises FileNotFoundError where there is none, DiskGoneError."""
+    def open(self, blob_id: UUID) -> Opened:
+        """A copy to be read and closed. Raises FileNotFoundError where there is none, DiskGoneError."""
         self.check()
-        return os.open(self._file(blob_id), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            file = os.open(self._file(blob_id), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if not packs.is_packed(blob_id):
+                raise
+            return packs.open_copy(self.path, blob_id)
+        return Opened(file, 0, os.fstat(file).st_size)
 
     def readers(self) -> int:
         """The group that copies may be lent to: the directory's own, if its set-group-ID bit says so.
@@ -155,19 +129,17 @@ class Directory:
         self.check()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._file(blob_id))
+        if packs.is_packed(blob_id):
+            packs.remove_copy(self.path, blob_id)
 
     def kept(self) -> Iterator[tuple[UUID, float]]:
         """Ids of all copies and how long ago they were named, in seconds; removes drafts that were left."""
         self.check()
-        now = time.time()
         for shelf in sorted(entry.path for entry in os.scandir(f"{self.path}/{BLOBS}")):
-            for entry in os.scandir(shelf):
-                with contextlib.suppress(FileNotFoundError):
-                    age = now - entry.stat(follow_symlinks=False).st_ctime
-                    if _is_id(entry.name):
-                        yield UUID(entry.name), age
-                    elif entry.name.startswith(".") and age > LEFT_DRAFT_S:
-                        os.unlink(entry.path)
+            yield from _kept_on(shelf)
+        with contextlib.suppress(FileNotFoundError):  # no pack was ever begun
+            yield from _kept_on(f"{self.path}/{packs.FOLDER}")  # drafts of packs
+            yield from packs.kept(self.path)
 
     def _shelf(self, blob_id: UUID) -> str:
         """Where a blob lies: by the end of its id, which is random."""
@@ -179,87 +151,64 @@ class Directory:
     def new(self, blob_id: UUID) -> Copy:
         """Begin a copy. Raises DiskGoneError, OSError."""
         self.check()
-        return self._new(blob_id)
+        return self._new(self._shelf(blob_id), blob_id.hex)
 
-    def _new(self, blob_id: UUID) -> Copy:
-        shelf = self._shelf(blob_id)
+    def _new(self, shelf: str, name: str) -> Copy:
         try:
             folder = os.open(shelf, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             self._make(shelf)
             folder = os.open(shelf, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return Copy(shelf, folder, blob_id.hex)
+            return Copy(shelf, folder, name)
         except BaseException:
             os.close(folder)
             raise
 
     def _make(self, shelf: str) -> None:
-        """A shelf that is safe: whoever finds it flushes what is in it only."""
+        """A folder that is safe: whoever finds it flushes what is in it only."""
         with contextlib.suppress(FileExistsError):
             os.mkdir(shelf, 0o700)
-        flush_folder(f"{self.path}/{BLOBS}")
+        flush_folder(os.path.dirname(shelf))
 
-    # --- small copies -------------------------------------------------------------------------------
-
-    def add(self, batch: Sequence[Small]) -> list[OSError | None]:
-        """Small copies from beginning to end, for who checked the disk; for each that is not safe, why."""
-        return self._journal.add(batch)
-
-    def _place(self, blob_id: UUID, body: bytes) -> None:
-        """Write a copy that the journal makes safe. Until its row is there nobody looks for it."""
-        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
+    def pack(self, name: str) -> PackFile:
+        """Begin a pack: its name is there when all its space is, and it is locked. Raises DiskGoneError, OSError."""
+        self.check()
+        folder = f"{self.path}/{packs.FOLDER}"
+        copy = self._new(folder, name)
         try:
-            file = os.open(self._file(blob_id), flags, 0o600)
-        except FileNotFoundError:
-            self._make(self._shelf(blob_id))
-            file = os.open(self._file(blob_id), flags, 0o600)
-        try:
-            _write(file, body)
-        except OSError:
-            os.unlink(self._file(blob_id))
-            raise
-        finally:
-            os.close(file)
-
-    def _mend(self, blob_id: UUID, body: bytes) -> bool:
-        """Write a copy that a journal knows, unless it is there and right; whether it was written."""
-        try:
-            if zlib.crc32(Path(self._file(blob_id)).read_bytes()) == zlib.crc32(body):
-                return False
-        except FileNotFoundError:
-            pass
-        copy = self._new(blob_id)
-        try:
-            copy.write(body)
+            file = PackFile(os.dup(copy.file))
+            fcntl.flock(copy.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            copy.write(bytes(packs.PACK_BYTES))
             copy.publish()
         finally:
             copy.close()
-        return True
+        self._packs.add(file)
+        return file
 
 
 class Copy:
-    """One copy being written."""
+    """One copy being written, to `file`."""
 
     def __init__(self, shelf: str, folder: int, name: str) -> None:
         self._folder, self._name, self._draft = folder, name, ""
         try:
-            self._file = os.open(shelf, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            self.file = os.open(shelf, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             if error.errno not in _NO_UNNAMED:
                 raise
             self._draft = f".{name}.{time.monotonic_ns():x}"
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
-            self._file = os.open(self._draft, flags, 0o600, dir_fd=folder)
+            self.file = os.open(self._draft, flags, 0o600, dir_fd=folder)
         self._unflushed = 0
         self._is_direct: bool | None = False  # whether writes go past the system's cache; None: they cannot
 
     def write(self, piece: bytes | memoryview) -> None:
         self._direct(False)
-        _write(self._file, piece)
+        _write(self.file, piece)
         self._unflushed += len(piece)
         if self._unflushed >= FLUSH_BYTES:
-            os.fdatasync(self._file)
+            os.fdatasync(self.file)
             self._unflushed = 0
 
     def write_pages(self, pages: memoryview) -> None:
@@ -274,7 +223,7 @@ class Copy:
         done = 0
         try:
             while done < len(pages) and self._direct(True):
-                done += os.write(self._file, pages[done:])
+                done += os.write(self.file, pages[done:])
         except OSError as error:
             if error.errno != errno.EINVAL:  # other alignment than that of pages is wanted here
                 raise
@@ -287,7 +236,7 @@ class Copy:
         if self._is_direct is None or self._is_direct == wanted:
             return bool(self._is_direct)
         try:
-            fcntl.fcntl(self._file, fcntl.F_SETFL, os.O_DIRECT if wanted else 0)  # it has no other of these flags
+            fcntl.fcntl(self.file, fcntl.F_SETFL, os.O_DIRECT if wanted else 0)  # it has no other of these flags
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
@@ -303,27 +252,27 @@ class Copy:
                 self._link(self._name)
             except FileExistsError:
                 self._replace()
-            os.fsync(self._file)
+            os.fsync(self.file)
             os.fsync(self._folder)
         finally:
             self.close()
 
     def _link(self, name: str) -> None:
-        source = f"/proc/self/fd/{self._file}"
+        source = f"/proc/self/fd/{self.file}"
         os.link(source, name, dst_dir_fd=self._folder, follow_symlinks=True)
 
     def _replace(self) -> None:
         """A bad copy is written over. What has the name must be whole at every moment, hence the flush before."""
-        os.fsync(self._file)
+        os.fsync(self.file)
         beside = f".{self._name}.{time.monotonic_ns():x}"
         self._link(beside)
         os.rename(beside, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
     def close(self) -> None:
         """Let go; a copy that was not published is gone."""
-        if self._file < 0:
+        if self.file < 0:
             return
-        file, folder, self._file = self._file, self._folder, -1
+        file, folder, self.file = self.file, self._folder, -1
         try:
             if self._draft:
                 with contextlib.suppress(OSError):
@@ -331,6 +280,17 @@ class Copy:
         finally:
             os.close(file)
             os.close(folder)
+
+
+def _kept_on(shelf: str) -> Iterator[tuple[UUID, float]]:
+    now = time.time()
+    for entry in os.scandir(shelf):
+        with contextlib.suppress(FileNotFoundError):
+            age = now - entry.stat(follow_symlinks=False).st_ctime
+            if _is_id(entry.name):
+                yield UUID(entry.name), age
+            elif entry.name.startswith(".") and age > LEFT_DRAFT_S:
+                os.unlink(entry.path)
 
 
 def claim(path: str, identity: UUID) -> None:
@@ -349,6 +309,15 @@ def identity_of(path: str) -> UUID:
         return UUID(json.loads((Path(path) / IDENTITY).read_text())["identity"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}/{IDENTITY} cannot be read") from error
+
+
+def flush_folder(path: str) -> None:
+    """Make the names in a folder safe. Raises OSError."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _open_to(group: int, what: int | str, found: os.stat_result, bits: int) -> None:

@@ -15,9 +15,10 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock, local
@@ -30,7 +31,7 @@ from apps.core.ids import timed_uuid
 from apps.objectstore.backends import BlobLostError, Draft, Kept, NoRoomError, Stored, WrongMachineError
 from apps.objectstore.backends.checksums import Checksums
 from apps.objectstore.backends.directory import BLOBS, Copy, Directory, DiskGoneError, ShortCopyError
-from apps.objectstore.backends.journal import SMALL_BYTES, Small
+from apps.objectstore.backends.packs import PACK_BYTES, SMALL_BYTES, Opened, Pack, PackFile, Small, is_packed
 from apps.objectstore.models import Disk
 from apps.objectstore.states import CHUNK, MIB, DiskState
 
@@ -43,6 +44,7 @@ ROOM_S = 0.5  # how old may be what is known of a disk's presence and free space
 AVOID_S = 10.0  # how long a disk that failed gets nothing new, if there are others
 LOOK_S = 2.0  # how old the known list of disks may be
 THREADS = 24
+QUICK_S = 0.0003  # a write that takes less is not worth another thread, which has to get hold of a processor first
 DAMAGE = {errno.EIO, errno.EUCLEAN, errno.EBADMSG}  # errors that say that a copy, and not this process, is unwell
 
 Damaged = Callable[[int], None]
@@ -61,6 +63,7 @@ class DiskStore:
     """The disks of one storage policy."""
 
     api = 1
+    small_bytes = SMALL_BYTES
 
     def __init__(self, policy: str) -> None:
         self.policy = policy
@@ -71,7 +74,9 @@ class DiskStore:
         self._room: dict[int, tuple[Directory, int, float]] = {}  # number → disk, its free bytes, when
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="disk")
         self._lock = Lock()
-        self._together = Combiner(self._keep)
+        self._filling: _Filling | None = None
+        self._keeping = Lock()
+        self._together = Combiner(self.keep)
 
     # --- disks --------------------------------------------------------------------------------------
 
@@ -135,7 +140,7 @@ class DiskStore:
     # --- bytes in -----------------------------------------------------------------------------------
 
     def draft(self, size: int) -> Draft:
-        return SmallDraft(self) if 0 < size <= SMALL_BYTES else DiskDraft(self, self._chosen(size))
+        return SmallDraft(self._together) if 0 < size <= SMALL_BYTES else DiskDraft(self, self._chosen(size))
 
     def _chosen(self, size: int) -> list[Directory]:
         chosen = self._writable(size)[:COPIES]
@@ -146,33 +151,80 @@ class DiskStore:
     def submit(self, job: Callable[[], None]) -> Future[None]:
         return self._pool.submit(job)
 
-    def keep(self, small: Small) -> tuple[int, ...]:
-        """Write a small blob, with those of other threads; where it is safe. Raises NoRoomError."""
-        kept = self._together(small)
-        if isinstance(kept, NoRoomError):
-            raise kept
-        return kept
+    # --- small blobs --------------------------------------------------------------------------------
 
-    def _keep(self, batch: list[Small]) -> list[tuple[int, ...] | NoRoomError]:
-        disks = self._chosen(sum(len(body) for _, body in batch))
-        others = [self._pool.submit(disk.add, batch) for disk in disks[1:]]
-        errors = [disks[0].add(batch), *(job.result() for job in others)]
-        for disk, found in zip(disks, errors, strict=True):
-            if bad := next(filter(None, found), None):
-                self.failed(disk, bad)
-        return [
-            self._kept(blob_id, dict(zip(disks, of_blob, strict=True)))
-            for (blob_id, _), of_blob in zip(batch, zip(*errors, strict=True), strict=True)
-        ]
+    def keep(self, bodies: Sequence[bytes]) -> Sequence[Stored | NoRoomError]:
+        with self._keeping:
+            return self._keep([Small(body, zlib.crc32(body)) for body in bodies])
 
-    def _kept(self, blob_id: UUID, errors: dict[Directory, OSError | None]) -> tuple[int, ...] | NoRoomError:
-        safe = tuple(disk.number for disk, error in errors.items() if error is None)
+    def _keep(self, batch: Sequence[Small]) -> Sequence[Stored | NoRoomError]:
+        try:
+            filling = self._filling_for(batch)
+        except NoRoomError as error:
+            return [error] * len(batch)
+        ids, at, data = filling.pack.records(batch)
+        errors = self._everywhere(list(filling.files), lambda d: filling.files[d].add(data, at), filling.quick())
+        if errors:
+            self._leave_pack()
+        safe = tuple(disk.number for disk in filling.files if disk not in errors)
         if len(safe) >= ENOUGH:
-            return safe
-        for disk in errors:
+            return [small.stored(blob_id, safe, COPIES - len(safe)) for blob_id, small in zip(ids, batch, strict=True)]
+        for disk in filling.files:
             with contextlib.suppress(OSError):
-                disk.remove(blob_id)
-        return NoRoomError("; ".join(f"disk {disk.number}: {error}" for disk, error in errors.items() if error))
+                for blob_id in ids:
+                    disk.remove(blob_id)
+        return [NoRoomError(_reasons(errors))] * len(batch)
+
+    def _filling_for(self, batch: Sequence[Small]) -> _Filling:
+        """Where these go. Raises NoRoomError."""
+        found = self._filling
+        if found and found.pack.has_room(batch) and time.monotonic() < found.until and self._are_there(found.files):
+            return found
+        self._leave_pack()
+        self._filling = self._begin_pack()
+        return self._filling
+
+    def _are_there(self, files: Collection[Directory]) -> bool:
+        """Whether these are disks still that get new blobs, and were there less than ROOM_S ago."""
+        disks = self.disks()
+        try:
+            return all(disks.get(d.number) is d and d.number in self._active and self._free(d) >= 0 for d in files)
+        except OSError:
+            return False
+
+    def _begin_pack(self) -> _Filling:
+        pack, files = Pack(), dict[Directory, PackFile]()
+
+        def begin(disk: Directory) -> None:
+            files[disk] = disk.pack(pack.name)
+
+        ready, errors = self._writable(PACK_BYTES), dict[Directory, OSError]()
+        while ready and len(files) < COPIES:
+            missing = COPIES - len(files)
+            errors |= self._everywhere(ready[:missing], begin)
+            ready = ready[missing:]
+        if len(files) < ENOUGH:
+            raise NoRoomError(_reasons(errors) or "too few disks can take a pack")
+        return _Filling(pack, files, float("inf") if len(files) == COPIES else time.monotonic() + AVOID_S)
+
+    def _leave_pack(self) -> None:
+        filling, self._filling = self._filling, None
+        for file in filling.files.values() if filling else ():
+            file.close()
+
+    def _everywhere(
+        self, disks: Sequence[Directory], act: Callable[[Directory], None], quick: Collection[Directory] = ()
+    ) -> dict[Directory, OSError]:
+        """Do it on all disks at once; the errors, by disk. Quick ones are done sooner than a thread begins."""
+        jobs = {disk: self._pool.submit(act, disk) for disk in disks[1:] if disk not in quick}
+        errors = {}
+        for disk in disks:
+            try:
+                jobs[disk].result() if disk in jobs else act(disk)
+            except OSError as error:
+                errors[disk] = error
+                self.failed(disk, error)
+        return errors
 
     # --- bytes out ----------------------------------------------------------------------------------
 
@@ -198,7 +250,7 @@ class DiskStore:
         the bytes themselves are not looked at.
         """
         for disk in self.order(stored):
-            if disk.number not in stored.places:
+            if disk.number not in stored.places or is_packed(stored.id):
                 break
             try:
                 path = disk.lend(stored.id, stored.size)
@@ -232,11 +284,11 @@ class DiskStore:
         except FileNotFoundError:
             return False
         try:
-            if os.fstat(file).st_size != stored.size:
+            if file.size != stored.size:
                 return False
             for index in range(-(-stored.size // CHUNK)):
-                chunk = os.pread(file, CHUNK, index * CHUNK)
-                os.posix_fadvise(file, index * CHUNK, CHUNK, os.POSIX_FADV_DONTNEED)
+                chunk = file.read(CHUNK, index * CHUNK)
+                os.posix_fadvise(file.file, file.start + index * CHUNK, CHUNK, os.POSIX_FADV_DONTNEED)
                 pause(len(chunk))
                 if not stored.is_right(index, chunk):
                     return False
@@ -245,7 +297,7 @@ class DiskStore:
                 raise
             return False
         finally:
-            os.close(file)
+            file.close()
         return True
 
     def repair(self, stored: Stored) -> Stored:
@@ -300,13 +352,29 @@ class DiskStore:
                 self.failed(disk, error)
 
 
+@dataclass(frozen=True, slots=True)
+class _Filling:
+    """A pack that this process adds to, and its file on each disk."""
+
+    pack: Pack
+    files: dict[Directory, PackFile]
+    until: float  # with too few disks another is begun then
+
+    def quick(self) -> list[Directory]:
+        return [disk for disk, file in self.files.items() if file.seconds < QUICK_S]
+
+
+def _reasons(errors: dict[Directory, OSError]) -> str:
+    return "; ".join(f"disk {disk.number}: {error}" for disk, error in errors.items())
+
+
 class _Reader:
     """Open copies of one blob; a chunk comes from the first that has it right."""
 
     def __init__(self, store: DiskStore, stored: Stored, damaged: Damaged) -> None:
         self._store, self._stored, self._damaged = store, stored, damaged
         self._order = store.order(stored)
-        self._files: dict[int, int] = {}
+        self._files: dict[int, Opened] = {}
         self._verify = settings.CONFIG.objectstore.verify_reads
 
     def __enter__(self) -> _Reader:
@@ -314,7 +382,7 @@ class _Reader:
 
     def __exit__(self, *_: object) -> None:
         for file in self._files.values():
-            os.close(file)
+            file.close()
 
     def chunk(self, index: int) -> bytes:
         for disk in list(self._order):
@@ -330,7 +398,7 @@ class _Reader:
         try:
             if disk.number not in self._files:
                 self._files[disk.number] = disk.open(self._stored.id)
-            chunk = os.pread(self._files[disk.number], size, index * CHUNK)
+            chunk = self._files[disk.number].read(size, index * CHUNK)
         except DiskGoneError:
             return None  # the copy may be well; whether the disk comes back, the operator says
         except FileNotFoundError:
@@ -428,19 +496,18 @@ class _Writing:
 class SmallDraft:
     """A blob that is small enough to be written at its end."""
 
-    def __init__(self, store: DiskStore) -> None:
-        self.id = timed_uuid()
-        self._store = store
+    def __init__(self, keep: Callable[[bytes], Stored | NoRoomError]) -> None:
+        self._keep = keep
         self._body = b""
-        self._checksums = Checksums()
 
     def write(self, piece: bytes) -> None:
-        self._checksums.add(piece)
         self._body += piece
 
     def publish(self) -> Stored:
-        safe = self._store.keep((self.id, self._body))
-        return Stored(self.id, len(self._body), bytes(self._checksums), safe, COPIES - len(safe))
+        kept = self._keep(self._body)
+        if isinstance(kept, NoRoomError):
+            raise kept
+        return kept
 
     def discard(self) -> None:
         """Nothing is written before the end."""

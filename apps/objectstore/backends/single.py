@@ -47,6 +47,7 @@ class SinglePlaceStore(ABC):
     """A place for blobs in an engine; how it is reached, subclasses know."""
 
     api = 1
+    small_bytes = 0
 
     def __init__(self, policy: str) -> None:
         self.policy = policy

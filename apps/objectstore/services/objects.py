@@ -11,7 +11,7 @@ import contextlib
 import datetime
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -89,7 +89,7 @@ class New:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """An object's bytes once they are safe, or what stands for them, and what was learnt of them on the way."""
+    """An object's bytes, safe but for `held` ones, or what stands for them, and what was learnt of them on the way."""
 
     etag: str
     bytes: int
@@ -99,6 +99,7 @@ class Body:
     upload_id: UUID | None = None
     checksums: Mapping[str, str] | None = None
     encryption: Envelope | None = None
+    held: plain.Held | None = None  # bytes that are not safe yet
 
 
 # --- bytes in --------------------------------------------------------------------------------------
@@ -120,12 +121,9 @@ def object_put(
         let_go_of_connection()
     wish = wish_of(place, new.encryption)
     secret = secret_new(wish) if wish else None
-    body = receive(place.policy, source, size, etag=new.etag, digests=new.digests, secret=secret)
-    try:
-        return _commit(place, name, body, new)
-    except KumoError:  # refused, hence not committed; after any other error nobody knows
-        drop(place.policy, body)
-        raise
+    held = plain.draft(place, _kept_size(size, secret)) if _replaces_nothing(new) else None
+    body = receive(place.policy, source, size, etag=new.etag, digests=new.digests, secret=secret, held=held)
+    return _commit(place, name, body, new)
 
 
 @internal("first part of an upload: it is what looks at the caller's rights", atomic=False)
@@ -171,7 +169,7 @@ def _marks_checked(ctx: RequestContext, place: Container, name: str, new: New, f
 class _Intake:
     """Bytes on their way into a draft, encrypted if they shall be, and what is learnt of them."""
 
-    def __init__(self, draft: Draft | None, digests: Digests | None, secret: Secret | None) -> None:
+    def __init__(self, draft: Draft | plain.Held | None, digests: Digests | None, secret: Secret | None) -> None:
         self._draft, self._digests, self._secret = draft, digests, secret
         self.total = 0
         self._sealer = Sealer(secret.key) if secret else None
@@ -203,12 +201,14 @@ class _Intake:
             raise Unprocessable(problem, code="BadDigest")
         if self._sealer is not None and self.total:
             self._keep(self._sealer.last())
+        draft = self._draft if self.total else None
         return Body(
             etag=(self._sealed_md5 or self._md5).hexdigest(),
             bytes=self.total,
             checksums=self._digests.values() if self._digests is not None else None,
-            stored=self._draft.publish() if self._draft is not None and self.total else None,
+            stored=None if draft is None or isinstance(draft, plain.Held) else draft.publish(),
             encryption=self._envelope(),
+            held=draft if isinstance(draft, plain.Held) else None,
         )
 
     def _envelope(self) -> Envelope | None:
@@ -226,13 +226,17 @@ def receive(
     etag: str = "",
     digests: Digests | None = None,
     secret: Secret | None = None,
+    held: plain.Held | None = None,
 ) -> Body:
-    """Move the bytes, if any, into a blob. Nothing is left of them if that fails. Raises as `object_put`."""
+    """Move the bytes, if any, into a blob, or what may hold them until then. Raises as `object_put`.
+
+    Nothing is left of them if that fails.
+    """
     most = MAX_FILE_BYTES + 1 if size is None else size
-    draft = None
+    draft: Draft | plain.Held | None = held
     try:
-        if most:
-            draft = backends.store(policy).draft(sealed_size(size or 0) if secret else size or 0)
+        if most and draft is None:
+            draft = backends.store(policy).draft(_kept_size(size, secret))
         intake = _Intake(draft, digests, secret)
         while intake.total < most and (piece := source.read(min(PIECE, most - intake.total))):
             intake.write(piece)
@@ -257,14 +261,33 @@ def drop(policy: str, body: Body) -> None:
             backends.store(policy).remove(body.stored.id, body.stored.places)
 
 
+def _kept_size(size: int | None, secret: Secret | None) -> int:
+    """How many bytes a body becomes in a back end; 0 for nobody knows."""
+    return sealed_size(size or 0) if secret else size or 0
+
+
+def _replaces_nothing(new: New) -> bool:
+    """As far as its caller says."""
+    return not new.only_new and not new.only_over
+
+
 def _commit(place: Container, name: str, body: Body, new: New) -> Object:
-    replaces_nothing = not new.only_new and not new.only_over  # or the statement says that it would
-    if body.stored is not None and body.segments is None and replaces_nothing and plain.is_plain(place):
+    received = body.stored or body.held
+    if received and _replaces_nothing(new) and plain.is_plain(place):
         made = _object_of(place, name, body, new)
-        if at := plain.commit(place, made, body.stored):
-            made.created_at = at
+        try:
+            kept = plain.put(place, made, received)
+        except (NoRoomError, WrongMachineError) as error:
+            raise _words(error) from error
+        if kept.at:
+            made.created_at = kept.at
             return made
-    return commit_put(place, name, body, new)
+        body = replace(body, stored=kept.stored, held=None)
+    try:
+        return commit_put(place, name, body, new)
+    except KumoError:  # refused, hence not committed; after any other error nobody knows
+        drop(place.policy, body)
+        raise
 
 
 @internal("last part of an upload")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -17,16 +16,13 @@ from apps.objectstore.models import Audit, Blob, Object
 from apps.objectstore.services import audit, balance
 from apps.objectstore.states import MIB
 from tests.apps.objectstore.conftest import SYSTEM
+from tests.kit.copies import copy_at, ids_on, lose
 
 Verify = Callable[[backends.Stored, Callable[[int], None]], dict[int, bool]]
 
 
 def pace() -> services.Pace:
     return services.Pace(threading.Event(), 0)
-
-
-def files(path: Path) -> list[Path]:
-    return [f for f in (path / "blobs").rglob("*") if f.is_file()]
 
 
 def problems() -> list[str]:
@@ -61,7 +57,7 @@ def test_the_command_reads_all_wherever_the_auditor_stands(full, disks, capsys):
     first = Blob.objects.order_by("pk")[0]
     assert services.copies_audit(SYSTEM, policy="default", pace=pace(), blobs=3) == (0, False)
     stands = Audit.objects.get().reached
-    Path(disks[0], "blobs", first.pk.hex[-3:], first.pk.hex).write_bytes(b"!")
+    copy_at(disks[0], first.pk).flip()
     with pytest.raises(CommandError):
         call_command("object", "audit")
     assert "14 copies are good, 1 copies were bad or missing, 0 could not be read" in capsys.readouterr().out
@@ -119,8 +115,8 @@ def test_what_is_given_up_while_it_is_read_is_no_damage(full, disks, before_each
         Object.objects.all().delete()
         Blob.objects.update(unused_since=Now())
         for disk in disks:
-            for file in files(disk):
-                file.unlink()
+            for blob_id in ids_on(disk):
+                lose(disk, blob_id)
 
     before_each(gone)
     assert problems() == []
@@ -180,7 +176,7 @@ def test_an_account_that_does_not_exist_is_not_well(disks, capsys):
 def test_names_do_not_steer_the_operators_terminal(alice, box, disks, capsys):
     alice.put("/box/%1B]0;gotcha%07%0A日本", b"abc")
     for disk in disks:
-        files(disk)[0].unlink()
+        lose(disk, Blob.objects.get().pk)
     with pytest.raises(CommandError):
         call_command("object", "verify", "alice")
     told = capsys.readouterr().err

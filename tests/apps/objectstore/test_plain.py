@@ -10,13 +10,18 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from apps.objectstore import services
-from apps.objectstore.backends import Stored
-from apps.objectstore.models import Blob, Container, Delta, Object
+from apps.core.errors import TooLarge, Unavailable
+from apps.objectstore import backends, services
+from apps.objectstore.backends import NoRoomError, Stored
+from apps.objectstore.backends.disks import DiskStore
+from apps.objectstore.backends.packs import SMALL_BYTES
+from apps.objectstore.models import Blob, Container, Delta, Disk, Object
 from apps.objectstore.selectors import container_row, container_totals
 from apps.objectstore.services import plain
+from apps.objectstore.services.errors import InsufficientStorage
 from apps.objectstore.services.objects import New, object_put
 from tests.apps.objectstore.test_uploads_at_once import at_once
+from tests.kit.copies import ids_on
 from tests.kit.http import context
 
 pytestmark = pytest.mark.django_db
@@ -44,8 +49,12 @@ def made(place: Container, name: str, **fields: Any) -> tuple[Object, Stored]:
     return Object(container_id=place.pk, name=name, blob_id=stored.id, **fields), stored
 
 
-def encoded(place: Container, name: str, **fields: Any) -> plain.Row:
-    return plain._encoded(place, *made(place, name, **fields))
+def wanted(place: Container, name: str, **fields: Any) -> plain._Put:
+    return plain._Put(place, *made(place, name, **fields))
+
+
+def committed(batch: list[plain._Put]) -> list[bool]:
+    return [isinstance(kept, plain.Kept) and kept.at is not None for kept in plain._put(batch)]
 
 
 def nothing_is_there() -> None:
@@ -94,7 +103,7 @@ def test_what_has_the_name_is_replaced(disks):
 def test_a_container_that_changed_meanwhile_is_left_to_a_put_alone(change):
     place = box()
     Container.objects.update(**change)
-    assert plain.commit(place, *made(place, "a")) is None
+    assert plain.put(place, *made(place, "a")).at is None
     nothing_is_there()
 
 
@@ -102,39 +111,39 @@ def test_an_account_with_a_quota_is_left_to_a_put_alone():
     place = box()
     place.account.metadata = {"Quota-Bytes-Policy-default": "100"}
     place.account.save()
-    assert plain.commit(place, *made(place, "a")) is None
+    assert plain.put(place, *made(place, "a")).at is None
     nothing_is_there()
 
 
 def test_a_container_that_went_meanwhile_gets_nothing():
     place = box()
     Container.objects.all().delete()
-    assert plain.commit(place, *made(place, "a")) is None
+    assert plain.put(place, *made(place, "a")).at is None
     nothing_is_there()
 
 
 def test_one_of_two_of_the_same_name_is_committed(django_assert_num_queries):
     places = [box(), box("other")]
-    batch = [encoded(places[n % 2], name) for n, name in enumerate(["b", "a", "b", "b", "c"])]
+    batch = [wanted(places[n % 2], name) for n, name in enumerate(["b", "a", "b", "b", "c"])]
     with django_assert_num_queries(1):
-        found = plain._commit(batch)
-    assert [at is not None for at in found] == [True, True, False, True, True]
+        found = committed(batch)
+    assert found == [True, True, False, True, True]
     assert set(Blob.objects.values_list("pk", flat=True)) == set(Object.objects.values_list("blob_id", flat=True))
     assert [container_totals(place.pk).objects for place in places] == [2, 2]
 
 
 def test_what_the_database_refuses_is_nobodys_and_everybody_goes_alone():
     place = box()
-    batch = [encoded(place, "good"), encoded(place, "bad", etag="e" * 65)]
+    batch = [wanted(place, "good"), wanted(place, "bad", etag="e" * 65)]
     with transaction.atomic():
-        assert plain._commit(batch) == [None, None]
+        assert committed(batch) == [False, False]
         transaction.set_rollback(True)
     nothing_is_there()
 
 
 @pytest.mark.parametrize("code", ["08006", "57P01", ""])
 def test_when_nobody_knows_what_was_committed_all_are_told(monkeypatch, code):
-    batch = [encoded(box(), "a")]
+    batch = [wanted(box(), "a")]
 
     def away() -> None:
         cause = type("Cause", (Exception,), {"pgcode": code})()
@@ -142,7 +151,51 @@ def test_when_nobody_knows_what_was_committed_all_are_told(monkeypatch, code):
 
     monkeypatch.setattr(connection, "cursor", away)
     with pytest.raises(OperationalError):
-        plain._commit(batch)
+        plain._put(batch)
+
+
+def test_bytes_that_find_no_room_are_their_callers_alone(disks, monkeypatch):
+    place = box()
+    held = plain.Held()
+    held.write(b"abc")
+    monkeypatch.setattr(DiskStore, "keep", lambda self, bodies: [NoRoomError("full")] * len(bodies))
+    full, kept = plain._put([plain._Put(place, made(place, "a")[0], held), wanted(place, "b")])
+    assert isinstance(full, NoRoomError)
+    assert isinstance(kept, plain.Kept)
+    assert [row.name for row in Object.objects.all()] == ["b"]
+    with pytest.raises(InsufficientStorage):
+        put("c", b"abc")
+
+
+def test_on_another_machine_nothing_is_kept(disks, monkeypatch):
+    box()
+    Disk.objects.update(machine="another")
+    backends.store.cache_clear()
+    with pytest.raises(Unavailable):
+        put("a", b"abc")
+    nothing_is_there()
+
+
+def test_small_bodies_come_with_their_objects_and_others_before(disks, monkeypatch):
+    place = box()
+    assert plain.draft(place, SMALL_BYTES) is not None
+    for size in (0, SMALL_BYTES + 1):
+        assert plain.draft(place, size) is None
+    place.archive = "other"
+    assert plain.draft(place, 1) is None
+
+
+def test_bytes_of_an_object_that_is_no_plain_one_after_all_are_kept_once(disks, monkeypatch):
+    box()
+    put("a", b"abc")
+    monkeypatch.setattr(plain, "is_plain", lambda place: True)
+    Container.objects.update(metadata={"Quota-Bytes": "5"})
+    with pytest.raises(TooLarge):
+        put("b", b"abc")
+    assert [len(ids_on(disk)) for disk in disks] == [1, 1, 1]
+    put("a", b"abcd")
+    assert [len(ids_on(disk)) for disk in disks] == [2, 2, 2]
+    assert Object.objects.get().bytes == 4
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -15,6 +14,7 @@ from apps.objectstore.models import Blob, Disk
 from apps.objectstore.services import balance
 from apps.objectstore.services.disks import disk_store
 from tests.apps.objectstore.conftest import SYSTEM
+from tests.kit.copies import ids_on
 
 KIB = 1024
 
@@ -41,10 +41,6 @@ def command(capsys, *words: str) -> str:
     return str(capsys.readouterr().out)
 
 
-def files(path: Path) -> int:
-    return sum(1 for f in (path / "blobs").rglob("*") if f.is_file())
-
-
 def on_each() -> list[int]:
     return [Blob.objects.filter(places__contains=[disk.pk]).count() for disk in Disk.objects.order_by("pk")]
 
@@ -57,7 +53,7 @@ def test_copies_move_until_the_disks_are_filled_alike(alice, full, disks, capsys
     assert on_each() == [12, 12, 12, 0]
     assert "9 copies of 576.0 KiB were moved" in command(capsys, "--yes")
     assert on_each() == [9, 9, 9, 9]
-    assert [files(path) for path in (*disks, full)] == [9, 9, 9, 9]
+    assert [len(ids_on(path)) for path in (*disks, full)] == [9, 9, 9, 9]
     assert {n: alice.bytes(f"/box/{n}") for n in range(12)} == before
     assert list(services.account_verify(SYSTEM, account="alice", pace=services.Pace(threading.Event(), 0))) == []
     assert "nothing is worth moving" in command(capsys, "--yes")

@@ -19,7 +19,7 @@ from apps.objectstore.states import CHUNK, MIN_PART_BYTES
 from cloud.config import Objectstore
 from tests.apps.objectstore.conftest import Swift, content
 
-BODY = bytes(range(256))
+BODY = bytes(range(256)) * 300  # small ones are in packs, which nobody lends
 SENDFILE = {"X_Kumo_Sendfile": "1"}
 GROUP = 12345
 

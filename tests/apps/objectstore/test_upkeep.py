@@ -19,6 +19,7 @@ from apps.objectstore.models import Audit, Blob, Container, Delta, Disk, Object
 from apps.objectstore.services import disks as disk_services
 from apps.objectstore.services import upkeep
 from tests.apps.objectstore.conftest import SYSTEM
+from tests.kit.copies import CopyAt, copy_at, ids_on, lose
 
 MIB = 2**20
 
@@ -28,8 +29,9 @@ def command(capsys, *words: str) -> str:
     return str(capsys.readouterr().out)
 
 
-def files(path: Path) -> list[Path]:
-    return [f for f in (path / "blobs").rglob("*") if f.is_file()]
+def copies(path: Path) -> list[CopyAt]:
+    """All that are on a disk."""
+    return [copy_at(path, blob_id) for blob_id in ids_on(path)]
 
 
 def number(path: Path) -> int:
@@ -57,7 +59,7 @@ def pace() -> services.Pace:
 def test_a_copy_found_bad_while_reading_is_made_again(alice, box, disks):
     body = os.urandom(MIB + 1)
     alice.put("/box/a", body)
-    files(disks[1])[0].write_bytes(b"nonsense")
+    copies(disks[1])[0].flip()
     for _ in range(200):  # copies are asked in random order
         assert alice.bytes("/box/a") == body
         if Blob.objects.get().missing:
@@ -65,7 +67,7 @@ def test_a_copy_found_bad_while_reading_is_made_again(alice, box, disks):
     assert Blob.objects.get().missing == 1
     assert reconcile.mend(threading.Event()) == []
     assert Blob.objects.get().missing == 0
-    assert files(disks[1])[0].read_bytes() == body
+    assert copies(disks[1])[0].read() == body
 
 
 def test_the_last_copy_is_never_given_up(alice, box):
@@ -85,7 +87,7 @@ def test_an_upload_with_two_copies_gets_its_third(alice, box, disks):
     disks[0].with_name("away").rename(disks[0])
     reconcile.mend(threading.Event())
     assert Blob.objects.get().missing == 0
-    assert [f.read_bytes() for d in disks for f in files(d)] == [b"abc"] * 3
+    assert [f.read() for d in disks for f in copies(d)] == [b"abc"] * 3
 
 
 def test_too_few_disks_are_told_and_nothing_is_kept(alice, box, disks):
@@ -112,9 +114,8 @@ def test_an_object_without_any_reachable_copy_is_unavailable_not_gone(alice, box
 def test_the_audit_finds_what_nobody_reads(alice, box, disks, capsys):
     for n in range(5):
         alice.put(f"/box/{n}", os.urandom(1000))
-    bad, gone = files(disks[0])[0], files(disks[1])[0]
-    bad.write_bytes(bytes(1000))
-    gone.unlink()
+    copies(disks[0])[0].flip()
+    lose(disks[1], ids_on(disks[1])[0])
     assert services.copies_audit(SYSTEM, policy="default", pace=pace(), blobs=3)[1] is False
     assert services.copies_audit(SYSTEM, policy="default", pace=pace(), blobs=3)[1] is True
     walk = Audit.objects.get()
@@ -129,7 +130,7 @@ def test_the_audit_finds_what_nobody_reads(alice, box, disks, capsys):
 def test_verify_names_what_is_not_well(alice, box, disks, capsys):
     alice.put("/box/a", b"abc")
     for disk in disks:
-        files(disk)[0].write_bytes(b"xyz")
+        copies(disk)[0].flip()
     with pytest.raises(CommandError, match="not well"):
         call_command("object", "verify", "alice")
     assert "no good copy" in capsys.readouterr().err
@@ -141,10 +142,10 @@ def test_unused_bytes_go_when_the_grace_time_is_over(alice, box, disks):
     alice.put("/box/b", b"ghi")
     alice("DELETE", "/box/b")
     assert services.unused_remove(SYSTEM) == 0
-    assert len(files(disks[0])) == 3
+    assert len(copies(disks[0])) == 3
     past()
     assert services.unused_remove(SYSTEM) == 2
-    assert [f.read_bytes() for f in files(disks[0])] == [b"def"]
+    assert [f.read() for f in copies(disks[0])] == [b"def"]
     assert Blob.objects.count() == 1
 
 
@@ -163,12 +164,12 @@ def test_copies_that_can_be_reached_go_though_another_disk_is_away(alice, box, d
     unused(alice, "a")
     disks[0].rename(disks[0].with_name("away"))
     assert services.unused_remove(SYSTEM) == 0
-    assert [len(files(disk)) for disk in disks[1:]] == [0, 0]
+    assert [len(copies(disk)) for disk in disks[1:]] == [0, 0]
     disks[0].with_name("away").rename(disks[0])
     assert services.unused_remove(SYSTEM) == 0  # it has another grace time
     past()
     assert services.unused_remove(SYSTEM) == 1
-    assert files(disks[0]) == []
+    assert copies(disks[0]) == []
 
 
 def test_what_cannot_be_removed_does_not_keep_what_can(alice, box, disks, monkeypatch):
@@ -263,7 +264,7 @@ def test_a_policy_that_the_settings_name_no_more(alice, box, disks, settings):
     services.copy_damaged(blob.pk, blob.places[0])
     Blob.objects.update(unused_since=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC))
     assert services.unused_remove(SYSTEM) == 0
-    assert [len(files(disk)) for disk in disks] == [1, 1, 1]
+    assert [len(copies(disk)) for disk in disks] == [1, 1, 1]
     told = [line for line in reconcile.check_objects(False) if "storage policy gone" in line]
     assert len(told) == 1
     assert "drivers.object_store.gone" in told[0]
@@ -333,12 +334,12 @@ def test_bytes_without_a_row_go_only_when_old(disks, monkeypatch):
     draft.write(b"abc")
     draft.publish()
     assert list(services.strays_remove(SYSTEM, policy="default")) == []
-    assert [len(files(d)) for d in disks] == [1, 1, 1]
+    assert [len(copies(d)) for d in disks] == [1, 1, 1]
     monkeypatch.setattr("apps.objectstore.services.upkeep.grace", lambda: __import__("datetime").timedelta(0))
     assert len(list(services.strays_remove(SYSTEM, policy="default", only_tell=True))) == 3
-    assert [len(files(d)) for d in disks] == [1, 1, 1]
+    assert [len(copies(d)) for d in disks] == [1, 1, 1]
     assert len(list(services.strays_remove(SYSTEM, policy="default"))) == 3
-    assert [len(files(d)) for d in disks] == [0, 0, 0]
+    assert [len(copies(d)) for d in disks] == [0, 0, 0]
 
 
 def test_expired_objects_are_collected(alice, box):
@@ -367,7 +368,7 @@ def test_a_copy_without_a_row_that_cannot_be_removed_keeps_no_other(disks, monke
     monkeypatch.setattr(store, "remove", remove)
     told = list(services.strays_remove(SYSTEM, policy="default"))
     assert sorted("could not be removed" in line for line in told) == [False, False, True]
-    assert [len(files(d)) for d in disks] == [1, 0, 0]
+    assert [len(copies(d)) for d in disks] == [1, 0, 0]
 
 
 def test_a_back_end_that_hangs_is_left_alone_after_a_while(alice, box, disks, monkeypatch):
@@ -456,11 +457,11 @@ def test_a_drained_disk_becomes_empty_without_a_copy_lacking(alice, box, disks, 
     grow(disks)
     command(capsys, "disks", "drain", str(leaving), "--yes")
     reconcile.mend(threading.Event())
-    assert files(disks[0]) == []
+    assert copies(disks[0]) == []
     assert {len(p) for p in Blob.objects.values_list("places", flat=True)} == {3}
     assert set(Blob.objects.values_list("missing", flat=True)) == {0}
     assert alice.put("/box/new", b"1").status_code == 201
-    assert files(disks[0]) == []
+    assert copies(disks[0]) == []
     status = command(capsys, "disks", "status")
     assert [line.split()[2] for line in status.splitlines()[1:]].count("draining") == 1
 
@@ -473,7 +474,7 @@ def test_the_command_empties_a_disk_whole_and_each_round_of_the_duty_some_of_it(
     services.disk_drain(SYSTEM, number=number(disks[0]))
     assert services.draining_mark(SYSTEM, most=2) == 2
     assert "5 blobs whole again" in command(capsys, "repair")
-    assert files(disks[0]) == []
+    assert ids_on(disks[0]) == []
 
 
 def test_a_disk_is_replaced_by_one_command(alice, box, disks, capsys):
@@ -482,7 +483,7 @@ def test_a_disk_is_replaced_by_one_command(alice, box, disks, capsys):
     new.mkdir()
     command(capsys, "disks", "replace", str(number(disks[0])), str(new), "--yes")
     reconcile.mend(threading.Event())
-    assert [f.read_bytes() for f in files(new)] == [b"abc"]
+    assert [f.read() for f in copies(new)] == [b"abc"]
     assert Disk.objects.count() == 3
 
 
@@ -493,7 +494,7 @@ def test_a_disk_is_replaced_at_its_own_path(alice, box, disks, capsys):
     disks[0].mkdir()
     command(capsys, "disks", "replace", str(gone), str(disks[0]), "--yes")
     reconcile.mend(threading.Event())
-    assert [f.read_bytes() for f in files(disks[0])] == [b"abc"]
+    assert [copy.read() for copy in copies(disks[0])] == [b"abc"]
     assert sorted(Disk.objects.values_list("path", flat=True)) == sorted(str(disk) for disk in disks)
     assert not Disk.objects.filter(pk=gone).exists()
 
@@ -541,7 +542,7 @@ def test_an_empty_directory_in_place_of_a_known_disk_is_not_taken(disks):
 def test_the_doctor_tells_what_is_wrong_and_mends_it(alice, box, disks):
     alice.put("/box/a", b"abc")
     assert list(reconcile.check_objects(False)) == []
-    files(disks[0])[0].unlink()
+    lose(disks[0], Blob.objects.get().pk)
     blob = Blob.objects.get()
     services.copy_damaged(blob.pk, number(disks[0]))
     assert any("1 copies lack" in line for line in reconcile.check_objects(False))

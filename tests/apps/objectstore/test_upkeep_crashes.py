@@ -18,6 +18,7 @@ from apps.objectstore import reconcile, services
 from apps.objectstore.models import Blob, Disk
 from apps.objectstore.services import balance, upkeep
 from tests.apps.objectstore.conftest import SYSTEM, Swift
+from tests.kit.copies import ids_on
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +76,7 @@ class Store:
     def copies(self) -> set[tuple[str, int]]:
         """Blob and disk of each copy that is there."""
         numbers = dict(Disk.objects.values_list("path", "pk"))
-        return {(f.name, numbers.get(str(d), 0)) for d in self.disks for f in (d / "blobs").rglob("*") if f.is_file()}
+        return {(blob_id.hex, numbers.get(str(disk), 0)) for disk in self.disks for blob_id in ids_on(disk)}
 
     def is_whole(self) -> None:
         for name, body in self.bodies.items():
