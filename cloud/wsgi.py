@@ -12,9 +12,11 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloud.settings.base")
 django = get_wsgi_application()
 
-from django.core.cache import close_caches  # noqa: E402 - settings come first
+from django.conf import settings  # noqa: E402 - settings come first
+from django.core.cache import close_caches  # noqa: E402
 from django.db import reset_queries  # noqa: E402
 
+from apps.core import processors  # noqa: E402
 from apps.core.connections import end_with_threads  # noqa: E402
 from apps.core.sendfile import for_nginx  # noqa: E402
 from apps.objectstore.checks import refuse_foreign_disks, refuse_wrong_policies  # noqa: E402
@@ -32,6 +34,8 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 
     A path that is no UTF-8 is read as another; who must tell them apart finds it as it came.
     """
+    if settings.KUMO_KEEPS_TOGETHER:
+        processors.choose(environ)
     environ["kumo.path"] = environ.get("PATH_INFO", "")
     restore(environ)
 

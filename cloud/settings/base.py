@@ -143,6 +143,9 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": CONFIG.logging.level.upper()},
 }
 
+# Whether threads that serve small requests keep to one processor: worth it where very many come at once.
+KUMO_KEEPS_TOGETHER = False
+
 # How the operation engine reaches workers.
 KUMO_DOORBELL = "apps.operations.broker.CeleryDoorbell"
 

@@ -3,3 +3,5 @@
 from cloud.settings.base import *  # noqa: F403
 
 ROOT_URLCONF = "cloud.bytes_urls"
+
+KUMO_KEEPS_TOGETHER = True

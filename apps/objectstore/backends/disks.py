@@ -26,6 +26,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from apps.core import processors
 from apps.core.combining import Combiner
 from apps.core.ids import timed_uuid
 from apps.objectstore.backends import BlobLostError, Draft, Kept, NoRoomError, Stored, WrongMachineError
@@ -72,7 +73,7 @@ class DiskStore:
         self._looked = -LOOK_S
         self._failed: dict[int, float] = {}  # number → when
         self._room: dict[int, tuple[Directory, int, float]] = {}  # number → disk, its free bytes, when
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="disk")
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="disk", initializer=processors.apart)
         self._lock = Lock()
         self._filling: _Filling | None = None
         self._keeping = Lock()
