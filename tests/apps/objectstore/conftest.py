@@ -14,6 +14,7 @@ from django.db import connection
 from apps.core.context import RequestContext
 from apps.identity.selectors import forget
 from apps.objectstore import backends, services
+from apps.objectstore.backends.disks import DiskStore
 from tests.kit.http import AUTHENTICATION, Caller, context
 from tests.kit.s3 import S3, access_key
 from tests.kit.served import Server
@@ -34,6 +35,15 @@ def disks(settings: Any, db: None) -> Iterator[list[Path]]:
             services.disk_add(SYSTEM, path=str(path))
         yield paths
     backends.store.cache_clear()
+
+
+@pytest.fixture
+def store(disks: list[Path]) -> DiskStore:
+    """The default policy's; its threads see the disks as they were when the test began."""
+    made = backends.store("default")
+    assert isinstance(made, DiskStore)
+    made.disks()
+    return made
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import pytest
 
 from apps.objectstore import backends
 from apps.objectstore.backends import BlobLostError, NoRoomError, Stored, WrongMachineError, directory
-from apps.objectstore.backends.disks import DiskStore
 from apps.objectstore.backends.packs import SMALL_BYTES
 from apps.objectstore.models import Disk
 from apps.objectstore.states import CHUNK
@@ -24,15 +23,6 @@ from tests.kit.blobs import BlobStoreCases, Spoil, keep, read
 from tests.kit.copies import copy_at, ids_on
 
 BIG = os.urandom(SMALL_BYTES + 1)
-
-
-@pytest.fixture
-def store(disks: list[Path]) -> DiskStore:
-    """The default policy's; its threads see the disks as they were when the test began."""
-    made = backends.store("default")
-    assert isinstance(made, DiskStore)
-    made.disks()
-    return made
 
 
 class TestDisks(BlobStoreCases):

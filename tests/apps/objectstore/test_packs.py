@@ -10,21 +10,12 @@ from typing import Any
 
 import pytest
 
-from apps.objectstore import backends
 from apps.objectstore.backends import NoRoomError, Stored, packs
 from apps.objectstore.backends.disks import AVOID_S, DiskStore
 from apps.objectstore.backends.packs import PACK_BYTES, PACK_SLOTS, SLOT, SMALL_BYTES, Pack, Small, is_packed
 from apps.objectstore.models import Disk
 from tests.kit.blobs import keep, read
 from tests.kit.copies import copy_at, directory_of, ids_on, lose
-
-
-@pytest.fixture
-def store(disks: list[Path]) -> DiskStore:
-    made = backends.store("default")
-    assert isinstance(made, DiskStore)
-    made.disks()
-    return made
 
 
 def packs_on(disk: Path) -> list[Path]:
