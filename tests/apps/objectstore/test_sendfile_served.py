@@ -19,6 +19,7 @@ from django.db import connection
 
 from apps.identity.selectors import forget
 from apps.objectstore import backends, services
+from apps.objectstore.backends.packs import SMALL_BYTES
 from apps.objectstore.models import Blob
 from apps.objectstore.states import CHUNK
 from tests.apps.objectstore.conftest import SYSTEM
@@ -113,7 +114,7 @@ def cloud(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
 
 SWIFT: list[tuple[str, dict[str, str], bytes]] = [
     ("plain", {}, BODY),
-    ("small", {}, b"x"),
+    ("least", {}, bytes(SMALL_BYTES + 1)),  # what is smaller has no file of its own
     ("日本 +%?;&", {"X_Object_Meta_Wort": "Grüße 日本 😀"}, BODY),
     (
         "page.html",
@@ -155,6 +156,9 @@ def test_what_nginx_sends_is_what_is_streamed(cloud):
     assert cloud.same(f"{BOX}/{quote('日本 +%?;&')}")["x-object-meta-wort"] == "Grüße 日本 😀".encode().decode(
         "latin-1"
     )
+    cloud.put("small", b"x")
+    small = cloud.get(f"{BOX}/small")
+    assert (small.status, small.body, small.is_sent) == (200, b"x", False)
     plain = f"{BOX}/plain"
     for text in RANGES:
         assert cloud.same(plain, Range=text).status == 206
@@ -195,19 +199,23 @@ def test_s3_and_signed_addresses(cloud):
     assert (missing.status, missing.body, missing.is_sent) == (404, BODY, False)
 
 
+def page(name: str) -> bytes:
+    return f"this is {name} ".encode() * 9999
+
+
 def test_temporary_urls_and_web_sites(cloud):
     headers = {"X_Container_Meta_Temp_Url_Key": "k", "X_Container_Meta_Web_Index": "index", "X_Container_Read": ".r:*"}
     assert cloud.server("POST", BOX, **headers, X_Container_Meta_Web_Error="error")[0] == 204
     for name in ("dir/index", "404error", "a"):
-        cloud.put(name, f"this is {name}".encode(), Content_Type="text/html")
+        cloud.put(name, page(name), Content_Type="text/html")
     until = int(time.time()) + 3600
     path = BOX.removeprefix("/object-store") + "/a"
     signature = hmac(b"k", f"GET\n{until}\n{path}".encode(), sha256).hexdigest()
     signed = cloud.same(f"{BOX}/a?temp_url_sig={signature}&temp_url_expires={until}&filename=b", token="")
     assert signed["content-disposition"] == "attachment; filename=\"b\"; filename*=UTF-8''b"
-    assert cloud.same(f"{BOX}/dir/", token="").body == b"this is dir/index"
+    assert cloud.same(f"{BOX}/dir/", token="").body == page("dir/index")
     missing = cloud.get(f"{BOX}/none", token="")
-    assert (missing.status, missing.body, missing.is_sent) == (404, b"this is 404error", False)
+    assert (missing.status, missing.body, missing.is_sent) == (404, page("404error"), False)
 
 
 def test_copies_that_are_not_what_they_were(cloud):
