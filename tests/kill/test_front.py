@@ -29,12 +29,15 @@ class Upstream:
         self._socket.bind(str(where))
         where.chmod(0o660)
         self._socket.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._lines: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):  # closed
             while True:
                 line, _ = self._socket.accept()
+                self._lines.append(line)
                 with line, line.makefile("rb") as reader:
                     self._converse(line, reader)
 
@@ -49,6 +52,13 @@ class Upstream:
                 return
 
     def close(self) -> None:
+        """End once nginx has let go of connections that it kept: the next test's requests must not come here."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+        for line in self._lines:
+            with contextlib.suppress(OSError):  # it has ended
+                line.shutdown(socket.SHUT_WR)
+        self._thread.join(60)
+        assert not self._thread.is_alive()
         self._socket.close()
 
 
