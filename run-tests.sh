@@ -133,6 +133,8 @@ stage_conformance() {
     OS_CLIENT_CONFIG_FILE=$KUMO_TEST_CLOUD/clouds.yaml "$venv/bin/python" tests/conformance/run --cloud kumo-admin "$selection" ||
       code=1
   done
+  OS_CLIENT_CONFIG_FILE=$KUMO_TEST_CLOUD/clouds.yaml "$venv/bin/python" tests/conformance/backups --cloud kumo-admin ||
+    code=1
   return "$code"
 }
 
