@@ -34,6 +34,7 @@ class Prepared:
     def _make_known(self) -> None:
         known = _known.setdefault(connection.connection, set())
         if self._name not in known:
-            with connection.connection.cursor() as bare:  # it is no query of the request's
+            # It is no query of the request's, but fails as one.
+            with connection.wrap_database_errors, connection.connection.cursor() as bare:
                 bare.execute(self._prepare)
             known.add(self._name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection, transaction
+from django.db import ProgrammingError, connection, transaction
 
 from apps.core.prepared import Prepared
 
@@ -39,3 +39,10 @@ def test_a_transaction_that_is_undone_does_not_take_it_along():
         transaction.set_rollback(True)
     assert known() == 1
     assert SUMS.rows([2], "b") == [("b", 2)]
+
+
+def test_what_the_database_refuses_is_djangos_error():
+    wrong = Prepared("test_wrong", [], "SELECT nothing FROM nowhere")
+    for _ in range(2):
+        with pytest.raises(ProgrammingError):
+            wrong.rows()
